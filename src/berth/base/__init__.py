@@ -1,0 +1,1 @@
+"""What any project could use: knows nothing of instances, money owed or providers."""

@@ -1,0 +1,255 @@
+"""The driver port: what Berth asks of every provider, and what a provider may answer.
+
+A driver turns eight verbs into one provider's calls and holds no truth of its own: whatever it
+returns is what the provider says now. It raises nothing but the `DriverError` kinds below, each
+named for what the caller does next; anything else is a bug and is not caught.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class DriverError(Exception):
+    """A provider did not do what was asked. `str(error)` is for the operator's log.
+
+    `reason` is a sentence that the customer may read; it names no provider internals.
+    """
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class NoCapacity(DriverError):
+    """Nothing was created and this offer has nothing left: try another offer."""
+
+
+class RateLimited(DriverError):
+    """Nothing happened: wait `retry_after_s` seconds, then try again."""
+
+    def __init__(self, message: str, *, retry_after_s: float, reason: str | None = None) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after_s = retry_after_s
+
+
+class Unreachable(DriverError):
+    """Nothing happened, the request never took effect: try again."""
+
+
+class OutcomeUnknown(DriverError):
+    """It may have happened: look for our label before trying again. A timeout on create is this."""
+
+
+class BadCredentials(DriverError):
+    """The provider does not accept our account: an operator must act; nothing is known to be gone."""
+
+
+class Refused(DriverError):
+    """Nothing happened and the same request will be refused again."""
+
+
+class NotSupported(DriverError):
+    """This driver cannot do that; its `abilities` said so."""
+
+
+class Power(StrEnum):
+    """What the provider says an instance is doing."""
+
+    CREATING = "creating"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    STOPPING = "stopping"
+    DELETING = "deleting"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Written into the provider's own label so that our instances are found again, and only ours."""
+
+    install_id: str
+    instance_id: str
+
+    def __str__(self) -> str:
+        return f"berth-{self.install_id}-{self.instance_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Label | None":
+        """The label in `text`, or None when it is not one of any Berth's."""
+        parts = text.split("-")
+        if len(parts) != 3 or parts[0].lower() != "berth" or not all(parts):  # noqa: PLR2004
+            return None
+        return cls(parts[1], parts[2].upper())
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a driver can do, as facts that core and faces may rely on."""
+
+    stop: bool = True
+    """Instances can be stopped and started again with their disk."""
+    stop_releases_hardware: bool = True
+    """A stopped instance gives its hardware back and is not billed by the provider."""
+    restart: bool = True
+    volumes: bool = False
+    volumes_attach_live: bool = False
+    startup_script: bool = True
+    limits: Sequence[str] = ()
+    """Which per-instance limits are really enforced here: of `memory`, `cpu`, `processes`, `disk`."""
+    notes: Sequence[str] = ()
+    """Sentences an operator must read, such as how far instances are isolated from each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """One instance type as sold: what an instance of it gets."""
+
+    name: str
+    """The type's name, for example `1H100.80S.30V`. Never parsed: read the members."""
+    gpu_model: str | None
+    gpu_count: int
+    gpu_vram_gb: int
+    """Memory of one GPU."""
+    vcpu_count: int
+    ram_gb: int
+    storage_gb: int
+    description: str = ""
+    manufacturer: str = ""
+    boot_timeout_s: int = 600
+    """How long from create to a reachable SSH server before we give up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A location as customers see it."""
+
+    code: str
+    name: str
+    country_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOffer:
+    """Something the provider would sell now."""
+
+    provider_offer_id: str
+    """The provider's own name for it, unique at the provider and stable between listings."""
+    hardware: Hardware
+    place: Place
+    cost_micros_per_hour: int
+    """What the provider charges us, for the whole instance."""
+    price_micros_per_hour: int | None
+    """What the customer pays when the driver knows (own hosts: the operator's list); None: cost plus margin."""
+    free_units: int
+    """How many more instances could be created, those that exist already left out."""
+    is_simulated: bool = False
+    """True when the hardware is pretended, for demonstrations and tests."""
+    spot_price_micros_per_hour: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderImage:
+    """An operating system image that the provider can boot."""
+
+    slug: str
+    """The provider's name for it, stable, for example `ubuntu-22.04-cuda-12.4-cluster`."""
+    name: str
+    category: str
+    os_name: str
+    ssh_user: str
+    details: Sequence[str] = ()
+    is_default: bool = False
+    is_cluster: bool = False
+    os_version: str | None = None
+    cuda_version: str | None = None
+    driver_version: str | None = None
+    has_docker: bool = False
+    min_os_volume_gb: int = 10
+    gpu_models: Sequence[str] | None = None
+    """Boots only on types with one of these GPUs; None: on every type, CPU types included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All that a provider would sell now, sold-out offers included with `free_units` 0."""
+
+    offers: Sequence[ProviderOffer]
+    images: Sequence[ProviderImage]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOrder:
+    """Everything a provider needs to make one instance. It travels with its label."""
+
+    label: Label
+    provider_offer_id: str
+    hardware: Hardware
+    hostname: str
+    image_slug: str
+    ssh_user: str
+    location: str
+    ssh_public_keys: Sequence[str]
+    os_volume_gb: int
+    startup_script: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One instance as its provider describes it now."""
+
+    label: Label | None
+    """Ours if we made it; None when the provider's label is nobody's we know."""
+    handle: str
+    """The provider's own id."""
+    power: Power
+    ip: str | None = None
+    ssh_port: int | None = None
+    ssh_user: str | None = None
+    reason: str | None = None
+    """Why it failed, in words the customer may read."""
+    ssh_host_key_fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the provider says exists. Only a complete listing can prove absence."""
+
+    sightings: Sequence[Sighting]
+    is_complete: bool
+
+
+class Driver(Protocol):
+    """One provider. Every verb may raise any `DriverError`; every verb is safe to repeat.
+
+    `create` made twice with one label makes one instance. `start`, `stop` and `destroy` return once the
+    provider accepted; what became of it is read with `inspect`. Destroying what is gone succeeds.
+    """
+
+    @property
+    def abilities(self) -> Abilities: ...
+
+    async def catalogue(self) -> Catalogue:
+        """All that could be bought now, and the images that can be booted."""
+
+    async def create(self, order: CreateOrder) -> Sighting:
+        """Makes the instance, or finds the one that already carries the order's label."""
+
+    async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
+        """The instance now, by handle or, while that is unknown, by label. None: certainly gone."""
+
+    async def list_own(self, install_id: str) -> Listing:
+        """Everything at the provider that carries `install_id`."""
+
+    async def start(self, handle: str) -> None: ...
+
+    async def stop(self, handle: str) -> None: ...
+
+    async def restart(self, handle: str) -> None: ...
+
+    async def destroy(self, handle: str) -> None: ...
+
+    async def close(self) -> None:
+        """Lets go of connections. Instances stay as they are."""
