@@ -1,0 +1,76 @@
+# Every target sets up what it needs: a fresh machine needs Python 3.11 or newer and make, nothing else.
+
+PYTHON ?=
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+# Named for the place as well, because a virtual environment does not survive being moved or copied.
+READY := $(VENV)/ready-$(shell pwd | cksum | cut -d ' ' -f 1)
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check bench lock
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F '#' '{ printf "  make %-6s %s\n", $$1, $$2 }'
+
+setup: $(READY) ## make .venv with everything in it; the other targets do this by themselves
+
+demo: $(READY) ## deploy, log in, stop, start and delete an instance for real, and print the receipt
+	@$(BIN)/berth demo $(ARGS)
+
+serve: $(READY) ## start a server that stays; options go in ARGS="--port 8080"
+	@$(BIN)/berth serve $(ARGS)
+
+test: $(READY) ## run the whole suite; pytest's options go in ARGS="-k ledger"
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## lint, format, types, import contracts and house rules; seconds
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { \
+		echo "These files are not formatted; run $(BIN)/ruff format:"; $(BIN)/ruff format --check; exit 1; }
+	@$(BIN)/mypy src tests $(if $(wildcard bench/*.py),bench)
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest --quiet --no-header tests/test_tidy.py
+
+bench: $(READY) ## run the benchmarks beside their peers and print the table
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: $(READY) ## resolve the dependencies again; ARGS=--upgrade for newer ones
+	@$(LOCK) $(ARGS) pyproject.toml --group dev --output-file requirements-dev.lock
+	@$(LOCK) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
+
+$(READY): requirements-dev.lock pyproject.toml
+	@set -eu; \
+	new_enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	python=; \
+	for candidate in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
+		if [ -n "$$candidate" ] && "$$candidate" -c "$$new_enough" 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "Berth needs Python 3.11 or newer and found none. Install it, or name it: make PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	fi; \
+	pip="$(BIN)/python -m pip"; \
+	if ! [ -e $(READY) ]; then \
+		echo "Setting up $(VENV) with $$($$python --version) (once; a minute or two) ..."; \
+		rm -f $(VENV)/ready-*; \
+	else \
+		echo "Bringing $(VENV) up to date ..."; \
+	fi; \
+	if ! $(BIN)/python -c "$$new_enough" 2>/dev/null || ! $$pip --version >/dev/null 2>&1; then \
+		if $$python -c 'import ensurepip' 2>/dev/null; then \
+			$$python -m venv --clear $(VENV); \
+		elif $$python -m pip --python "$$(command -v $$python)" --version >/dev/null 2>&1; then \
+			$$python -m venv --clear --without-pip $(VENV); \
+			pip="$$python -m pip --python $(BIN)/python"; \
+		else \
+			echo "This Python has neither venv nor pip (on Debian and Ubuntu: apt install python3-venv)." >&2; \
+			exit 1; \
+		fi; \
+	fi; \
+	quiet="--quiet --disable-pip-version-check --no-input --root-user-action=ignore"; \
+	$$pip install $$quiet --require-hashes -r requirements-dev.lock; \
+	$$pip install $$quiet --no-index --no-build-isolation --no-deps -e .; \
+	touch $@
