@@ -1,0 +1,57 @@
+"""Leases: at most one holder of a name at a time, over any number of processes, and for a time only.
+
+A lease carries a token that grows with each new holder. Whoever acts under a lease checks, in the
+transaction that applies the result, that the lease is still its own: a holder that was frozen past
+its end then changes nothing.
+"""
+
+from dataclasses import dataclass
+
+from berth.base.clock import Instant, after
+from berth.base.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    name: str
+    holder: str
+    token: int
+    expires_at: Instant
+
+
+def acquire(tx: Tx, name: str, *, holder: str, seconds: int) -> Lease | None:
+    """Takes the lease, or extends one that `holder` has; None while somebody else has it."""
+    expires_at = after(tx.now, seconds=seconds)
+    row = tx.one(
+        "INSERT INTO leases (name, holder, token, expires_at) VALUES (:name, :holder, 1, :expires_at)"
+        " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at,"
+        " token = leases.token + CASE WHEN leases.holder = excluded.holder AND leases.expires_at > :now"
+        " THEN 0 ELSE 1 END"
+        " WHERE leases.holder = excluded.holder OR leases.expires_at <= :now RETURNING token",
+        name=name,
+        holder=holder,
+        expires_at=expires_at,
+        now=tx.now,
+    )
+    return None if row is None else Lease(name, holder, row[0], expires_at)
+
+
+def is_held(tx: Tx, lease: Lease) -> bool:
+    """Whether the lease is still this holder's; on PostgreSQL also keeps it so until the commit."""
+    row = tx.one(
+        "SELECT 1 FROM leases WHERE name = :name AND token = :token AND expires_at > :now" + tx.for_update,
+        name=lease.name,
+        token=lease.token,
+        now=tx.now,
+    )
+    return row is not None
+
+
+def release(tx: Tx, lease: Lease) -> None:
+    """Lets others take it at once. Releasing a lost lease does nothing."""
+    tx.run(
+        "UPDATE leases SET expires_at = :now WHERE name = :name AND token = :token",
+        name=lease.name,
+        token=lease.token,
+        now=tx.now,
+    )

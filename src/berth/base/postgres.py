@@ -1,0 +1,126 @@
+"""PostgreSQL: a pool of connections served by threads, running the same verbs as SQLite does.
+
+Any number of replicas may share one database. A verb that loses to another (a deadlock, a
+serialization failure) is run again from its start, which is safe because it has no effect but rows.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import Any, Concatenate
+
+import psycopg
+from psycopg import IsolationLevel, errors
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from berth.base.clock import Clock, Instant
+from berth.base.db import DatabaseUnavailable, P, R, Row, Tx
+
+CONNECTIONS = 16
+_ATTEMPTS = 5
+_POOL_TIMEOUT_S = 10.0
+_STATEMENTS_KEPT = 2048
+_LOST_RACE = (errors.DeadlockDetected, errors.SerializationFailure)
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
+
+
+class PostgresTx:
+    for_update = " FOR UPDATE"
+    skip_locked = " FOR UPDATE SKIP LOCKED"
+
+    def __init__(self, connection: psycopg.Connection[Row], now: Instant) -> None:
+        self.now = now
+        self.actions: list[Callable[[], None]] = []
+        self._connection = connection
+
+    def run(self, statement: str, /, **values: Any) -> int:
+        return self._connection.execute(_translated(statement), values).rowcount
+
+    def run_many(self, statement: str, rows: list[dict[str, Any]], /) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_translated(statement), rows)
+
+    def one(self, statement: str, /, **values: Any) -> Row | None:
+        return self._connection.execute(_translated(statement), values).fetchone()
+
+    def all(self, statement: str, /, **values: Any) -> list[Row]:
+        return self._connection.execute(_translated(statement), values).fetchall()
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        self.actions.append(action)
+
+
+class PostgresDatabase:
+    is_shared = True
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._clock = clock
+        self._pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
+            url, min_size=1, max_size=CONNECTIONS, timeout=_POOL_TIMEOUT_S, open=True
+        )
+        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="postgres")
+
+    async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        loop = asyncio.get_running_loop()
+        work: Callable[[], tuple[R, list[Callable[[], None]]]] = partial(
+            self._write, lambda tx: verb(tx, *args, **kwargs)
+        )
+        # Shielded, so that a caller who goes away does not lose what must follow the commit.
+        result, actions = await asyncio.shield(loop.run_in_executor(self._threads, work))
+        _act(actions)
+        return result
+
+    def write_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        result, actions = self._write(lambda tx: verb(tx, *args, **kwargs))
+        _act(actions)
+        return result
+
+    async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        work: Callable[[], R] = partial(self.read_now, verb, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with self._pool.connection() as connection:
+                connection.read_only = True
+                connection.isolation_level = IsolationLevel.REPEATABLE_READ
+                try:
+                    with connection.transaction():
+                        return verb(PostgresTx(connection, self._clock.now()), *args, **kwargs)
+                finally:
+                    if not connection.broken:
+                        connection.read_only = None
+                        connection.isolation_level = None
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise DatabaseUnavailable(str(error)) from error
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+        self._pool.close()
+
+    def _write(self, verb: Callable[[Tx], R]) -> tuple[R, list[Callable[[], None]]]:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self._pool.connection() as connection, connection.transaction():
+                    tx = PostgresTx(connection, self._clock.now())
+                    result = verb(tx)
+                return result, tx.actions
+            except _LOST_RACE:
+                if attempt == _ATTEMPTS:
+                    raise
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                raise DatabaseUnavailable(str(error)) from error
+        raise AssertionError("unreachable")
+
+
+def _act(actions: list[Callable[[], None]]) -> None:
+    for action in actions:
+        action()
+
+
+@lru_cache(_STATEMENTS_KEPT)
+def _translated(statement: str) -> bytes:
+    """`:name` to the driver's own form, as bytes because psycopg types strings as literals only."""
+    return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%")).encode()

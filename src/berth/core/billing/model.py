@@ -1,0 +1,82 @@
+"""Segments of billed time and the views of them."""
+
+from dataclasses import dataclass
+
+from berth.base.clock import Instant
+from berth.base.money import USD, Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator decides about money."""
+
+    minimum_balance: Micros = Micros(20 * USD)
+    """A deploy needs at least this much that is neither owed nor held."""
+    minimum_on_cancel: bool = True
+    """Deleting before `running` costs the minimum once something was created at the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of billed time of one subject at one price. Segments of a subject never overlap."""
+
+    subject: str
+    number: int
+    account: str
+    price_micros_per_hour: int
+    started_at: Instant
+    ended_at: Instant | None
+    before_s: int
+    """Billed seconds of the segments before this one: charges are differences of cumulative totals."""
+    first_tick: int
+    """Ticks posted before this segment began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account at one instant, in micro-dollars."""
+
+    balance: Micros
+    accrued: Micros
+    """Used by running subjects and not charged yet."""
+    held: Micros
+    burn_micros_per_hour: int
+    minimum_balance: Micros
+
+    @property
+    def effective(self) -> Micros:
+        return Micros(self.balance - self.accrued)
+
+    @property
+    def can_deploy(self) -> bool:
+        return self.effective - self.held >= self.minimum_balance
+
+    @property
+    def runway_s(self) -> int | None:
+        """Seconds until nothing is left at this burn rate; None when nothing burns."""
+        if self.burn_micros_per_hour == 0:
+            return None
+        return max(0, self.effective * 3600 // self.burn_micros_per_hour)
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What one subject has cost so far."""
+
+    started_at: Instant | None
+    ended_at: Instant | None
+    billed_s: int
+    """Seconds used; the minimum is not in it."""
+    charged: Micros
+    """In the ledger already."""
+    accrued: Micros
+    """Used since the last charge."""
+    is_charging: bool
+
+    @property
+    def total(self) -> Micros:
+        return Micros(self.charged + self.accrued)
+
+
+UNUSED = Bill(None, None, 0, Micros(0), Micros(0), is_charging=False)
+"""The bill of what never ran."""

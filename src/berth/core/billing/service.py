@@ -1,0 +1,207 @@
+"""The verbs of billing. A subject is whatever runs and costs by the second; its account pays.
+
+What a subject has paid is always the difference of cumulative totals: ticks missed, late, or cut short by a
+crash change when a row is written, never what the rows add up to.
+"""
+
+from collections.abc import Sequence
+
+from berth.base.clock import Instant, seconds_between
+from berth.base.db import Tx
+from berth.base.money import Micros
+from berth.core import ledger
+from berth.core.billing import rates, store
+from berth.core.billing.model import UNUSED, Balance, Bill, Rules, Segment
+from berth.core.errors import InsufficientCredits
+from berth.core.events import Actor
+from berth.core.ledger import Code, Posting
+
+_SWEEP = "ticks"
+
+
+def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: Rules) -> None:
+    """Holds the minimum charge for a new subject, or raises InsufficientCredits and holds nothing.
+
+    Exact under concurrency: of two that both just fit, one gets in.
+    """
+    ledger.lock(tx, account)
+    accrued, _ = store.accrued(tx, account, swept=_swept_at(tx))
+    amount = rates.total(price_micros_per_hour, rates.MINIMUM_S)
+    if ledger.hold(tx, account, subject, amount, owed=Micros(accrued), floor=rules.minimum_balance):
+        return
+    state = ledger.account(tx, account)
+    raise InsufficientCredits(
+        "below_minimum",
+        "The available balance is below the minimum required to deploy.",
+        balance_micros=state.balance - accrued - state.held,
+        required_micros=rules.minimum_balance,
+    )
+
+
+def require_credit(tx: Tx, account: str) -> None:
+    """Raises InsufficientCredits when nothing is left: enough is asked to start again what was deployed."""
+    state = balance(tx, account, Rules())
+    if state.effective <= 0:
+        raise InsufficientCredits(
+            "account_suspended", "The balance is used up.", balance_micros=state.effective, required_micros=1
+        )
+
+
+def start(tx: Tx, account: str, subject: str, price_micros_per_hour: int) -> None:
+    """Starts the clock of `subject`. One that runs already is left as it is."""
+    ledger.lock(tx, account)
+    last = store.last_segment(tx, subject)
+    if last is None:
+        segment = Segment(subject, 1, account, price_micros_per_hour, tx.now, None, 0, 0)
+    elif last.ended_at is None:
+        return
+    else:
+        _, first_tick = ledger.debited(tx, subject)
+        started_at = max(tx.now, last.ended_at)
+        segment = Segment(
+            subject,
+            last.number + 1,
+            account,
+            price_micros_per_hour,
+            started_at,
+            None,
+            _billed_s(last, last.ended_at),
+            first_tick,
+        )
+    store.insert_segment(tx, segment)
+
+
+def pause(tx: Tx, account: str, subject: str, at: Instant) -> None:
+    """Stops the clock at `at` and charges what was used, to the second."""
+    _settle(tx, account, subject, at, is_final=False)
+    ledger.release(tx, subject)
+
+
+def finish(
+    tx: Tx, account: str, subject: str, price_micros_per_hour: int, at: Instant, *, with_minimum: bool
+) -> None:
+    """Stops the clock for good, charges the rest, tops up to the minimum, and ends the hold.
+
+    `with_minimum` also charges a subject that never ran: the caller knows whether anything was created for it.
+    """
+    billed_s = _settle(tx, account, subject, at, is_final=True)
+    missing = rates.minimum(price_micros_per_hour, billed_s)
+    if with_minimum and missing > 0:
+        _, tick = ledger.debited(tx, subject)
+        posting = Posting(
+            Code.MINIMUM,
+            subject,
+            max(tick, 1),
+            Micros(-missing),
+            period_start_at=at,
+            period_end_at=at,
+            seconds=rates.MINIMUM_S - billed_s,
+            price_micros_per_hour=price_micros_per_hour,
+            is_final=True,
+        )
+        ledger.post(tx, account, posting)
+    ledger.release(tx, subject)
+
+
+def sweep(tx: Tx) -> int:
+    """Charges every tick that fell due since the last sweep, in one pass over all accounts.
+
+    Run twice it charges once: the instant swept to is kept and commits with the rows. Returns rows written.
+    """
+    swept_from = store.lock_swept_at(tx, _SWEEP)
+    if tx.now <= swept_from:
+        return 0
+    count = 0
+    for start_at, end_at in _ranges(swept_from, tx.now):
+        above, up_to = start_at % store.TICK, end_at % store.TICK
+        if above >= up_to:  # more than a whole tick, or a range that begins anew
+            above = -1
+        if end_at - start_at >= store.TICK:
+            above, up_to = -1, store.TICK
+        count += ledger.post_sweep(
+            tx, store.CHARGES_DUE, swept_from=start_at, swept_to=end_at, above=above, up_to=up_to
+        )
+    store.set_swept_at(tx, _SWEEP, tx.now)
+    return count
+
+
+def balance(tx: Tx, account: str, rules: Rules) -> Balance:
+    """The account now, live to the second. Raises NotFound."""
+    state = ledger.account(tx, account)
+    accrued, burn = store.accrued(tx, account, swept=_swept_at(tx))
+    return Balance(state.balance, Micros(accrued), state.held, burn, rules.minimum_balance)
+
+
+def bill(tx: Tx, subject: str) -> Bill:
+    """What `subject` has cost so far, live to the second."""
+    last = store.last_segment(tx, subject)
+    charged, _ = ledger.debited(tx, subject)
+    if last is None:
+        return UNUSED if charged == 0 else Bill(None, None, 0, charged, Micros(0), is_charging=False)
+    billed_s = _billed_s(last, last.ended_at or tx.now)
+    accrued = 0
+    if last.ended_at is None:
+        accrued = rates.total(last.price_micros_per_hour, billed_s) - charged
+    return Bill(
+        store.first_start(tx, subject),
+        last.ended_at,
+        billed_s,
+        charged,
+        Micros(max(0, accrued)),
+        is_charging=last.ended_at is None,
+    )
+
+
+def bills(tx: Tx, by: Actor, subject: str) -> Sequence[ledger.Entry]:
+    """The rows of one subject's bill, oldest first."""
+    return ledger.entries_of(tx, by, subject)
+
+
+def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) -> int:
+    """Ends an open segment and charges the rest of it. Returns the seconds billed in all."""
+    ledger.lock(tx, account)
+    last = store.last_segment(tx, subject)
+    if last is None:
+        return 0
+    if last.ended_at is not None:
+        return _billed_s(last, last.ended_at)
+    ended_at = max(at, last.started_at)
+    charged, tick = ledger.debited(tx, subject)
+    billed_s = _billed_s(last, ended_at)
+    rest = rates.total(last.price_micros_per_hour, billed_s) - charged
+    if rest < 0:
+        # Ticks were charged past `at`, for example when a host is found to have died before them: give it back.
+        ledger.post(tx, account, Posting(Code.REFUND, subject, tick + 1, Micros(-rest), is_final=is_final))
+    else:
+        ticks = seconds_between(last.started_at, _swept_at(tx)) // rates.TICK_S
+        posting = Posting(
+            Code.USAGE,
+            subject,
+            tick + 1,
+            Micros(-rest),
+            period_start_at=min(ended_at, Instant(last.started_at + ticks * store.TICK)),
+            period_end_at=ended_at,
+            seconds=max(0, billed_s - last.before_s - ticks * rates.TICK_S),
+            price_micros_per_hour=last.price_micros_per_hour,
+            is_final=is_final,
+        )
+        ledger.post(tx, account, posting)
+    store.end_segment(tx, last, ended_at)
+    return billed_s
+
+
+def _billed_s(segment: Segment, at: Instant) -> int:
+    return segment.before_s + seconds_between(segment.started_at, at)
+
+
+def _swept_at(tx: Tx) -> Instant:
+    return store.read_swept_at(tx, _SWEEP)
+
+
+def _ranges(start: Instant, end: Instant) -> list[tuple[Instant, Instant]]:
+    """Splits a window shorter than a tick where its phases wrap around, so that each part is one range."""
+    if end - start >= store.TICK or start % store.TICK <= end % store.TICK:
+        return [(start, end)]
+    last_of_round = Instant(end - end % store.TICK - 1)
+    parts = [(start, last_of_round), (last_of_round, end)]
+    return [(from_at, to_at) for from_at, to_at in parts if to_at > from_at]

@@ -1,0 +1,110 @@
+"""Statements over segments. Every expression here agrees with `rates.total` to the micro-dollar."""
+
+from berth.base.clock import SECOND, Instant
+from berth.base.db import Row, Tx
+from berth.core.billing.model import Segment
+from berth.core.billing.rates import TICK_S
+
+TICK = TICK_S * SECOND
+_SEGMENT = (
+    "subject, number, account_id, price_micros_per_hour, started_at, ended_at, before_s, first_tick"
+)
+
+
+def _total(seconds: str) -> str:
+    return f"((price_micros_per_hour * ({seconds}) + 1800) / 3600)"
+
+
+def _ticks(at: str) -> str:
+    """Whole ticks of an open segment at `at`; 0 when it began later."""
+    return f"(CASE WHEN {at} > started_at THEN ({at} - started_at) / {TICK} ELSE 0 END)"
+
+
+# A tick is due when a multiple of 600 s since the segment's start lies in (swept_from, swept_to]. `phase` is
+# the start within its 600 s, so the due ones are a range of the index and the others are never looked at.
+CHARGES_DUE = (
+    "SELECT account_id, subject, first_tick + ticks AS tick,"
+    f" {_total(f'before_s + ticks * {TICK_S}')} - {_total(f'before_s + paid * {TICK_S}')} AS amount,"
+    f" started_at + paid * {TICK} AS period_start_at, started_at + ticks * {TICK} AS period_end_at,"
+    f" (ticks - paid) * {TICK_S} AS seconds, price_micros_per_hour FROM ("
+    "SELECT account_id, subject, first_tick, before_s, price_micros_per_hour, started_at,"
+    f" {_ticks('CAST(:swept_to AS BIGINT)')} AS ticks, {_ticks('CAST(:swept_from AS BIGINT)')} AS paid"
+    " FROM segments WHERE ended_at IS NULL AND phase > :above AND phase <= :up_to) AS due WHERE ticks > paid"
+)
+
+
+def _segment(row: Row) -> Segment:
+    return Segment(*row)
+
+
+def lock_swept_at(tx: Tx, name: str) -> Instant:
+    """When the last sweep was; no other sweep runs until the commit."""
+    tx.run("INSERT INTO sweeps (name, swept_at) VALUES (:name, 0) ON CONFLICT (name) DO NOTHING", name=name)
+    row = tx.one("SELECT swept_at FROM sweeps WHERE name = :name" + tx.for_update, name=name)
+    return Instant(0 if row is None else row[0])
+
+
+def read_swept_at(tx: Tx, name: str) -> Instant:
+    row = tx.one("SELECT swept_at FROM sweeps WHERE name = :name", name=name)
+    return Instant(0 if row is None else row[0])
+
+
+def set_swept_at(tx: Tx, name: str, at: Instant) -> None:
+    tx.run(
+        "INSERT INTO sweeps (name, swept_at) VALUES (:name, :at)"
+        " ON CONFLICT (name) DO UPDATE SET swept_at = excluded.swept_at",
+        name=name,
+        at=at,
+    )
+
+
+def insert_segment(tx: Tx, segment: Segment) -> None:
+    tx.run(
+        "INSERT INTO segments (subject, number, account_id, price_micros_per_hour, started_at, ended_at,"
+        " before_s, first_tick, phase) VALUES (:subject, :number, :account, :price, :started_at, NULL,"
+        " :before_s, :first_tick, :phase)",
+        subject=segment.subject,
+        number=segment.number,
+        account=segment.account,
+        price=segment.price_micros_per_hour,
+        started_at=segment.started_at,
+        before_s=segment.before_s,
+        first_tick=segment.first_tick,
+        phase=segment.started_at % TICK,
+    )
+
+
+def last_segment(tx: Tx, subject: str) -> Segment | None:
+    row = tx.one(
+        f"SELECT {_SEGMENT} FROM segments WHERE subject = :subject ORDER BY number DESC LIMIT 1", subject=subject
+    )
+    return None if row is None else _segment(row)
+
+
+def first_start(tx: Tx, subject: str) -> Instant | None:
+    row = tx.one("SELECT started_at FROM segments WHERE subject = :subject AND number = 1", subject=subject)
+    return None if row is None else Instant(row[0])
+
+
+def end_segment(tx: Tx, segment: Segment, at: Instant) -> None:
+    tx.run(
+        "UPDATE segments SET ended_at = :at WHERE subject = :subject AND number = :number",
+        at=at,
+        subject=segment.subject,
+        number=segment.number,
+    )
+
+
+def accrued(tx: Tx, account: str, *, swept: Instant) -> tuple[int, int]:
+    """(micros used by open segments since their last tick, sum of their prices per hour)."""
+    used = f"before_s + CASE WHEN :now > started_at THEN (:now - started_at) / {SECOND} ELSE 0 END"
+    paid = f"before_s + {_ticks('CAST(:swept AS BIGINT)')} * {TICK_S}"
+    row = tx.one(
+        f"SELECT CAST(COALESCE(SUM({_total(used)} - {_total(paid)}), 0) AS BIGINT),"
+        " CAST(COALESCE(SUM(price_micros_per_hour), 0) AS BIGINT)"
+        " FROM segments WHERE account_id = :account AND ended_at IS NULL",
+        account=account,
+        now=tx.now,
+        swept=swept,
+    )
+    return (0, 0) if row is None else (row[0], row[1])

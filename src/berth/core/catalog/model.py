@@ -1,0 +1,136 @@
+"""What is sold: types, places, images, and the offers that join them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from berth.base.clock import Instant
+from berth.base.money import Micros
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceType:
+    name: str
+    gpu_model: str | None
+    gpu_count: int
+    gpu_vram_gb: int
+    """Of one GPU."""
+    vcpu_count: int
+    ram_gb: int
+    storage_gb: int
+    description: str
+    manufacturer: str
+    boot_timeout_s: int
+
+    @property
+    def total_vram_gb(self) -> int:
+        return self.gpu_count * self.gpu_vram_gb
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    code: str
+    name: str
+    country_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    id: str
+    slug: str
+    name: str
+    category: str
+    details: Sequence[str]
+    is_default: bool
+    is_cluster: bool
+    os_name: str
+    os_version: str | None
+    cuda_version: str | None
+    driver_version: str | None
+    has_docker: bool
+    ssh_user: str
+    min_os_volume_gb: int
+    gpu_models: frozenset[str] | None
+    """Boots only on these; None: on everything, CPU types included."""
+    providers: frozenset[str]
+    """Who can boot it."""
+    created_at: Instant
+    deprecated_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One provider's supply of one type in one location."""
+
+    id: str
+    provider: str
+    provider_offer_id: str
+    instance_type: str
+    location: str
+    price: Micros
+    """What the customer pays per hour."""
+    spot_price: Micros | None
+    cost: Micros
+    """What the provider charges us per hour."""
+    free_units: int
+    is_simulated: bool
+    suppressed_until: Instant
+    observed_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A type in one location, over all providers."""
+
+    location: Location
+    free_units: int
+    price: Micros
+    spot_price: Micros | None
+
+
+@dataclass(frozen=True, slots=True)
+class OfferView:
+    """One type with everywhere it exists; what a shopper compares."""
+
+    type: InstanceType
+    regions: Sequence[Region]
+    observed_at: Instant
+    is_simulated: bool
+
+    @property
+    def available(self) -> Sequence[Region]:
+        return [region for region in self.regions if region.free_units > 0]
+
+    @property
+    def price(self) -> Micros:
+        """The lowest where it can be had now, or, sold out, the lowest anywhere."""
+        return min(region.price for region in self.available or self.regions)
+
+    @property
+    def spot_price(self) -> Micros | None:
+        prices = [region.spot_price for region in self.available or self.regions if region.spot_price is not None]
+        return min(prices, default=None)
+
+
+class Sort(StrEnum):
+    PRICE = "price"
+    VRAM = "vram"
+    GPU_COUNT = "gpu_count"
+    GPU_MODEL = "gpu_model"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which types, in which order. Absent members do not filter."""
+
+    gpu_model: str | None = None
+    available_only: bool = True
+    max_price: Micros | None = None
+    min_vram_gb: int | None = None
+    min_gpu_count: int | None = None
+    gpu_count: int | None = None
+    location: str | None = None
+    has_spot: bool | None = None
+    image: str | None = None
+    sort: Sort = Sort.PRICE
+    is_descending: bool = False

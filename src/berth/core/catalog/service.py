@@ -1,0 +1,150 @@
+"""The verbs of the catalogue: what a customer may compare and choose."""
+
+from collections.abc import Callable, Sequence
+
+from berth.base.db import Tx
+from berth.core.catalog import store
+from berth.core.catalog.compatibility import fits
+from berth.core.catalog.model import Image, InstanceType, Location, Offer, OfferView, Region, Search, Sort
+from berth.core.errors import Invalid, NotFound
+from berth.core.events import Actor
+
+_SHOWN_IMAGES = 5
+
+
+def search(tx: Tx, by: Actor, wanted: Search) -> Sequence[OfferView]:
+    """Every type that matches, in order. Raises NotFound for an unknown image to match."""
+    by.may("catalog:read")
+    image = None if wanted.image is None else get_image(tx, by, wanted.image)
+    views = _views(tx, store.list_types(tx), store.list_offers(tx), location=wanted.location)
+    matching = [view for view in views if _matches(view, wanted) and (image is None or fits(image, view.type))]
+    matching.sort(key=lambda view: view.type.name)
+    matching.sort(key=_ORDERS[wanted.sort], reverse=wanted.is_descending)
+    return matching
+
+
+def get_type(tx: Tx, by: Actor, name: str) -> InstanceType:
+    """Raises NotFound."""
+    by.may("catalog:read")
+    found = store.find_type(tx, name)
+    if found is None:
+        raise NotFound("instance_type_not_found", f"Unknown instance type {name!r}.")
+    return found
+
+
+def get_offer(tx: Tx, by: Actor, instance_type: str, *, location: str | None = None) -> OfferView:
+    """One type wherever it exists, sold out or not. Raises NotFound, also when nobody lists it any more."""
+    found = get_type(tx, by, instance_type)
+    views = _views(tx, [found], store.list_offers(tx, instance_type=instance_type), location=location)
+    if views:
+        return views[0]
+    if location is None:
+        raise NotFound("instance_type_not_found", f"Unknown instance type {instance_type!r}.")
+    return OfferView(found, [], tx.now, is_simulated=False)
+
+
+def locations(tx: Tx, by: Actor) -> Sequence[Location]:
+    by.may("catalog:read")
+    return store.list_locations(tx)
+
+
+def find_location(tx: Tx, code: str) -> Location | None:
+    return store.find_location(tx, code)
+
+
+def images(tx: Tx, by: Actor, *, instance_type: str | None = None) -> Sequence[Image]:
+    """Newest first; with `instance_type` exactly those that an order of it accepts. Raises NotFound for the type."""
+    by.may("catalog:read")
+    found = store.list_images(tx)
+    if instance_type is None:
+        return found
+    wanted = get_type(tx, by, instance_type)
+    return [image for image in found if fits(image, wanted)]
+
+
+def get_image(tx: Tx, by: Actor, image: str) -> Image:
+    """By id or slug. Raises NotFound."""
+    by.may("catalog:read")
+    found = store.find_image(tx, image)
+    if found is None:
+        raise NotFound("image_not_found", f"Unknown image {image!r}.")
+    return found
+
+
+def pick_image(tx: Tx, image: str, instance_type: InstanceType) -> Image:
+    """The image for an order. Raises Invalid when it is unknown or does not fit, naming some that do."""
+    found = store.find_image(tx, image)
+    if found is None:
+        raise Invalid("invalid_field", f"image: unknown image {image!r}.", field="image")
+    if not fits(found, instance_type):
+        raise Invalid(
+            "image_incompatible",
+            f"image: {found.slug} does not run on {instance_type.name}.",
+            field="image",
+            compatible_images=[other.slug for other in compatible_images(tx, instance_type)][:_SHOWN_IMAGES],
+        )
+    return found
+
+
+def compatible_images(tx: Tx, instance_type: InstanceType) -> Sequence[Image]:
+    return [image for image in store.list_images(tx) if fits(image, instance_type)]
+
+
+def candidates(tx: Tx, instance_type: str, location: str, image: Image) -> Sequence[Offer]:
+    """Where an order could be placed now, cheapest first."""
+    return [offer for offer in store.candidates(tx, instance_type, location) if offer.provider in image.providers]
+
+
+def _views(
+    tx: Tx, types: Sequence[InstanceType], offers: Sequence[Offer], *, location: str | None
+) -> list[OfferView]:
+    places = {place.code: place for place in store.list_locations(tx)}
+    by_type: dict[str, list[Offer]] = {}
+    for offer in offers:
+        if location is None or offer.location == location:
+            by_type.setdefault(offer.instance_type, []).append(offer)
+    return [
+        OfferView(
+            kind,
+            _regions(tx, by_type[kind.name], places),
+            max(offer.observed_at for offer in by_type[kind.name]),
+            is_simulated=all(offer.is_simulated for offer in by_type[kind.name]),
+        )
+        for kind in types
+        if kind.name in by_type
+    ]
+
+
+def _regions(tx: Tx, offers: Sequence[Offer], places: dict[str, Location]) -> list[Region]:
+    """One entry a location: what all providers have there, at the price an order would get."""
+    regions = []
+    for code in sorted({offer.location for offer in offers}):
+        here = [offer for offer in offers if offer.location == code]
+        free = [offer for offer in here if offer.free_units > 0 and offer.suppressed_until <= tx.now]
+        cheapest = min(free or here, key=lambda offer: offer.price)
+        spot = [offer.spot_price for offer in free or here if offer.spot_price is not None]
+        regions.append(
+            Region(places[code], sum(offer.free_units for offer in free), cheapest.price, min(spot, default=None))
+        )
+    return regions
+
+
+def _matches(view: OfferView, wanted: Search) -> bool:
+    kind = view.type
+    return (
+        (view.available != [] or not wanted.available_only)
+        and (wanted.gpu_model is None or (kind.gpu_model or "").casefold() == wanted.gpu_model.casefold())
+        and (wanted.max_price is None or view.price <= wanted.max_price)
+        and (wanted.min_vram_gb is None or kind.total_vram_gb >= wanted.min_vram_gb)
+        and (wanted.min_gpu_count is None or kind.gpu_count >= wanted.min_gpu_count)
+        and (wanted.gpu_count is None or kind.gpu_count == wanted.gpu_count)
+        and (wanted.has_spot is None or (view.spot_price is not None) == wanted.has_spot)
+    )
+
+
+_ORDERS: dict[Sort, Callable[[OfferView], tuple[str | int, ...]]] = {
+    Sort.PRICE: lambda view: (view.price,),
+    Sort.VRAM: lambda view: (view.type.total_vram_gb,),
+    Sort.GPU_COUNT: lambda view: (view.type.gpu_count,),
+    Sort.GPU_MODEL: lambda view: ((view.type.gpu_model or "").casefold(),),
+}

@@ -1,0 +1,262 @@
+"""Statements of the catalogue."""
+
+import json
+
+from berth.base.clock import Instant
+from berth.base.db import Row, Tx
+from berth.base.money import Micros
+from berth.core.catalog.model import Image, InstanceType, Location, Offer
+from berth.core.driver import Hardware, Place, ProviderImage, ProviderOffer
+
+_TYPE = (
+    "name, gpu_model, gpu_count, gpu_vram_gb, vcpu_count, ram_gb, storage_gb, description, manufacturer,"
+    " boot_timeout_s"
+)
+_IMAGE = (
+    "id, slug, name, category, details, is_default, is_cluster, os_name, os_version, cuda_version,"
+    " driver_version, has_docker, ssh_user, min_os_volume_gb, gpu_models, providers, created_at, deprecated_at"
+)
+_OFFER = (
+    "id, provider, provider_offer_id, instance_type, location, price_micros_per_hour,"
+    " spot_price_micros_per_hour, cost_micros_per_hour, free_units, is_simulated, suppressed_until, observed_at"
+)
+_LIMIT = 100_000
+"""More offers than one catalogue in the database is meant for."""
+
+
+def _type(row: Row) -> InstanceType:
+    return InstanceType(*row)
+
+
+def _image(row: Row) -> Image:
+    return Image(
+        id=row[0],
+        slug=row[1],
+        name=row[2],
+        category=row[3],
+        details=json.loads(row[4]),
+        is_default=bool(row[5]),
+        is_cluster=bool(row[6]),
+        os_name=row[7],
+        os_version=row[8],
+        cuda_version=row[9],
+        driver_version=row[10],
+        has_docker=bool(row[11]),
+        ssh_user=row[12],
+        min_os_volume_gb=row[13],
+        gpu_models=None if row[14] is None else frozenset(json.loads(row[14])),
+        providers=frozenset(json.loads(row[15])),
+        created_at=row[16],
+        deprecated_at=row[17],
+    )
+
+
+def _offer(row: Row) -> Offer:
+    return Offer(*(*row[:9], bool(row[9]), *row[10:]))
+
+
+def find_type(tx: Tx, name: str) -> InstanceType | None:
+    row = tx.one(f"SELECT {_TYPE} FROM instance_types WHERE name = :name", name=name)
+    return None if row is None else _type(row)
+
+
+def list_types(tx: Tx) -> list[InstanceType]:
+    return [_type(row) for row in tx.all(f"SELECT {_TYPE} FROM instance_types ORDER BY name LIMIT {_LIMIT}")]
+
+
+def find_location(tx: Tx, code: str) -> Location | None:
+    row = tx.one("SELECT code, name, country_code FROM locations WHERE code = :code", code=code)
+    return None if row is None else Location(*row)
+
+
+def list_locations(tx: Tx) -> list[Location]:
+    return [
+        Location(*row)
+        for row in tx.all(f"SELECT code, name, country_code FROM locations ORDER BY code LIMIT {_LIMIT}")
+    ]
+
+
+def find_image(tx: Tx, image: str) -> Image | None:
+    """By id, then by slug."""
+    row = tx.one(
+        f"SELECT {_IMAGE} FROM images WHERE id = :image OR slug = :image"
+        " ORDER BY CASE WHEN id = :image THEN 0 ELSE 1 END LIMIT 1",
+        image=image,
+    )
+    return None if row is None else _image(row)
+
+
+def list_images(tx: Tx) -> list[Image]:
+    rows = tx.all(f"SELECT {_IMAGE} FROM images ORDER BY created_at DESC, id DESC LIMIT {_LIMIT}")
+    return [_image(row) for row in rows]
+
+
+def candidates(tx: Tx, instance_type: str, location: str) -> list[Offer]:
+    """Offers with something free, cheapest first."""
+    rows = tx.all(
+        f"SELECT {_OFFER} FROM offers WHERE instance_type = :instance_type AND location = :location"
+        " AND free_units > 0 AND is_listed = 1 AND suppressed_until <= :now"
+        " ORDER BY price_micros_per_hour, cost_micros_per_hour, id LIMIT 20",
+        instance_type=instance_type,
+        location=location,
+        now=tx.now,
+    )
+    return [_offer(row) for row in rows]
+
+
+def list_offers(tx: Tx, *, instance_type: str | None = None) -> list[Offer]:
+    """Every offer that its provider still lists, sold-out ones included."""
+    condition = "" if instance_type is None else " AND instance_type = :instance_type"
+    rows = tx.all(
+        f"SELECT {_OFFER} FROM offers WHERE is_listed = 1{condition} ORDER BY id LIMIT {_LIMIT}",
+        **({} if instance_type is None else {"instance_type": instance_type}),
+    )
+    return [_offer(row) for row in rows]
+
+
+def find_offer(tx: Tx, offer_id: str) -> Offer | None:
+    row = tx.one(f"SELECT {_OFFER} FROM offers WHERE id = :id", id=offer_id)
+    return None if row is None else _offer(row)
+
+
+def take_unit(tx: Tx, offer_id: str) -> bool:
+    return tx.run("UPDATE offers SET free_units = free_units - 1 WHERE id = :id AND free_units > 0", id=offer_id) == 1
+
+
+def give_unit(tx: Tx, offer_id: str) -> None:
+    tx.run("UPDATE offers SET free_units = free_units + 1 WHERE id = :id", id=offer_id)
+
+
+def insert_claim(tx: Tx, subject: str, offer_id: str) -> None:
+    tx.run(
+        "INSERT INTO claims (subject, offer_id, claimed_at) VALUES (:subject, :offer, :now)",
+        subject=subject,
+        offer=offer_id,
+        now=tx.now,
+    )
+
+
+def count_claim(tx: Tx, subject: str) -> None:
+    tx.run("UPDATE claims SET counted_at = :now WHERE subject = :subject", subject=subject, now=tx.now)
+
+
+def delete_claim(tx: Tx, subject: str) -> str | None:
+    """The offer whose unit it was; None when nothing was claimed."""
+    row = tx.one("DELETE FROM claims WHERE subject = :subject RETURNING offer_id", subject=subject)
+    return None if row is None else row[0]
+
+
+def suppress(tx: Tx, offer_id: str, until: Instant) -> None:
+    tx.run("UPDATE offers SET suppressed_until = :until WHERE id = :id", id=offer_id, until=until)
+
+
+def upsert_location(tx: Tx, place: Place) -> None:
+    tx.run(
+        "INSERT INTO locations (code, name, country_code, created_at) VALUES (:code, :name, :country, :now)"
+        " ON CONFLICT (code) DO UPDATE SET name = excluded.name, country_code = excluded.country_code",
+        code=place.code,
+        name=place.name,
+        country=place.country_code,
+        now=tx.now,
+    )
+
+
+def upsert_type(tx: Tx, hardware: Hardware) -> None:
+    tx.run(
+        f"INSERT INTO instance_types ({_TYPE}, created_at) VALUES (:name, :gpu_model, :gpu_count, :gpu_vram_gb,"
+        " :vcpu_count, :ram_gb, :storage_gb, :description, :manufacturer, :boot_timeout_s, :now)"
+        " ON CONFLICT (name) DO UPDATE SET gpu_model = excluded.gpu_model, gpu_count = excluded.gpu_count,"
+        " gpu_vram_gb = excluded.gpu_vram_gb, vcpu_count = excluded.vcpu_count, ram_gb = excluded.ram_gb,"
+        " storage_gb = excluded.storage_gb, description = excluded.description,"
+        " manufacturer = excluded.manufacturer, boot_timeout_s = excluded.boot_timeout_s",
+        name=hardware.name,
+        gpu_model=hardware.gpu_model,
+        gpu_count=hardware.gpu_count,
+        gpu_vram_gb=hardware.gpu_vram_gb,
+        vcpu_count=hardware.vcpu_count,
+        ram_gb=hardware.ram_gb,
+        storage_gb=hardware.storage_gb,
+        description=hardware.description,
+        manufacturer=hardware.manufacturer,
+        boot_timeout_s=hardware.boot_timeout_s,
+        now=tx.now,
+    )
+
+
+def upsert_image(tx: Tx, image: ProviderImage, *, image_id: str, providers: frozenset[str]) -> None:
+    tx.run(
+        f"INSERT INTO images ({_IMAGE}) VALUES (:id, :slug, :name, :category, :details, :is_default,"
+        " :is_cluster, :os_name, :os_version, :cuda_version, :driver_version, :has_docker, :ssh_user,"
+        " :min_os_volume_gb, :gpu_models, :providers, :now, NULL)"
+        " ON CONFLICT (slug) DO UPDATE SET name = excluded.name, category = excluded.category,"
+        " details = excluded.details, is_default = excluded.is_default, is_cluster = excluded.is_cluster,"
+        " os_name = excluded.os_name, os_version = excluded.os_version, cuda_version = excluded.cuda_version,"
+        " driver_version = excluded.driver_version, has_docker = excluded.has_docker,"
+        " ssh_user = excluded.ssh_user, min_os_volume_gb = excluded.min_os_volume_gb,"
+        " gpu_models = excluded.gpu_models, providers = excluded.providers",
+        id=image_id,
+        slug=image.slug,
+        name=image.name,
+        category=image.category,
+        details=json.dumps(list(image.details)),
+        is_default=int(image.is_default),
+        is_cluster=int(image.is_cluster),
+        os_name=image.os_name,
+        os_version=image.os_version,
+        cuda_version=image.cuda_version,
+        driver_version=image.driver_version,
+        has_docker=int(image.has_docker),
+        ssh_user=image.ssh_user,
+        min_os_volume_gb=image.min_os_volume_gb,
+        gpu_models=None if image.gpu_models is None else json.dumps(sorted(image.gpu_models)),
+        providers=json.dumps(sorted(providers)),
+        now=tx.now,
+    )
+
+
+def upsert_offer(tx: Tx, offer: ProviderOffer, *, offer_id: str, provider: str, price: Micros, counted_before: Instant) -> None:
+    """Units claimed but not yet counted by the provider's listing are taken off what it reports."""
+    tx.run(
+        f"INSERT INTO offers ({_OFFER}, is_listed) VALUES (:id, :provider, :provider_offer_id, :instance_type,"
+        " :location, :price, :spot_price, :cost, :free_units, :is_simulated, 0, :now, 1)"
+        " ON CONFLICT (provider, provider_offer_id) DO UPDATE SET instance_type = excluded.instance_type,"
+        " location = excluded.location, price_micros_per_hour = excluded.price_micros_per_hour,"
+        " spot_price_micros_per_hour = excluded.spot_price_micros_per_hour,"
+        " cost_micros_per_hour = excluded.cost_micros_per_hour,"
+        " is_simulated = excluded.is_simulated, observed_at = excluded.observed_at, is_listed = 1,"
+        " free_units = CASE WHEN excluded.free_units > (SELECT COUNT(*) FROM claims WHERE claims.offer_id = offers.id"
+        " AND (counted_at IS NULL OR counted_at >= :counted_before)) THEN excluded.free_units - (SELECT COUNT(*)"
+        " FROM claims WHERE claims.offer_id = offers.id AND (counted_at IS NULL OR counted_at >= :counted_before))"
+        " ELSE 0 END",
+        id=offer_id,
+        provider=provider,
+        provider_offer_id=offer.provider_offer_id,
+        instance_type=offer.hardware.name,
+        location=offer.place.code,
+        price=price,
+        spot_price=offer.spot_price_micros_per_hour,
+        cost=offer.cost_micros_per_hour,
+        free_units=offer.free_units,
+        is_simulated=int(offer.is_simulated),
+        now=tx.now,
+        counted_before=counted_before,
+    )
+
+
+def unlist_offers(tx: Tx, provider: str) -> None:
+    tx.run("UPDATE offers SET is_listed = 0 WHERE provider = :provider AND observed_at < :now", provider=provider, now=tx.now)
+
+
+def lock_provider(tx: Tx, provider: str) -> None:
+    tx.run("INSERT INTO providers (name) VALUES (:name) ON CONFLICT (name) DO NOTHING", name=provider)
+    tx.one("SELECT 1 FROM providers WHERE name = :name" + tx.for_update, name=provider)
+
+
+def note_refresh(tx: Tx, provider: str, *, failure: str | None) -> None:
+    refreshed = "" if failure else ", refreshed_at = :now"
+    tx.run(
+        f"UPDATE providers SET failure = :failure{refreshed} WHERE name = :name",
+        name=provider,
+        failure=failure,
+        **({} if failure else {"now": tx.now}),
+    )

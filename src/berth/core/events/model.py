@@ -1,0 +1,54 @@
+"""Who acts, and what is remembered of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from berth.base.clock import Instant
+from berth.core.errors import Forbidden
+
+EVERYTHING = "*"
+SYSTEM_SCOPES = frozenset({EVERYTHING})
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Someone who asks for something, on behalf of one project.
+
+    `key_id` names the credential (`loop:metering` for our own loops); `lineage` is shared by a key and
+    those it was rotated into. A write scope implies the read scope of the same family.
+    """
+
+    project: str
+    key_id: str
+    lineage: str
+    scopes: frozenset[str]
+
+    def has(self, scope: str) -> bool:
+        if scope in self.scopes or EVERYTHING in self.scopes:
+            return True
+        family, _, right = scope.partition(":")
+        return right == "read" and f"{family}:write" in self.scopes
+
+    def may(self, scope: str) -> None:
+        """Raises Forbidden without the scope."""
+        if not self.has(scope):
+            raise Forbidden("missing_scope", f"This key lacks the scope {scope}.", required=scope)
+
+
+def system(project: str, name: str) -> Actor:
+    """Berth itself, acting for a project through the loop or command `name`."""
+    return Actor(project, name, name, SYSTEM_SCOPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    seq: int
+    id: str
+    project: str
+    type: str
+    subject: str
+    sequence: int
+    """Grows by one with each event of this subject: a receiver drops what is older than it has seen."""
+    actor: str
+    data: Mapping[str, object]
+    created_at: Instant

@@ -1,0 +1,95 @@
+"""Whether a line is one SSH public key and nothing more: no options, no certificate, no private key."""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+
+from berth.core.errors import Invalid
+
+LONGEST = 16 * 1024
+_LEAST_RSA_BITS = 2048
+_KINDS = {
+    "ssh-ed25519": "ed25519",
+    "sk-ssh-ed25519@openssh.com": "ed25519",
+    "ssh-rsa": "rsa",
+    "ecdsa-sha2-nistp256": "ecdsa",
+    "ecdsa-sha2-nistp384": "ecdsa",
+    "ecdsa-sha2-nistp521": "ecdsa",
+    "sk-ecdsa-sha2-nistp256@openssh.com": "ecdsa",
+}
+_MEMBERS = {
+    "ssh-ed25519": 2,
+    "sk-ssh-ed25519@openssh.com": 3,
+    "ssh-rsa": 3,
+    "ecdsa-sha2-nistp256": 3,
+    "ecdsa-sha2-nistp384": 3,
+    "ecdsa-sha2-nistp521": 3,
+    "sk-ecdsa-sha2-nistp256@openssh.com": 4,
+}
+_ED25519_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    line: str
+    fingerprint: str
+    key_type: str
+
+
+def parse(text: str) -> Parsed:
+    """Reads one public key. Raises Invalid, saying what is wrong, for anything else."""
+    if len(text) > LONGEST:
+        raise _invalid(f"is longer than {LONGEST} characters")
+    if "PRIVATE KEY" in text:
+        raise _invalid("is a private key; send the .pub file and consider the private key leaked")
+    line = text.strip(" \r\n\t")
+    if any(ord(character) < 32 or ord(character) == 127 for character in line):  # noqa: PLR2004 - control codes
+        raise _invalid("must be a single line")
+    kind, _, rest = line.partition(" ")
+    encoded, _, _ = rest.strip(" ").partition(" ")
+    if "-cert-v01" in kind:
+        raise _invalid("is a certificate; send the key itself")
+    if kind not in _KINDS:
+        raise _invalid("must begin with a supported key type and carry no options, for example ssh-ed25519")
+    blob = _decoded(encoded)
+    _check_blob(kind, blob)
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    return Parsed(line, f"SHA256:{digest}", _KINDS[kind])
+
+
+def _decoded(encoded: str) -> bytes:
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise _invalid("is not base64 after its type") from None
+
+
+def _check_blob(kind: str, blob: bytes) -> None:
+    members = _split(blob)
+    if members is None or members[:1] != [kind.encode()]:
+        raise _invalid("names one type and contains another, or is cut off")
+    if len(members) != _MEMBERS[kind]:
+        raise _invalid("is cut off or has something added")
+    if kind == "ssh-rsa" and int.from_bytes(members[2]).bit_length() < _LEAST_RSA_BITS:
+        raise _invalid(f"is an RSA key shorter than {_LEAST_RSA_BITS} bits")
+    if _KINDS[kind] == "ed25519" and len(members[1]) != _ED25519_BYTES:
+        raise _invalid("is cut off")
+    if _KINDS[kind] == "ecdsa" and not kind.split("@")[0].endswith(members[1].decode("ascii", "replace") or "-"):
+        raise _invalid("names one curve and contains another")
+
+
+def _split(blob: bytes) -> list[bytes] | None:
+    """The length-prefixed members of a key; None when the lengths do not add up."""
+    members: list[bytes] = []
+    while blob:
+        size = int.from_bytes(blob[:4])
+        if len(blob) < 4 + size:
+            return None
+        members.append(blob[4 : 4 + size])
+        blob = blob[4 + size :]
+    return members
+
+
+def _invalid(why: str) -> Invalid:
+    return Invalid("invalid_field", f"public_key {why}.", field="public_key")

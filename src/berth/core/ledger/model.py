@@ -1,0 +1,65 @@
+"""What a row of money is."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from berth.base.clock import Instant
+from berth.base.money import Micros
+
+
+class Code(StrEnum):
+    """Why money moved."""
+
+    TOPUP = "topup"
+    PROMO = "promo"
+    USAGE = "usage"
+    MINIMUM = "minimum"
+    STORAGE = "storage"
+    REFUND = "refund"
+    ADJUSTMENT = "adjustment"
+    REVERSAL = "reversal"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A project's money. `balance` is the sum of its rows; `held` is set aside and still in the balance."""
+
+    id: str
+    balance: Micros
+    held: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A row to be written. (`subject`, `tick`, `code`) is its reason: a second row of one reason is refused."""
+
+    code: Code
+    subject: str
+    tick: int
+    amount: Micros
+    period_start_at: Instant | None = None
+    period_end_at: Instant | None = None
+    seconds: int | None = None
+    price_micros_per_hour: int | None = None
+    is_final: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row as written."""
+
+    seq: int
+    account: str
+    code: Code
+    subject: str
+    tick: int
+    amount: Micros
+    balance_after: Micros
+    period_start_at: Instant | None
+    period_end_at: Instant | None
+    seconds: int | None
+    price_micros_per_hour: int | None
+    is_final: bool
+    note: str | None
+    created_at: Instant

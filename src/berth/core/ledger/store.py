@@ -1,0 +1,188 @@
+"""Statements of the ledger."""
+
+from berth.base.clock import Instant
+from berth.base.db import Row, Tx
+from berth.base.money import Micros
+from berth.core.ledger.model import Account, Code, Entry, Posting
+
+_ENTRY = (
+    "seq, account_id, code, subject, tick, amount_micros, balance_after_micros, period_start_at,"
+    " period_end_at, seconds, price_micros_per_hour, is_final, note, created_at"
+)
+
+
+def _account(row: Row) -> Account:
+    return Account(row[0], Micros(row[1]), Micros(row[2]))
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(*(*row[:2], Code(row[2]), *row[3:11], bool(row[11]), *row[12:]))
+
+
+def insert_account(tx: Tx, account_id: str) -> None:
+    tx.run(
+        "INSERT INTO accounts (id, balance_micros, held_micros, created_at) VALUES (:id, 0, 0, :now)",
+        id=account_id,
+        now=tx.now,
+    )
+
+
+def find_account(tx: Tx, account_id: str, *, lock: bool) -> Account | None:
+    suffix = tx.for_update if lock else ""
+    row = tx.one("SELECT id, balance_micros, held_micros FROM accounts WHERE id = :id" + suffix, id=account_id)
+    return None if row is None else _account(row)
+
+
+def move(tx: Tx, account_id: str, amount: int) -> int | None:
+    """The balance after adding `amount`; None without such an account."""
+    row = tx.one(
+        "UPDATE accounts SET balance_micros = balance_micros + :amount WHERE id = :id RETURNING balance_micros",
+        id=account_id,
+        amount=amount,
+    )
+    return None if row is None else row[0]
+
+
+def insert_entry(tx: Tx, account_id: str, posting: Posting, balance_after: int) -> int | None:
+    """The row's number; None when its reason was posted before."""
+    row = tx.one(
+        "INSERT INTO entries (account_id, code, subject, tick, amount_micros, balance_after_micros,"
+        " period_start_at, period_end_at, seconds, price_micros_per_hour, is_final, note, created_at)"
+        " VALUES (:account, :code, :subject, :tick, :amount, :balance_after, :period_start, :period_end,"
+        " :seconds, :price, :is_final, :note, :now)"
+        " ON CONFLICT (subject, tick, code, account_id) DO NOTHING RETURNING seq",
+        account=account_id,
+        code=posting.code.value,
+        subject=posting.subject,
+        tick=posting.tick,
+        amount=posting.amount,
+        balance_after=balance_after,
+        period_start=posting.period_start_at,
+        period_end=posting.period_end_at,
+        seconds=posting.seconds,
+        price=posting.price_micros_per_hour,
+        is_final=int(posting.is_final),
+        note=posting.note,
+        now=tx.now,
+    )
+    return None if row is None else row[0]
+
+
+def find_entry(tx: Tx, account_id: str, *, code: Code, subject: str, tick: int) -> Entry | None:
+    row = tx.one(
+        f"SELECT {_ENTRY} FROM entries WHERE subject = :subject AND tick = :tick AND code = :code"
+        " AND account_id = :account",
+        subject=subject,
+        tick=tick,
+        code=code.value,
+        account=account_id,
+    )
+    return None if row is None else _entry(row)
+
+
+def entries_of(tx: Tx, subject: str, *, limit: int) -> list[Entry]:
+    rows = tx.all(
+        f"SELECT {_ENTRY} FROM entries WHERE subject = :subject ORDER BY seq LIMIT :limit",
+        subject=subject,
+        limit=limit,
+    )
+    return [_entry(row) for row in rows]
+
+
+def debited(tx: Tx, subject: str) -> tuple[int, int]:
+    """What `subject` was charged so far, and its highest tick (0 when never)."""
+    row = tx.one(
+        "SELECT CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT), COALESCE(MAX(tick), 0) FROM entries"
+        " WHERE subject = :subject",
+        subject=subject,
+    )
+    return (0, 0) if row is None else (-row[0], row[1])
+
+
+def hold(tx: Tx, account_id: str, amount: int, *, owed: int, floor: int) -> bool:
+    """Sets `amount` aside if the balance less `owed` less what is held already is at least `floor`."""
+    return (
+        tx.run(
+            "UPDATE accounts SET held_micros = held_micros + :amount"
+            " WHERE id = :id AND balance_micros - held_micros - :owed >= :floor",
+            id=account_id,
+            amount=amount,
+            owed=owed,
+            floor=floor,
+        )
+        == 1
+    )
+
+
+def insert_hold(tx: Tx, account_id: str, subject: str, amount: int) -> None:
+    tx.run(
+        "INSERT INTO holds (subject, account_id, amount_micros, created_at)"
+        " VALUES (:subject, :account, :amount, :now)",
+        subject=subject,
+        account=account_id,
+        amount=amount,
+        now=tx.now,
+    )
+
+
+def delete_hold(tx: Tx, subject: str) -> None:
+    row = tx.one(
+        "DELETE FROM holds WHERE subject = :subject RETURNING account_id, amount_micros", subject=subject
+    )
+    if row is not None:
+        tx.run(
+            "UPDATE accounts SET held_micros = held_micros - :amount WHERE id = :id", id=row[0], amount=row[1]
+        )
+
+
+def post_sweep(tx: Tx, charges: str, values: dict[str, object]) -> int:
+    """Posts every row that the SELECT `charges` yields: set by set, so that a million rows are one pass.
+
+    The accounts are locked first: whoever settles one of these subjects waits, then sees these rows.
+    """
+    if tx.for_update:
+        tx.all(
+            f"SELECT 1 FROM accounts WHERE id IN (SELECT account_id FROM ({charges}) AS c)"
+            f" ORDER BY id{tx.for_update}",
+            **values,
+        )
+    count = tx.run(
+        "INSERT INTO entries (account_id, code, subject, tick, amount_micros, balance_after_micros,"
+        " period_start_at, period_end_at, seconds, price_micros_per_hour, created_at)"
+        " SELECT c.account_id, 'usage', c.subject, c.tick, -c.amount, a.balance_micros - CAST(SUM(c.amount) OVER"
+        " (PARTITION BY c.account_id ORDER BY c.subject ROWS UNBOUNDED PRECEDING) AS BIGINT), c.period_start_at,"
+        f" c.period_end_at, c.seconds, c.price_micros_per_hour, :now FROM ({charges}) AS c"
+        " JOIN accounts a ON a.id = c.account_id",
+        now=tx.now,
+        **values,
+    )
+    tx.run(
+        "UPDATE accounts SET balance_micros = balance_micros - t.amount FROM (SELECT account_id,"
+        f" CAST(SUM(amount) AS BIGINT) AS amount FROM ({charges}) AS c GROUP BY account_id) AS t"
+        " WHERE accounts.id = t.account_id",
+        **values,
+    )
+    return count
+
+
+def release_charged(tx: Tx) -> None:
+    """Ends the hold of every subject that has paid its first tick."""
+    charged = (
+        "EXISTS (SELECT 1 FROM entries e WHERE e.subject = holds.subject AND e.tick > 0 AND e.code = 'usage')"
+    )
+    tx.run(
+        "UPDATE accounts SET held_micros = held_micros - freed.amount FROM ("
+        "SELECT account_id, CAST(SUM(amount_micros) AS BIGINT) AS amount FROM holds"
+        f" WHERE {charged} GROUP BY account_id) AS freed WHERE accounts.id = freed.account_id"
+    )
+    tx.run(f"DELETE FROM holds WHERE {charged}")
+
+
+def sums(tx: Tx) -> list[Row]:
+    """(account, balance, sum of rows, held, sum of holds) of every account where a pair disagrees."""
+    return tx.all(
+        "SELECT id, balance_micros, total, held_micros, holds FROM (SELECT a.id, a.balance_micros, a.held_micros,"
+        " CAST(COALESCE((SELECT SUM(amount_micros) FROM entries e WHERE e.account_id = a.id), 0) AS BIGINT) AS total,"
+        " CAST(COALESCE((SELECT SUM(amount_micros) FROM holds h WHERE h.account_id = a.id), 0) AS BIGINT) AS holds"
+        " FROM accounts a) AS s WHERE balance_micros <> total OR held_micros <> holds LIMIT 100"
+    )
