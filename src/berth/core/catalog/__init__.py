@@ -11,7 +11,7 @@ from berth.core.catalog.model import (
     Search,
     Sort,
 )
-from berth.core.catalog.claims import claim, count_claim, release, suppress
+from berth.core.catalog.claims import claim, count_claim, reclaim, release, suppress
 from berth.core.catalog.refresh import note_failure, refresh
 from berth.core.catalog.service import (
     candidates,
@@ -48,6 +48,7 @@ __all__ = [
     "locations",
     "note_failure",
     "pick_image",
+    "reclaim",
     "refresh",
     "release",
     "search",

@@ -36,3 +36,13 @@ def release(tx: Tx, subject: str) -> None:
 def suppress(tx: Tx, offer_id: str) -> None:
     """Stops selling from an offer whose provider just said that nothing is left."""
     store.suppress(tx, offer_id, after(tx.now, seconds=SUPPRESSED_S))
+
+
+def reclaim(tx: Tx, offer_id: str, subject: str) -> bool:
+    """Makes sure that `subject` has a unit of the offer: the one it kept, or a free one; False when there is none."""
+    if store.has_claim(tx, subject):
+        return True
+    if not store.take_unit(tx, offer_id):
+        return False
+    store.insert_claim(tx, subject, offer_id)
+    return True

@@ -260,3 +260,7 @@ def note_refresh(tx: Tx, provider: str, *, failure: str | None) -> None:
         failure=failure,
         **({} if failure else {"now": tx.now}),
     )
+
+
+def has_claim(tx: Tx, subject: str) -> bool:
+    return tx.one("SELECT 1 FROM claims WHERE subject = :subject", subject=subject) is not None

@@ -294,6 +294,14 @@ def _instances() -> None:
     _index("instances_due", "instances", ["due_at"], where="due_at IS NOT NULL")
     _index("instances_by_provider", "instances", ["provider", "id"], where="status <> 'deleted'")
     op.create_table(
+        "orphans",
+        _text("provider", primary_key=True),
+        _text("handle", primary_key=True),
+        _text("instance_id"),
+        _number("first_seen_at"),
+        _number("destroyed_at", nullable=True),
+    )
+    op.create_table(
         "instance_counts",
         _text("project_id", primary_key=True),
         _text("status", primary_key=True),

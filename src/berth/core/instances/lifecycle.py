@@ -1,0 +1,311 @@
+"""The verbs of the provisioning loop. They write what is seen, and only under the lease the row was taken with.
+
+Each takes the instance as it was leased. If the lease is no longer ours, nothing is written and None comes back:
+whoever holds the row now looks again. Since the owner may have changed their mind meanwhile, each verb starts
+from the row as it is now, never from the one that was leased.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from berth.base.clock import SECOND, Instant, after
+from berth.base.db import Tx
+from berth.core import billing, catalog, events
+from berth.core.billing import Rules
+from berth.core.catalog import Offer
+from berth.core.driver import Sighting
+from berth.core.instances import states, store
+from berth.core.instances.model import Instance, Status, Wanted
+
+OFFERS_TRIED = 5
+"""How many offers one order is placed at before it fails."""
+_ACTOR = "loop:provisioning"
+
+
+def lease_due(tx: Tx, *, limit: int, seconds: int) -> Sequence[Instance]:
+    """Takes up to `limit` instances that something is to be done for, for `seconds` at most."""
+    return store.lease_due(tx, limit=limit, seconds=seconds)
+
+
+def next_due(tx: Tx) -> Instant | None:
+    """When the next instance is due, or None when everything is as wanted."""
+    return store.next_due(tx)
+
+
+def intend_create(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance | None:
+    """Commits that something may exist at the provider from now on: always before the call that makes it."""
+    current = _current(tx, leased)
+    if current is None or current.wanted is not Wanted.RUNNING or current.create_sent_at is not None:
+        return None
+    changed = replace(
+        current,
+        create_sent_at=tx.now,
+        deadline_at=current.deadline_at or after(tx.now, seconds=boot_timeout_s),
+    )
+    if current.status is Status.ORDERED:
+        return _move(tx, changed, Status.PROVISIONING, keep_lease=True)
+    return _keep(tx, changed, keep_lease=True)
+
+
+def created(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
+    """The provider made it, or has it: its handle is known from now on."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    catalog.count_claim(tx, current.id)
+    changed = _with_address(replace(current, handle=sighting.handle, missing_since=None), sighting)
+    return _keep(tx, replace(changed, due_at=tx.now))
+
+
+def did_not_happen(tx: Tx, leased: Instance, *, retry_s: float) -> Instance | None:
+    """The create certainly made nothing: it may be tried again after `retry_s`."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    return _keep(tx, replace(current, create_sent_at=None, due_at=_later(tx, retry_s)))
+
+
+def look_again(tx: Tx, leased: Instance, *, retry_s: float, sighting: Sighting | None = None) -> Instance | None:
+    """Nothing new to act on: the row is due again after `retry_s`."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    changed = replace(current, due_at=_later(tx, retry_s))
+    return _keep(tx, changed if sighting is None else _with_address(changed, sighting))
+
+
+def fail_over(
+    tx: Tx, leased: Instance, *, is_sold_out: bool, reason: str, offers_allowed: int = OFFERS_TRIED
+) -> Instance | None:
+    """This offer will not do and made nothing: claims the next one that costs us no more than the order pays,
+    or fails the order.
+    """
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    catalog.release(tx, current.id)
+    if is_sold_out:
+        catalog.suppress(tx, current.offer_id)
+    cleared = replace(current, handle=None, create_sent_at=None, deadline_at=None, ip=None, ssh_port=None)
+    if current.wanted is Wanted.DELETED:
+        return _keep(tx, replace(cleared, due_at=tx.now))
+    offer = _next_offer(tx, current) if len(current.tried_offers) < offers_allowed else None
+    if offer is None:
+        status = Status.FAILED_NO_CAPACITY if is_sold_out else Status.ERROR
+        return _fail(tx, cleared, status, reason)
+    placed = replace(
+        cleared,
+        offer_id=offer.id,
+        provider=offer.provider,
+        cost=offer.cost,
+        tried_offers=[*current.tried_offers, offer.id],
+        attempt=0,
+        due_at=tx.now,
+    )
+    return _keep(tx, placed, event="instance.placed_again", reason=reason)
+
+
+def fail(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
+    """The order failed for good and costs nothing. What is left at the provider is still to be destroyed."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    if current.wanted is Wanted.DELETED:
+        return _keep(tx, replace(current, due_at=tx.now))
+    return _fail(tx, current, Status.ERROR, reason)
+
+
+def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
+    """Its SSH server answered: it runs, and its clock with it."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    changed = _with_address(current, sighting)
+    if current.wanted is not Wanted.RUNNING:
+        return _keep(tx, replace(changed, due_at=tx.now))
+    changed = replace(changed, is_restart_wanted=False, deadline_at=None, status_reason=None, missing_since=None)
+    if current.status is Status.RUNNING:
+        return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
+    billing.start(tx, current.project, current.id, current.price)
+    changed = replace(changed, first_running_at=current.first_running_at or tx.now)
+    return _move(tx, changed, Status.RUNNING)
+
+
+def stopped(tx: Tx, leased: Instance, *, releases_hardware: bool) -> Instance | None:
+    """It is off. Where that gives the hardware back, the clock stops and the unit is free for others."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    if current.wanted is not Wanted.OFFLINE:
+        return _keep(tx, replace(current, due_at=tx.now))
+    if releases_hardware:
+        billing.pause(tx, current.project, current.id, tx.now)
+        catalog.release(tx, current.id)
+    return _move(tx, replace(current, deadline_at=None), Status.OFFLINE)
+
+
+def start_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
+    """It could not be started: it stays off, and says why."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    if current.wanted is not Wanted.RUNNING:
+        return _keep(tx, replace(current, due_at=tx.now))
+    catalog.release(tx, current.id)
+    changed = replace(current, wanted=Wanted.OFFLINE, status_reason=reason, deadline_at=None)
+    return _keep(tx, changed, event="instance.start_failed", reason=reason)
+
+
+def wait_for_boot(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance | None:
+    """Starts the deadline of a start or restart; the row stays leased."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    deadline_at = current.deadline_at or after(tx.now, seconds=boot_timeout_s)
+    return _keep(tx, replace(current, deadline_at=deadline_at), keep_lease=True)
+
+
+def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
+    """The provider confirms that nothing is left. Only now is a delete complete and the unit free."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    catalog.release(tx, current.id)
+    if current.status is not Status.DELETING:
+        return _keep(tx, replace(current, handle=None, create_sent_at=None))
+    # A delete that met a create in flight waited for this: did anything exist? A bill that is settled stays as it is.
+    billing.finish(
+        tx,
+        current.project,
+        current.id,
+        current.price,
+        tx.now,
+        with_minimum=_owes_minimum(current, rules),
+    )
+    changed = replace(current, handle=None, create_sent_at=None, deleted_at=tx.now, ip=None, ssh_port=None)
+    return _move(tx, changed, Status.DELETED)
+
+
+def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> Instance | None:
+    """It ended without anybody asking. It pays up to when it was last seen, and no minimum for our fault."""
+    current = store.find_any(tx, instance.id)
+    if current is None or current.sequence != instance.sequence or current.status is Status.DELETED:
+        return None
+    if current.status is Status.DELETING:
+        return _keep(tx, replace(current, due_at=tx.now))
+    catalog.release(tx, current.id)
+    billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
+    changed = replace(current, handle=None, create_sent_at=None, missing_since=None, ip=None, ssh_port=None)
+    return _move(tx, replace(changed, wanted=Wanted.OFFLINE, status_reason=reason), Status.ERROR)
+
+
+def _owes_minimum(current: Instance, rules: Rules) -> bool:
+    if current.first_running_at is not None:
+        return True
+    return current.handle is not None and rules.minimum_on_cancel and current.status_reason is None
+
+
+def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
+    seen_at = tx.now
+    billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
+    if not current.may_exist:
+        catalog.release(tx, current.id)
+    return _move(tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status)
+
+
+def _next_offer(tx: Tx, current: Instance) -> Offer | None:
+    kind = catalog.get_type(tx, events.system(current.project, _ACTOR), current.instance_type)
+    image = catalog.pick_image(tx, current.image_id, kind)
+    for offer in catalog.candidates(tx, current.instance_type, current.location, image):
+        is_new = offer.id not in current.tried_offers
+        if is_new and offer.cost <= current.price and catalog.claim(tx, offer, current.id):
+            return offer
+    return None
+
+
+def _current(tx: Tx, leased: Instance) -> Instance | None:
+    """The row now, locked; None when another holder has it."""
+    current = store.find_any(tx, leased.id)
+    if current is None or current.lease_token != leased.lease_token:
+        return None
+    return current
+
+
+def _with_address(instance: Instance, sighting: Sighting) -> Instance:
+    return replace(
+        instance,
+        ip=sighting.ip or instance.ip,
+        ssh_port=sighting.ssh_port or instance.ssh_port,
+        ssh_user=sighting.ssh_user or instance.ssh_user,
+    )
+
+
+def _later(tx: Tx, seconds: float) -> Instant:
+    return Instant(tx.now + int(seconds * SECOND))
+
+
+def _move(tx: Tx, instance: Instance, status: Status, *, keep_lease: bool = False) -> Instance:
+    """A new status: counted, dated, recorded."""
+    store.count(tx, instance.project, instance.status, -1)
+    store.count(tx, instance.project, status, 1)
+    previous = instance.status
+    changed = replace(instance, status=status, status_changed_at=tx.now, attempt=0, due_at=tx.now)
+    return _keep(
+        tx,
+        changed,
+        keep_lease=keep_lease,
+        event=f"instance.{status.value}",
+        previous=previous,
+        reason=instance.status_reason,
+    )
+
+
+def _keep(  # noqa: PLR0913 - what is kept of a step has this many sides
+    tx: Tx,
+    instance: Instance,
+    *,
+    keep_lease: bool = False,
+    event: str | None = None,
+    previous: Status | None = None,
+    reason: str | None = None,
+) -> Instance:
+    """Writes the row, ends the lease unless the step goes on, and makes it due again unless all is as wanted."""
+    changed = instance
+    if event is not None:
+        changed = replace(changed, sequence=changed.sequence + 1)
+        data: dict[str, object] = {"status": changed.status.value}
+        if previous is not None:
+            data["previous_status"] = previous.value
+        if reason is not None:
+            data["reason"] = reason
+        by = events.system(changed.project, _ACTOR)
+        events.record(tx, by, event, subject=changed.id, sequence=changed.sequence, data=data)
+    if states.is_settled(changed):
+        changed = replace(changed, due_at=None)
+    columns: dict[str, object] = {
+        "offer_id": changed.offer_id,
+        "provider": changed.provider,
+        "cost_micros_per_hour": changed.cost,
+        "tried_offers": store.json_list(changed.tried_offers),
+        "handle": changed.handle,
+        "status": changed.status.value,
+        "wanted": changed.wanted.value,
+        "status_reason": changed.status_reason,
+        "status_changed_at": changed.status_changed_at,
+        "restart_wanted": int(changed.is_restart_wanted),
+        "ip": changed.ip,
+        "ssh_port": changed.ssh_port,
+        "ssh_user": changed.ssh_user,
+        "updated_at": tx.now,
+        "first_running_at": changed.first_running_at,
+        "deleted_at": changed.deleted_at,
+        "create_sent_at": changed.create_sent_at,
+        "deadline_at": changed.deadline_at,
+        "missing_since": changed.missing_since,
+        "sequence": changed.sequence,
+        "attempt": changed.attempt,
+    }
+    if not keep_lease:
+        columns |= {"due_at": changed.due_at, "lease_expires_at": 0}
+    store.update(tx, changed.id, **columns)
+    return changed

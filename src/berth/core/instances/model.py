@@ -1,0 +1,137 @@
+"""An instance: one row, whatever each face calls it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from berth.base.clock import Instant
+from berth.base.money import Micros
+from berth.core.driver import Label
+
+
+class Status(StrEnum):
+    """What we have seen."""
+
+    ORDERED = "ordered"
+    PROVISIONING = "provisioning"
+    RUNNING = "running"
+    OFFLINE = "offline"
+    ERROR = "error"
+    FAILED_NO_CAPACITY = "failed_no_capacity"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+class Wanted(StrEnum):
+    """What its owner asked for last."""
+
+    RUNNING = "running"
+    OFFLINE = "offline"
+    DELETED = "deleted"
+
+
+class Action(StrEnum):
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Specs:
+    """The hardware as it was ordered; later changes to the catalogue do not reach it."""
+
+    gpu_model: str | None
+    gpu_count: int
+    gpu_vram_gb: int
+    vcpu_count: int
+    ram_gb: int
+    storage_gb: int
+    is_simulated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSpec:
+    """What a customer asks for."""
+
+    instance_type: str
+    image: str
+    hostname: str
+    ssh_key_ids: Sequence[str]
+    location: str
+    description: str = ""
+    os_volume_name: str = "boot"
+    os_volume_gb: int | None = None
+    startup_script: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    id: str
+    project: str
+    created_by: str
+    hostname: str
+    description: str
+    instance_type: str
+    location: str
+    image: str
+    """As the customer named it."""
+    image_id: str
+    image_slug: str
+    os_name: str
+    ssh_user: str
+    specs: Specs
+    os_volume_name: str
+    os_volume_gb: int
+    ssh_key_ids: Sequence[str]
+    ssh_public_keys: Sequence[str]
+    startup_script: str | None
+    price: Micros
+    """Per hour, frozen when it was ordered."""
+    cost: Micros
+    """What the provider charges us per hour."""
+    offer_id: str
+    provider: str
+    tried_offers: Sequence[str]
+    handle: str | None
+    """The provider's id for it; None while nothing is known to exist there."""
+    status: Status
+    wanted: Wanted
+    status_reason: str | None
+    status_changed_at: Instant
+    is_restart_wanted: bool
+    ip: str | None
+    ssh_port: int | None
+    created_at: Instant
+    updated_at: Instant
+    first_running_at: Instant | None
+    deleted_at: Instant | None
+    create_sent_at: Instant | None
+    """Since when something may exist at the provider; None while certainly nothing does."""
+    deadline_at: Instant | None
+    """When waiting for a reachable SSH server ends."""
+    missing_since: Instant | None
+    """Since when the provider no longer lists it."""
+    sequence: int
+    due_at: Instant | None
+    lease_token: int
+    attempt: int
+    """Steps since the last change of status: what the next delay is worked out from."""
+
+    def label(self, install_id: str) -> Label:
+        return Label(install_id, self.id)
+
+    @property
+    def may_exist(self) -> bool:
+        """Whether something of it is, or might be, at the provider."""
+        return self.handle is not None or self.create_sent_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """Something at a provider that carries our label and that no row accounts for."""
+
+    provider: str
+    handle: str
+    instance_id: str
+    first_seen_at: Instant

@@ -1,0 +1,94 @@
+"""The verbs of the observation loop: what a provider's listing proves, and what it does not.
+
+Only a complete listing can show that something is missing, and even then it is asked for twice. What carries
+our label and has no live row is an orphan: it is reported, and destroyed only after a grace.
+"""
+
+from collections.abc import Sequence
+
+from berth.base.clock import Instant
+from berth.base.db import Tx
+from berth.core import events
+from berth.core.driver import Sighting
+from berth.core.instances import store
+from berth.core.instances.model import Instance, Orphan, Status
+
+_PAGE = 1000
+_NOBODY = "berth"
+"""The project under which events are kept that concern no customer."""
+
+
+def at_provider(tx: Tx, provider: str, *, after_id: str = "") -> Sequence[Instance]:
+    """A page of the instances that exist, or may exist, at `provider`, by id; empty after the last."""
+    return store.at_provider(tx, provider, after_id=after_id, limit=_PAGE)
+
+
+def listed(tx: Tx, provider: str) -> Instant | None:
+    """Notes that a complete listing was had; returns when the one before was."""
+    return store.mark_listed(tx, provider)
+
+
+def missing(tx: Tx, instance: Instance, *, since: Instant) -> None:
+    """A complete listing lacks it, for the first time: it was last seen at `since`."""
+    current = store.find_any(tx, instance.id)
+    if current is not None and current.missing_since is None and current.status is not Status.DELETED:
+        store.update(tx, instance.id, missing_since=since)
+        by = events.system(current.project, "loop:observation")
+        _record(tx, by, current, "instance.unreachable")
+
+
+def back(tx: Tx, instance: Instance, sighting: Sighting) -> None:
+    """It was missing and is listed again."""
+    current = store.find_any(tx, instance.id)
+    if current is None or current.missing_since is None:
+        return
+    store.update(tx, instance.id, missing_since=None, ip=sighting.ip or current.ip)
+    _record(tx, events.system(current.project, "loop:observation"), current, "instance.recovered")
+
+
+def look_at(tx: Tx, instance: Instance) -> None:
+    """What is listed is not what the row says: the provisioning loop is to look at it now."""
+    store.update(tx, instance.id, due_at=tx.now)
+
+
+def is_orphan(tx: Tx, provider: str, sighting: Sighting) -> bool:
+    """Whether no live row accounts for what was sighted. One that is just being created has a row."""
+    if sighting.label is None:
+        return False
+    instance = store.find_any(tx, sighting.label.instance_id)
+    if instance is None or instance.status is Status.DELETED:
+        return True
+    if instance.provider != provider:
+        return True
+    return instance.handle is not None and instance.handle != sighting.handle
+
+
+def report_orphan(tx: Tx, provider: str, sighting: Sighting) -> Orphan:
+    """Remembers since when it was seen; the first time an event says so."""
+    instance_id = "" if sighting.label is None else sighting.label.instance_id
+    orphan, is_new = store.upsert_orphan(tx, provider, sighting.handle, instance_id)
+    if is_new:
+        _record_orphan(tx, orphan, "orphan.found")
+    return orphan
+
+
+def orphan_destroyed(tx: Tx, orphan: Orphan) -> None:
+    store.end_orphan(tx, orphan)
+    _record_orphan(tx, orphan, "orphan.destroyed")
+
+
+def _record(tx: Tx, by: events.Actor, instance: Instance, event: str) -> None:
+    sequence = instance.sequence + 1
+    store.update(tx, instance.id, sequence=sequence, updated_at=tx.now)
+    data = {"status": instance.status.value}
+    events.record(tx, by, event, subject=instance.id, sequence=sequence, data=data)
+
+
+def _record_orphan(tx: Tx, orphan: Orphan, event: str) -> None:
+    events.record(
+        tx,
+        events.system(_NOBODY, "loop:observation"),
+        event,
+        subject=f"orphan:{orphan.provider}:{orphan.handle}",
+        data={"provider": orphan.provider, "handle": orphan.handle, "instance_id": orphan.instance_id},
+    )

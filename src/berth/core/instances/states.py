@@ -1,0 +1,73 @@
+"""Which state follows which, and which action each allows. Pure tables."""
+
+from berth.core.errors import Conflict
+from berth.core.instances.model import Action, Instance, Status, Wanted
+
+LIVE = tuple(status for status in Status if status is not Status.DELETED)
+FAILED = frozenset({Status.ERROR, Status.FAILED_NO_CAPACITY})
+ENDED = FAILED | {Status.DELETED}
+_ALLOWED: dict[Status, tuple[Action, ...]] = {
+    Status.ORDERED: (Action.DELETE,),
+    Status.PROVISIONING: (Action.DELETE,),
+    Status.RUNNING: (Action.STOP, Action.RESTART, Action.DELETE),
+    Status.OFFLINE: (Action.START, Action.DELETE),
+    Status.ERROR: (Action.DELETE,),
+    Status.FAILED_NO_CAPACITY: (Action.DELETE,),
+    Status.DELETING: (),
+    Status.DELETED: (),
+}
+
+
+def allowed(instance: Instance) -> tuple[Action, ...]:
+    """The actions that would change something now."""
+    if pending(instance) is not None and instance.status is not Status.DELETING:
+        return (Action.DELETE,)
+    return _ALLOWED[instance.status]
+
+
+def pending(instance: Instance) -> Action | None:
+    """What was asked for and is not seen yet."""
+    if instance.status is Status.RUNNING:
+        if instance.wanted is Wanted.OFFLINE:
+            return Action.STOP
+        return Action.RESTART if instance.is_restart_wanted else None
+    if instance.status is Status.OFFLINE and instance.wanted is Wanted.RUNNING:
+        return Action.START
+    return Action.DELETE if instance.status is Status.DELETING else None
+
+
+def changes(instance: Instance, action: Action) -> bool:
+    """Whether `action` asks for something new; False when it is so already. Raises Conflict when not allowed."""
+    if _is_so_already(instance, action):
+        return False
+    if action not in allowed(instance):
+        doing = pending(instance)
+        state = instance.status.value if doing is None else f"{instance.status.value}, {doing.value} under way"
+        raise Conflict(
+            "invalid_state",
+            f"Cannot {action.value} an instance that is {state}.",
+            status=instance.status.value,
+            allowed=[other.value for other in allowed(instance)],
+        )
+    return True
+
+
+def is_settled(instance: Instance) -> bool:
+    """Whether what is seen is what is wanted, so that nothing is left to do."""
+    if instance.status in FAILED:
+        return not instance.may_exist
+    if instance.status is Status.DELETED:
+        return True
+    return instance.wanted.value == instance.status.value and not instance.is_restart_wanted
+
+
+def _is_so_already(instance: Instance, action: Action) -> bool:
+    if action is Action.DELETE:
+        return instance.wanted is Wanted.DELETED
+    if instance.wanted is Wanted.DELETED or instance.status not in {Status.RUNNING, Status.OFFLINE}:
+        return False
+    if action is Action.STOP:
+        return instance.wanted is Wanted.OFFLINE
+    if action is Action.START:
+        return instance.wanted is Wanted.RUNNING
+    return instance.is_restart_wanted

@@ -1,0 +1,265 @@
+"""Statements of the instances noun."""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+
+from berth.base.clock import Instant, after
+from berth.base.db import Row, Tx
+from berth.base.paging import After
+from berth.core.instances.model import Instance, Orphan, Specs, Status, Wanted
+
+_COLUMNS = (
+    "id",
+    "project_id",
+    "created_by",
+    "hostname",
+    "description",
+    "instance_type",
+    "location",
+    "image",
+    "image_id",
+    "image_slug",
+    "os_name",
+    "ssh_user",
+    "specs",
+    "os_volume_name",
+    "os_volume_gb",
+    "ssh_key_ids",
+    "ssh_public_keys",
+    "startup_script",
+    "price_micros_per_hour",
+    "cost_micros_per_hour",
+    "offer_id",
+    "provider",
+    "tried_offers",
+    "handle",
+    "status",
+    "wanted",
+    "status_reason",
+    "status_changed_at",
+    "restart_wanted",
+    "ip",
+    "ssh_port",
+    "created_at",
+    "updated_at",
+    "first_running_at",
+    "deleted_at",
+    "create_sent_at",
+    "deadline_at",
+    "missing_since",
+    "sequence",
+    "due_at",
+    "lease_token",
+    "attempt",
+)
+_INSTANCE = ", ".join(_COLUMNS)
+_INSERT = f"INSERT INTO instances ({_INSTANCE}) VALUES ({', '.join(':' + column for column in _COLUMNS)})"
+
+
+def _instance(row: Row) -> Instance:
+    return Instance(
+        *(
+            *row[:12],
+            Specs(**json.loads(row[12])),
+            *row[13:15],
+            json.loads(row[15]),
+            json.loads(row[16]),
+            *row[17:22],
+            json.loads(row[22]),
+            row[23],
+            Status(row[24]),
+            Wanted(row[25]),
+            *row[26:28],
+            bool(row[28]),
+            *row[29:],
+        )
+    )
+
+
+def json_list(values: Sequence[str]) -> str:
+    return json.dumps(list(values), separators=(",", ":"))
+
+
+def insert(tx: Tx, instance: Instance, specs: str) -> None:
+    tx.run(
+        _INSERT,
+        id=instance.id,
+        project_id=instance.project,
+        created_by=instance.created_by,
+        hostname=instance.hostname,
+        description=instance.description,
+        instance_type=instance.instance_type,
+        location=instance.location,
+        image=instance.image,
+        image_id=instance.image_id,
+        image_slug=instance.image_slug,
+        os_name=instance.os_name,
+        ssh_user=instance.ssh_user,
+        specs=specs,
+        os_volume_name=instance.os_volume_name,
+        os_volume_gb=instance.os_volume_gb,
+        ssh_key_ids=json_list(instance.ssh_key_ids),
+        ssh_public_keys=json_list(instance.ssh_public_keys),
+        startup_script=instance.startup_script,
+        price_micros_per_hour=instance.price,
+        cost_micros_per_hour=instance.cost,
+        offer_id=instance.offer_id,
+        provider=instance.provider,
+        tried_offers=json_list(instance.tried_offers),
+        handle=instance.handle,
+        status=instance.status.value,
+        wanted=instance.wanted.value,
+        status_reason=instance.status_reason,
+        status_changed_at=instance.status_changed_at,
+        restart_wanted=int(instance.is_restart_wanted),
+        ip=instance.ip,
+        ssh_port=instance.ssh_port,
+        created_at=instance.created_at,
+        updated_at=instance.updated_at,
+        first_running_at=instance.first_running_at,
+        deleted_at=instance.deleted_at,
+        create_sent_at=instance.create_sent_at,
+        deadline_at=instance.deadline_at,
+        missing_since=instance.missing_since,
+        sequence=instance.sequence,
+        due_at=instance.due_at,
+        lease_token=instance.lease_token,
+        attempt=instance.attempt,
+    )
+    count(tx, instance.project, instance.status, 1)
+
+
+@lru_cache(256)
+def _update(columns: tuple[str, ...]) -> str:
+    assignments = ", ".join(f"{column} = :{column}" for column in columns)
+    return f"UPDATE instances SET {assignments} WHERE id = :id"
+
+
+def update(tx: Tx, instance_id: str, **columns: object) -> None:
+    """Writes the named columns."""
+    tx.run(_update(tuple(columns)), id=instance_id, **columns)
+
+
+def count(tx: Tx, project: str, status: Status, change: int) -> None:
+    """Keeps the numbers that lists show: counting rows would cost more than reading a page."""
+    tx.run(
+        "INSERT INTO instance_counts (project_id, status, count) VALUES (:project, :status, :change)"
+        " ON CONFLICT (project_id, status) DO UPDATE SET count = instance_counts.count + :change",
+        project=project,
+        status=status.value,
+        change=change,
+    )
+
+
+def total(tx: Tx, project: str, status: Status | None) -> int:
+    """How many of one status, or of all but the deleted."""
+    condition = "status <> 'deleted'" if status is None else "status = :status"
+    row = tx.one(
+        "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM instance_counts WHERE project_id = :project"
+        f" AND {condition}",
+        project=project,
+        **({} if status is None else {"status": status.value}),
+    )
+    return 0 if row is None else row[0]
+
+
+def find(tx: Tx, project: str, instance_id: str, *, lock: bool = False) -> Instance | None:
+    row = tx.one(
+        f"SELECT {_INSTANCE} FROM instances WHERE id = :id AND project_id = :project"
+        + (tx.for_update if lock else ""),
+        id=instance_id,
+        project=project,
+    )
+    return None if row is None else _instance(row)
+
+
+def find_any(tx: Tx, instance_id: str) -> Instance | None:
+    """Whoever's it is: for loops only."""
+    row = tx.one(f"SELECT {_INSTANCE} FROM instances WHERE id = :id" + tx.for_update, id=instance_id)
+    return None if row is None else _instance(row)
+
+
+def page(tx: Tx, project: str, *, status: Status | None, after_row: After | None, limit: int) -> list[Instance]:
+    """Newest first."""
+    conditions = ["project_id = :project", "status <> 'deleted'" if status is None else "status = :status"]
+    values: dict[str, object] = {"project": project, "limit": limit}
+    if status is not None:
+        values["status"] = status.value
+    if after_row is not None:
+        conditions.append("(created_at, id) < (:after_time, :after_id)")
+        values |= {"after_time": after_row.time, "after_id": after_row.id}
+    rows = tx.all(
+        f"SELECT {_INSTANCE} FROM instances WHERE {' AND '.join(conditions)}"
+        " ORDER BY created_at DESC, id DESC LIMIT :limit",
+        **values,
+    )
+    return [_instance(row) for row in rows]
+
+
+def lease_due(tx: Tx, *, limit: int, seconds: int) -> list[Instance]:
+    """Takes what is due and nobody works on. A holder that dies leaves its rows due again when the lease ends."""
+    until = after(tx.now, seconds=seconds)
+    rows = tx.all(
+        "UPDATE instances SET lease_token = lease_token + 1, lease_expires_at = :until, due_at = :until,"
+        " attempt = attempt + 1 WHERE id IN (SELECT id FROM instances WHERE due_at <= :now"
+        f" AND lease_expires_at <= :now ORDER BY due_at LIMIT :limit{tx.skip_locked}) RETURNING {_INSTANCE}",
+        now=tx.now,
+        until=until,
+        limit=limit,
+    )
+    return [_instance(row) for row in rows]
+
+
+def next_due(tx: Tx) -> Instant | None:
+    row = tx.one("SELECT MIN(due_at) FROM instances WHERE due_at IS NOT NULL")
+    return None if row is None or row[0] is None else Instant(row[0])
+
+
+def at_provider(tx: Tx, provider: str, *, after_id: str, limit: int) -> list[Instance]:
+    """Instances that exist, or may exist, at `provider`, by id."""
+    rows = tx.all(
+        f"SELECT {_INSTANCE} FROM instances WHERE provider = :provider AND id > :after AND status <> 'deleted'"
+        " AND (handle IS NOT NULL OR create_sent_at IS NOT NULL) ORDER BY id LIMIT :limit",
+        provider=provider,
+        after=after_id,
+        limit=limit,
+    )
+    return [_instance(row) for row in rows]
+
+
+def mark_listed(tx: Tx, provider: str) -> Instant | None:
+    """Notes a complete listing now; returns when the one before was."""
+    row = tx.one("SELECT listed_at FROM providers WHERE name = :name" + tx.for_update, name=provider)
+    tx.run(
+        "INSERT INTO providers (name, listed_at) VALUES (:name, :now)"
+        " ON CONFLICT (name) DO UPDATE SET listed_at = excluded.listed_at",
+        name=provider,
+        now=tx.now,
+    )
+    return None if row is None or row[0] is None else Instant(row[0])
+
+
+def upsert_orphan(tx: Tx, provider: str, handle: str, instance_id: str) -> tuple[Orphan, bool]:
+    """The orphan as first seen, and whether that is now. One that was destroyed and is back starts anew."""
+    row = tx.one(
+        "INSERT INTO orphans (provider, handle, instance_id, first_seen_at) VALUES (:provider, :handle, :id, :now)"
+        " ON CONFLICT (provider, handle) DO UPDATE SET destroyed_at = NULL, first_seen_at = CASE"
+        " WHEN orphans.destroyed_at IS NULL THEN orphans.first_seen_at ELSE excluded.first_seen_at END"
+        " RETURNING first_seen_at",
+        provider=provider,
+        handle=handle,
+        id=instance_id,
+        now=tx.now,
+    )
+    first_seen_at = tx.now if row is None else Instant(row[0])
+    return Orphan(provider, handle, instance_id, first_seen_at), first_seen_at == tx.now
+
+
+def end_orphan(tx: Tx, orphan: Orphan) -> None:
+    tx.run(
+        "UPDATE orphans SET destroyed_at = :now WHERE provider = :provider AND handle = :handle",
+        now=tx.now,
+        provider=orphan.provider,
+        handle=orphan.handle,
+    )
