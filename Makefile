@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check bench lock
+.PHONY: help setup demo serve test check format bench lock
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F '#' '{ printf "  make %-6s %s\n", $$1, $$2 }'
@@ -27,12 +27,16 @@ test: $(READY) ## run the whole suite; pytest's options go in ARGS="-k ledger"
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts and house rules; seconds
-	@$(BIN)/ruff check --quiet
-	@$(BIN)/ruff format --check --quiet || { \
-		echo "These files are not formatted; run $(BIN)/ruff format:"; $(BIN)/ruff format --check; exit 1; }
-	@$(BIN)/mypy src tests $(if $(wildcard bench/*.py),bench)
-	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest --quiet --no-header tests/test_tidy.py
+	@failed=0; \
+	$(BIN)/ruff check --quiet --output-format concise || failed=1; \
+	$(BIN)/ruff format --check --quiet --output-format concise || { echo "Not formatted; run: $(BIN)/ruff format"; failed=1; }; \
+	$(BIN)/mypy src tests $(if $(wildcard bench/*.py),bench) || failed=1; \
+	$(BIN)/lint-imports --no-logo >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; failed=1; }; \
+	$(BIN)/python -m pytest --quiet --no-header tests/test_tidy.py || failed=1; \
+	exit $$failed
+
+format: $(READY) ## format, and fix what the linter can fix
+	@$(BIN)/ruff check --fix --quiet --output-format concise; $(BIN)/ruff format --quiet
 
 bench: $(READY) ## run the benchmarks beside their peers and print the table
 	@$(BIN)/python -m bench $(ARGS)

@@ -4,6 +4,7 @@ A slow password hash is not needed: nobody guesses 256 bits. The pepper, which i
 database, makes a stolen copy of the database useless for recognising a key.
 """
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -36,10 +37,8 @@ def load_or_create(path: Path) -> bytes:
             file.write(secrets.token_bytes(_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(fresh, path)
-        except FileExistsError:
-            pass
     finally:
         fresh.unlink(missing_ok=True)
     return path.read_bytes()
