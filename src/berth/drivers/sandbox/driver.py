@@ -1,0 +1,128 @@
+"""The sandbox provider: every instance is a directory and a process tree on this very host.
+
+It keeps nothing in memory that a new control plane would miss: what exists is read from the directories
+and from the host's processes each time.
+"""
+
+import asyncio
+import contextlib
+import errno
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from berth.core.driver import (
+    Abilities,
+    Catalogue,
+    CreateOrder,
+    Label,
+    Listing,
+    Sighting,
+    Unreachable,
+)
+from berth.drivers.sandbox.config import SandboxConfig
+from berth.drivers.sandbox.images import IMAGES
+from berth.drivers.sandbox.instances import Instances
+
+Answer = TypeVar("Answer")
+
+_ISOLATION = (
+    "The sandbox driver is for one trusted user. Instances share the kernel, see the host's /usr, and limits "
+    "depend on the host. It keeps honest programs apart; it does not hold a hostile one."
+)
+_SHARED_NETWORK = "Instances share the host's network: they reach its loopback, the control plane and each other's services."
+_SIMULATED = "The catalogue is simulated: the GPUs, places and prices on offer are pretended."
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
+
+_THREADS = 16
+"""How many instances are worked on at once; a stop may hold one for its whole grace."""
+
+
+class SandboxDriver:
+    """Implements `berth.core.driver.Driver`. One per state directory."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self._instances = Instances(config)
+        host = self._instances.host
+        notes = [_ISOLATION]
+        if config.network == "host":
+            notes.append(_SHARED_NETWORK)
+        if config.simulate:
+            notes.append(_SIMULATED)
+        if host.problem is not None:
+            notes.append(f"No instance can be created here: {host.problem}")
+        self._abilities = Abilities(limits=host.limits, notes=tuple(notes))
+        # Threads of our own: waiting for an instance must not hold up the other users of the loop's pool.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sandbox")
+        self._removals: set[asyncio.Future[None]] = set()
+        self._recovery: asyncio.Future[None] | None = None
+
+    @property
+    def abilities(self) -> Abilities:
+        return self._abilities
+
+    async def catalogue(self) -> Catalogue:
+        offers = await self._run(self._instances.offers)
+        return Catalogue(offers=offers, images=IMAGES)
+
+    async def create(self, order: CreateOrder) -> Sighting:
+        return await self._run(lambda: self._instances.create(order))
+
+    async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
+        instance_id = handle or label.instance_id
+        sighting = await self._run(lambda: self._instances.inspect(label.install_id, instance_id))
+        if sighting is not None and sighting.power == "deleting":
+            self._remove_later(instance_id)
+        return sighting
+
+    async def list_own(self, install_id: str) -> Listing:
+        return await self._run(lambda: self._instances.list_own(install_id))
+
+    async def start(self, handle: str) -> None:
+        await self._run(lambda: self._instances.start(handle))
+
+    async def stop(self, handle: str) -> None:
+        await self._run(lambda: self._instances.stop(handle))
+
+    async def restart(self, handle: str) -> None:
+        await self._run(lambda: self._instances.restart(handle))
+
+    async def destroy(self, handle: str) -> None:
+        await self._run(lambda: self._instances.condemn(handle))
+        self._remove_later(handle)
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _remove_later(self, handle: str) -> None:
+        """Large trees take long to remove; the instance's process is gone already."""
+        removal = asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: self._instances.remove_condemned(handle)
+        )
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
+
+    async def _run(self, work: Callable[[], Answer]) -> Answer:
+        """Runs `work` on a thread, after what an earlier control plane left half-done has been finished."""
+        loop = asyncio.get_running_loop()
+        if self._recovery is None:
+            self._recovery = loop.run_in_executor(self._threads, self._instances.recover)
+        await asyncio.shield(self._recovery)
+        return await loop.run_in_executor(self._threads, lambda: _guarded(work))
+
+
+def _guarded(work: Callable[[], Answer]) -> Answer:
+    with _full_host_is_unreachable():
+        return work()
+
+
+@contextlib.contextmanager
+def _full_host_is_unreachable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise Unreachable(
+            f"the host has no room: {error}", reason="The host has no room for this at the moment."
+        ) from error

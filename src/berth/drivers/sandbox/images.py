@@ -1,0 +1,75 @@
+"""The images that can be ordered here. The sandbox boots none of them: each gives the host's own system."""
+
+from berth.core.driver import ProviderImage
+
+_CLUSTER_GPUS = ("H100", "H200", "A100", "B200", "B300", "GB200")
+_OPEN_DRIVER_GPUS = (*_CLUSTER_GPUS, "L40S", "RTX PRO 6000", "RTX 6000 Ada", "RTX A6000")
+
+
+def _ubuntu(
+    version: str,
+    *,
+    cuda: str | None = None,
+    driver: str | None = None,
+    has_open_driver: bool = False,
+    has_docker: bool = False,
+    is_cluster: bool = False,
+    is_default: bool = False,
+    gpu_models: tuple[str, ...] | None = None,
+) -> ProviderImage:
+    words = [f"ubuntu-{version}"]
+    name = f"Ubuntu {version}"
+    details = [name]
+    if cuda is not None:
+        words.append(f"cuda-{cuda}")
+        name += f" + CUDA {cuda}"
+        details.append(f"CUDA {cuda}")
+    if has_open_driver:
+        words.append("open")
+        name += " Open"
+        details.append("NVIDIA open kernel modules")
+    if is_cluster:
+        words.append("cluster")
+        name += " Cluster"
+        details.append("Cluster networking")
+    if has_docker and not is_cluster:
+        words.append("docker")
+        name += " + Docker"
+    if has_docker:
+        details.append("Docker")
+    if len(details) == 1:
+        details.append("Minimal Image")
+    return ProviderImage(
+        slug="-".join(words),
+        name=name,
+        category="cluster" if is_cluster else "ubuntu",
+        os_name=f"Ubuntu {version}",
+        os_version=version,
+        ssh_user="root" if is_cluster else "ubuntu",
+        details=tuple(details),
+        is_default=is_default,
+        is_cluster=is_cluster,
+        cuda_version=cuda,
+        driver_version=driver,
+        has_docker=has_docker,
+        min_os_volume_gb=10 if cuda is None else 30,
+        gpu_models=gpu_models,
+    )
+
+
+IMAGES = (
+    _ubuntu("24.04", cuda="12.8", driver="570", has_open_driver=True, has_docker=True, is_default=True),
+    _ubuntu(
+        "24.04",
+        cuda="13.0",
+        driver="580",
+        has_open_driver=True,
+        has_docker=True,
+        gpu_models=_OPEN_DRIVER_GPUS,
+    ),
+    _ubuntu("22.04", cuda="12.4", driver="550", has_docker=True, is_cluster=True, gpu_models=_CLUSTER_GPUS),
+    _ubuntu("22.04", cuda="12.9", driver="575", has_docker=True, is_cluster=True, gpu_models=_CLUSTER_GPUS),
+    _ubuntu("22.04", cuda="12.4", driver="550", has_docker=True),
+    _ubuntu("24.04"),
+    _ubuntu("22.04"),
+)

@@ -1,0 +1,361 @@
+"""The verbs of the sandbox, as plain blocking code: what exists, and how it comes, stops and goes.
+
+What exists is always read from the directories and the host's processes. Memory holds only what this
+process is doing right now.
+"""
+
+import contextlib
+import subprocess
+from pathlib import Path
+
+import asyncssh
+
+from berth.base import ids
+from berth.core.driver import (
+    CreateOrder,
+    DriverError,
+    Label,
+    Listing,
+    NoCapacity,
+    Power,
+    ProviderOffer,
+    Refused,
+    Sighting,
+    Unreachable,
+)
+from berth.drivers.sandbox import gpus, layout, limits, process, records
+from berth.drivers.sandbox.catalogue import Use
+from berth.drivers.sandbox.config import SandboxConfig
+from berth.drivers.sandbox.host import examine
+from berth.drivers.sandbox.launch import PortTaken, group_name, is_port_free, launch
+from berth.drivers.sandbox.process import ProcessIdentity
+from berth.drivers.sandbox.records import Run, Spec
+from berth.drivers.sandbox.stock import Stock
+from berth.drivers.sandbox.store import Store
+
+_REAP_LIMIT_S = 1.0
+
+
+class Instances:
+    def __init__(self, config: SandboxConfig) -> None:
+        self._config = config
+        self._store = Store(config.state_dir)
+        self.host = examine(config.state_dir)
+        self._stock = Stock(config, self._store)
+        self._next_port = config.first_port
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    def recover(self) -> None:
+        """Finishes what an earlier control plane was killed in the middle of."""
+        with self._store.locked():
+            self._store.remove_unfinished()
+        for instance_id in self._store.condemned_ids():
+            self.remove_condemned(instance_id)
+        for instance_id in self._store.instance_ids():
+            if records.read_run(self._store.directory(instance_id)) is None:
+                # What cannot be started is seen as failed from now on; the caller decides about it.
+                with contextlib.suppress(DriverError):
+                    self.start(instance_id)
+
+    def offers(self) -> list[ProviderOffer]:
+        return [] if self.host.problem is not None else self._stock.offers()
+
+    def create(self, order: CreateOrder) -> Sighting:
+        self._check(order)
+        instance_id = order.label.instance_id
+        directory = self._store.directory(instance_id)
+        if not directory.exists():
+            with self._stock.claim(instance_id, order.provider_offer_id, Use.of(order.hardware)):
+                self._make(order, directory)
+                self._begin(instance_id)
+        elif records.read_run(directory) is None:
+            self._begin(instance_id)
+        sighting = self.inspect(order.label.install_id, instance_id)
+        if sighting is None:
+            raise Refused(f"instance {instance_id} was destroyed while it was created")
+        return sighting
+
+    def inspect(self, install_id: str, instance_id: str) -> Sighting | None:
+        self._reap()
+        if not ids.is_id(instance_id):
+            return None
+        directory = self._store.directory(instance_id)
+        spec = records.read_spec(directory)
+        if spec is not None:
+            return self._see(spec, directory) if spec.install_id == install_id else None
+        condemned = records.read_spec(self._store.deleting(instance_id))
+        if self._store.deleting(instance_id).exists():
+            if condemned is None or condemned.install_id == install_id:
+                return self._see_condemned(instance_id)
+            return None
+        orphan = process.scan(install_id).get(instance_id)
+        return None if orphan is None else self._see_orphan(install_id, instance_id)
+
+    def list_own(self, install_id: str) -> Listing:
+        self._reap()
+        found = process.scan(install_id)
+        sightings = []
+        for instance_id in self._store.instance_ids():
+            directory = self._store.directory(instance_id)
+            spec = records.read_spec(directory)
+            if spec is None or spec.install_id == install_id:
+                found.pop(instance_id, None)
+            if spec is not None and spec.install_id == install_id:
+                sightings.append(self._see(spec, directory))
+        for instance_id in self._store.condemned_ids():
+            found.pop(instance_id, None)
+            if install_id == self._config.install_id:
+                sightings.append(self._see_condemned(instance_id))
+        sightings += [self._see_orphan(install_id, instance_id) for instance_id in sorted(found)]
+        return Listing(sightings=tuple(sightings), is_complete=True)
+
+    def start(self, instance_id: str) -> None:
+        self._require_known(instance_id)
+        with self._store.instance_locked(instance_id) as exists:
+            spec = records.read_spec(self._store.directory(instance_id)) if exists else None
+            if spec is None:
+                raise _unknown(instance_id)
+            self._start(spec)
+
+    def stop(self, instance_id: str) -> None:
+        self._require_known(instance_id)
+        with self._store.instance_locked(instance_id) as exists:
+            spec = records.read_spec(self._store.directory(instance_id)) if exists else None
+            if spec is None:
+                raise _unknown(instance_id)
+            self._stop(spec)
+
+    def restart(self, instance_id: str) -> None:
+        self._require_known(instance_id)
+        with self._store.instance_locked(instance_id) as exists:
+            spec = records.read_spec(self._store.directory(instance_id)) if exists else None
+            if spec is None:
+                raise _unknown(instance_id)
+            self._stop(spec)
+            self._start(spec)
+
+    def condemn(self, instance_id: str) -> None:
+        """Ends the instance for good; its files are then `remove_condemned`'s. Safe to repeat."""
+        if not ids.is_id(instance_id):
+            return
+        with self._store.instance_locked(instance_id) as exists:
+            if exists:
+                if self._store.deleting(instance_id).exists():
+                    self.remove_condemned(instance_id)
+                self._store.directory(instance_id).rename(self._store.deleting(instance_id))
+            self._end_condemned(instance_id)
+
+    def remove_condemned(self, instance_id: str) -> None:
+        if self._store.deleting(instance_id).exists():
+            self._end_condemned(instance_id)
+            self._store.remove_condemned(instance_id)
+
+    def _check(self, order: CreateOrder) -> None:
+        if self.host.problem is not None:
+            raise Refused(self.host.problem, reason="This host cannot start instances.")
+        if order.label.install_id != self._config.install_id or not ids.is_id(order.label.instance_id):
+            raise Refused(f"not a label of this installation: {order.label}")
+        if self._store.deleting(order.label.instance_id).exists():
+            raise Refused(f"instance {order.label.instance_id} is being destroyed")
+
+    def _make(self, order: CreateOrder, directory: Path) -> None:
+        """Puts the instance's directory in place, in one step."""
+        key = asyncssh.generate_private_key("ssh-ed25519", comment=order.hostname)
+        with self._store.locked():
+            if directory.exists():
+                return
+            spec = Spec.from_order(order, port=self._free_port(), host_key_fingerprint=key.get_fingerprint())
+            creating = self._store.creating(order.label.instance_id)
+            layout.remove_tree(creating)
+            try:
+                creating.mkdir(mode=0o700)
+                layout.build(
+                    creating, spec, layout=self.host.layout, has_network=self._config.network == "host"
+                )
+                records.replace_file(creating / "agent" / "host_key", key.export_private_key())
+                layout.write_keys(creating, order.ssh_public_keys)
+                if order.startup_script is not None:
+                    script = order.startup_script.encode()
+                    records.replace_file(creating / "agent" / "startup.sh", script, mode=0o700)
+                records.write_spec(creating, spec)
+                creating.rename(directory)
+            except BaseException:
+                layout.remove_tree(creating)
+                raise
+
+    def _begin(self, instance_id: str) -> None:
+        """The first start. What cannot be started was not created."""
+        try:
+            self.start(instance_id)
+        except DriverError:
+            self.condemn(instance_id)
+            self.remove_condemned(instance_id)
+            raise
+
+    def _start(self, spec: Spec) -> None:
+        directory = self._store.directory(spec.instance_id)
+        if self._adopt(spec, directory) is not None:
+            return
+        previous = records.read_run(directory)
+        claim = self._stock.claim(spec.instance_id, spec.provider_offer_id, Use.of(spec))
+        with claim, self._stock.grant(spec) as cards:
+            environment = dict(spec.environment)
+            if cards:
+                environment["CUDA_VISIBLE_DEVICES"] = ",".join(card.uuid for card in cards)
+            limit = limits.process_limit(spec.vcpu_count) if self.host.keeps_process_limit else None
+            layout.write_agent_settings(directory, self.host.runtime, environment, process_limit=limit)
+            try:
+                started = launch(
+                    self.host,
+                    directory,
+                    spec,
+                    listen_host=self._config.listen_host,
+                    has_network=self._config.network == "host",
+                    devices=gpus.nodes(cards) if cards else [],
+                )
+            except PortTaken:
+                # Perhaps by this very instance, started by a control plane that was killed at once.
+                if self._adopt(spec, directory) is None:
+                    self._restore(directory, previous)
+                    raise Unreachable(
+                        f"port {spec.port} is in use", reason="The instance's port is in use on its host."
+                    ) from None
+            except BaseException:
+                self._restore(directory, previous)
+                limits.leave(self.host.control_groups, group_name(spec))
+                raise
+            else:
+                self._children[spec.instance_id] = started.outer
+
+    def _restore(self, directory: Path, previous: Run | None) -> None:
+        if previous is not None:
+            with contextlib.suppress(OSError):
+                records.write_run(directory, previous)
+
+    def _stop(self, spec: Spec) -> None:
+        directory = self._store.directory(spec.instance_id)
+        run = self._adopt(spec, directory) or records.read_run(directory)
+        if run is None:
+            run = Run(boot_id="", pid=0, start_ticks=0, outer_pid=0, port=spec.port)
+        records.write_run(directory, _stopped(run))
+        if not process.end(run.identity, grace_s=self._config.stop_grace_s):
+            raise Unreachable(f"process {run.pid} did not end", reason="The instance is still stopping.")
+        self._bury(spec.instance_id, group_name(spec))
+
+    def _end_condemned(self, instance_id: str) -> None:
+        run = records.read_run(self._store.deleting(instance_id))
+        if run is not None:
+            process.end(run.identity, grace_s=0)
+        install_id = self._config.install_id
+        found = process.scan(install_id).get(instance_id)
+        if found is not None and not process.end(found.identity, grace_s=0):
+            raise Unreachable(f"process {found.identity.pid} did not end")
+        self._bury(instance_id, f"berth-{install_id}-{instance_id}")
+
+    def _bury(self, instance_id: str, group: str) -> None:
+        child = self._children.pop(instance_id, None)
+        if child is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_REAP_LIMIT_S)
+        limits.leave(self.host.control_groups, group)
+
+    def _reap(self) -> None:
+        """Children of ours that ended by themselves would stay as zombies."""
+        for instance_id, child in list(self._children.items()):
+            if child.poll() is not None:
+                self._children.pop(instance_id, None)
+
+    def _adopt(self, spec: Spec, directory: Path) -> Run | None:
+        """The record of the living process, written anew where it was lost. None when nothing lives."""
+        run = records.read_run(directory)
+        if run is not None and process.is_alive(run.identity):
+            return run
+        found = process.scan(spec.install_id).get(spec.instance_id)
+        if found is None:
+            return None
+        run = _run_of(found.identity, found.outer_pid, spec.port)
+        records.write_run(directory, run)
+        return run
+
+    def _see(self, spec: Spec, directory: Path) -> Sighting:
+        power, reason = self._power(spec, directory)
+        return Sighting(
+            label=spec.label,
+            handle=spec.instance_id,
+            power=power,
+            ip=self._address(),
+            ssh_port=spec.port,
+            ssh_user=spec.ssh_user,
+            reason=reason,
+            ssh_host_key_fingerprint=spec.host_key_fingerprint,
+        )
+
+    def _power(self, spec: Spec, directory: Path) -> tuple[Power, str | None]:
+        run = records.read_run(directory)
+        is_alive = run is not None and process.is_alive(run.identity)
+        if not is_alive and (run is None or not run.stop_was_asked):
+            is_alive = spec.instance_id in process.scan(spec.install_id)
+        if is_alive:
+            return (Power.STOPPING if run is not None and run.stop_was_asked else Power.RUNNING), None
+        if self._stock.is_claimed(spec.instance_id):
+            return Power.CREATING, None
+        if run is None:
+            return Power.FAILED, "The host could not start this instance."
+        was_served = (directory / "agent" / "ready").is_symlink() or (directory / "agent" / "ready").exists()
+        if run.stop_was_asked or run.boot_id != process.boot_id() or was_served:
+            return Power.STOPPED, None
+        return Power.FAILED, "The instance ended before its SSH server was up."
+
+    def _see_condemned(self, instance_id: str) -> Sighting:
+        label = Label(self._config.install_id, instance_id)
+        return Sighting(label=label, handle=instance_id, power=Power.DELETING)
+
+    def _see_orphan(self, install_id: str, instance_id: str) -> Sighting:
+        label = Label(install_id, instance_id)
+        return Sighting(label=label, handle=instance_id, power=Power.RUNNING)
+
+    def _address(self) -> str:
+        if self._config.advertise_ip is not None:
+            return self._config.advertise_ip
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._config.listen_host, self._config.listen_host)  # noqa: S104
+
+    def _free_port(self) -> int:
+        first, count = self._config.first_port, self._config.last_port - self._config.first_port + 1
+        specs = (records.read_spec(self._store.directory(name)) for name in self._store.instance_ids())
+        used = {spec.port for spec in specs if spec is not None}
+        for step in range(count):
+            port = first + (self._next_port - first + step) % count
+            if port not in used and is_port_free(self._config.listen_host, port):
+                # Round and round: a port that comes back at once would greet old clients with a new host key.
+                self._next_port = port + 1
+                return port
+        raise NoCapacity("every port of the range is taken")
+
+    def _require_known(self, instance_id: str) -> None:
+        if not ids.is_id(instance_id):
+            raise _unknown(instance_id)
+
+
+def _unknown(instance_id: str) -> Refused:
+    return Refused(f"no instance {instance_id!r}", reason="The instance does not exist on its host any more.")
+
+
+def _run_of(identity: ProcessIdentity, outer_pid: int, port: int) -> Run:
+    return Run(
+        boot_id=identity.boot_id,
+        pid=identity.pid,
+        start_ticks=identity.start_ticks,
+        outer_pid=outer_pid,
+        port=port,
+    )
+
+
+def _stopped(run: Run) -> Run:
+    return Run(
+        boot_id=run.boot_id,
+        pid=run.pid,
+        start_ticks=run.start_ticks,
+        outer_pid=run.outer_pid,
+        port=run.port,
+        stop_was_asked=True,
+    )

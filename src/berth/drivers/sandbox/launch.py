@@ -1,0 +1,187 @@
+"""Turns a directory into a running instance: listener, launcher, bubblewrap, agent.
+
+Leaves nothing half-started: either `run.json` names the new process or there is none.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import select
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from berth.core.driver import Refused, Unreachable
+from berth.drivers.sandbox import layout, limits, process, records
+from berth.drivers.sandbox.host import Host
+from berth.drivers.sandbox.layout import AGENT, LAUNCHER, Program
+from berth.drivers.sandbox.records import Run, Spec
+
+STATUS_LIMIT_S = 5.0
+BACKLOG = 64
+
+
+class PortTaken(Exception):
+    """Somebody listens on the instance's port: perhaps the instance itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    run: Run
+    outer: subprocess.Popen[bytes]
+    """Our child: to be reaped once it has ended."""
+
+
+def launch(
+    host: Host, directory: Path, spec: Spec, *, listen_host: str, has_network: bool, devices: Sequence[str]
+) -> Started:
+    """Starts the instance in `directory`, whose lock the caller holds.
+
+    Raises PortTaken, Refused when the sandbox does not start, Unreachable when the host lacks room.
+    """
+    records.forget_run(directory)
+    (directory / "agent" / "ready").unlink(missing_ok=True)
+    listener = _listen(listen_host, spec.port)
+    with contextlib.closing(listener):
+        outer, status = _start(host, directory, spec, listener, has_network=has_network, devices=devices)
+    try:
+        run = _await_status(status, outer, directory, spec.port)
+        records.write_run(directory, run)
+    except BaseException:
+        _abandon(outer, spec)
+        raise
+    finally:
+        os.close(status)
+    return Started(run=run, outer=outer)
+
+
+def group_name(spec: Spec) -> str:
+    return f"berth-{spec.install_id}-{spec.instance_id}"
+
+
+def is_port_free(listen_host: str, port: int) -> bool:
+    try:
+        _listen(listen_host, port).close()
+    except PortTaken:
+        return False
+    return True
+
+
+def _listen(listen_host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listen_host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((listen_host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken from None
+        raise
+    return listener
+
+
+def _start(
+    host: Host,
+    directory: Path,
+    spec: Spec,
+    listener: socket.socket,
+    *,
+    has_network: bool,
+    devices: Sequence[str],
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Starts the launcher. The answer is our child and the end of the pipe that its status arrives on."""
+    joined = limits.enter(host.control_groups, group_name(spec), spec)
+    status_read, status_write = os.pipe()
+    try:
+        program = Program(
+            arguments=[
+                "/run/agent.py",
+                "/run/agent",
+                str(listener.fileno()),
+                f"{spec.install_id}/{spec.instance_id}",
+            ],
+            binds=[(AGENT, "/run/agent.py"), (directory / "agent.json", "/run/agent.json")],
+            devices=devices,
+            status_descriptor=status_write,
+        )
+        line = layout.arguments(
+            host.runtime, directory, spec.hostname, program, layout=host.layout, has_network=has_network
+        )
+        order = json.dumps({"cgroups": joined, "rlimits": _rlimits(host, spec)})
+        log = os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            outer = subprocess.Popen(
+                [str(host.runtime.python), "-I", "-S", str(LAUNCHER), order, *line],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(listener.fileno(), status_write),
+                # Its own session: a signal to the control plane's group must not reach the instance.
+                start_new_session=True,
+                env={},
+                cwd="/",
+            )
+        finally:
+            os.close(log)
+    except BaseException:
+        os.close(status_read)
+        raise
+    finally:
+        os.close(status_write)
+    return outer, status_read
+
+
+def _rlimits(host: Host, spec: Spec) -> dict[str, int]:
+    wanted = {"RLIMIT_NOFILE": 65_536, "RLIMIT_CORE": 0}
+    has_memory_group = any(group.controller == "memory" for group in host.control_groups)
+    # Per process, so no promise; and never with a GPU, whose runtime reserves huge address ranges.
+    if not has_memory_group and spec.gpu_count == 0:
+        wanted["RLIMIT_AS"] = spec.ram_gb * limits.GIB
+    return wanted
+
+
+def _await_status(status: int, outer: subprocess.Popen[bytes], directory: Path, port: int) -> Run:
+    deadline = time.monotonic() + STATUS_LIMIT_S
+    received = b""
+    poll = select.poll()
+    poll.register(status, select.POLLIN)
+    while b"\n" not in received:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise _failure(directory, "no status within its limit")
+        if poll.poll(left_s * 1000):
+            chunk = os.read(status, 4096)
+            if not chunk:
+                raise _failure(directory, "it ended before it said anything")
+            received += chunk
+    pid = json.loads(received.split(b"\n", 1)[0])["child-pid"]
+    identity = process.identify(pid)
+    if identity is None:
+        raise _failure(directory, "its first process ended at once")
+    return Run(
+        boot_id=identity.boot_id, pid=pid, start_ticks=identity.start_ticks, outer_pid=outer.pid, port=port
+    )
+
+
+def _failure(directory: Path, what: str) -> Refused | Unreachable:
+    log = (directory / "log").read_text(errors="replace").strip()[-500:]
+    message = f"the sandbox did not start, {what}: {log}"
+    if "No space left" in log or "Cannot allocate memory" in log:
+        return Unreachable(message, reason="The host has no room for this instance at the moment.")
+    return Refused(message, reason="The host could not start this instance.")
+
+
+def _abandon(outer: subprocess.Popen[bytes], spec: Spec) -> None:
+    """Ends what was started but is on no record."""
+    found = process.scan(spec.install_id).get(spec.instance_id)
+    if found is not None:
+        process.end(found.identity, grace_s=0)
+    outer.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        outer.wait(process.KILL_LIMIT_S)

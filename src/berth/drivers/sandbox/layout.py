@@ -1,0 +1,166 @@
+"""What an instance sees: its tree on disk, and the bubblewrap arguments that put it together.
+
+The root directory is the instance's own and is kept over stop and start. `/usr` is the host's: writable
+through an overlay where the trial showed that this works, read-only otherwise.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from berth.drivers.sandbox.records import Spec, replace_file
+
+Layout = Literal["overlay", "bind"]
+
+AGENT = Path(__file__).with_name("agent.py")
+LAUNCHER = Path(__file__).with_name("launcher.py")
+HOME = "/root"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_OWN_DIRECTORIES = (
+    "etc root home usr opt srv mnt media dev proc run tmp "
+    "var/cache var/lib var/log var/spool var/tmp"
+).split()  # fmt: skip
+_FROM_ETC = (
+    "alternatives bash.bashrc ca-certificates.conf crypto-policies ld.so.cache ld.so.conf ld.so.conf.d "
+    "localtime mime.types nsswitch.conf pki profile protocols services shells ssl"
+).split()  # fmt: skip
+_MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The programs on this host that an instance is made of."""
+
+    bubblewrap: Path
+    python: Path
+    bound_paths: tuple[Path, ...]
+    """What the interpreter needs from outside `/usr`."""
+    library_paths: tuple[Path, ...]
+    """Where the agent finds its libraries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What runs as the instance, after its tree is put together."""
+
+    arguments: Sequence[str]
+    binds: Sequence[tuple[Path, str]] = ()
+    """Host path and path inside, read-only."""
+    devices: Sequence[str] = ()
+    status_descriptor: int | None = None
+
+
+def build(directory: Path, spec: Spec, *, layout: Layout, has_network: bool) -> None:
+    """Makes the files that an instance begins with."""
+    root = directory / "root"
+    for name in _OWN_DIRECTORIES:
+        (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "root").chmod(0o700)
+    for name in ("tmp", "var/tmp"):
+        (root / name).chmod(0o1777)
+    for name in _MERGED:
+        host = Path("/", name)
+        if host.is_symlink():
+            (root / name).symlink_to(host.readlink())
+    if layout == "overlay":
+        (directory / "usr.up").mkdir()
+        (directory / "usr.work").mkdir()
+    (directory / "agent").mkdir(mode=0o700)
+    _fill_etc(root / "etc", spec.hostname, has_network=has_network)
+
+
+def arguments(
+    runtime: Runtime, directory: Path, hostname: str, program: Program, *, layout: Layout, has_network: bool
+) -> list[str]:
+    """The command line that becomes the instance in `directory`."""
+    line = [str(runtime.bubblewrap), "--unshare-all", "--hostname", hostname, "--uid", "0", "--gid", "0"]
+    if has_network:
+        line += ["--share-net"]
+    line += ["--bind", str(directory / "root"), "/"]
+    if layout == "overlay":
+        line += ["--overlay-src", "/usr"]
+        line += ["--overlay", str(directory / "usr.up"), str(directory / "usr.work"), "/usr"]
+    else:
+        line += ["--ro-bind", "/usr", "/usr"]
+    for name in _MERGED:
+        host = Path("/", name)
+        if host.is_dir() and not host.is_symlink():
+            line += ["--ro-bind", str(host), str(host)]
+    line += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]  # noqa: S108
+    # Late, because they may lie below one of the directories above.
+    for path in runtime.bound_paths:
+        line += ["--ro-bind", str(path), str(path)]
+    line += ["--bind", str(directory / "agent"), "/run/agent"]
+    for outside, inside in program.binds:
+        line += ["--ro-bind", str(outside), inside]
+    for device in program.devices:
+        line += ["--dev-bind", device, device]
+    line += ["--chdir", HOME, "--clearenv", "--setenv", "HOME", HOME, "--setenv", "PATH", PATH]
+    line += ["--setenv", "LANG", "C.UTF-8", "--cap-drop", "ALL"]
+    if program.status_descriptor is not None:
+        line += ["--json-status-fd", str(program.status_descriptor)]
+    # Isolated and without site packages: neither the customer's files nor the host's choose what is imported.
+    return [*line, str(runtime.python), "-I", "-S", *program.arguments]
+
+
+def write_keys(directory: Path, public_keys: Sequence[str]) -> None:
+    """Replaces the keys that may log in; they count from the next login on."""
+    lines = (" ".join(key.split()) for key in public_keys)
+    replace_file(directory / "agent" / "authorized_keys", "".join(f"{line}\n" for line in lines).encode())
+
+
+def write_agent_settings(
+    directory: Path, runtime: Runtime, environment: dict[str, str], *, process_limit: int | None
+) -> None:
+    defaults = {
+        "HOME": HOME,
+        "PATH": PATH,
+        "USER": "root",
+        "LOGNAME": "root",
+        "SHELL": "/bin/bash",
+        "LANG": "C.UTF-8",
+    }
+    settings = {
+        "library_paths": [str(path) for path in runtime.library_paths],
+        "environment": defaults | environment,
+        "process_limit": process_limit,
+    }
+    replace_file(directory / "agent.json", msgspec.json.encode(settings))
+
+
+def remove_tree(directory: Path) -> None:
+    """Removes everything at `directory`, also where modes would forbid it. Safe to repeat."""
+    # An overlay leaves a work directory of mode 0, and a customer may have made more of them.
+    for parent, names, _ in os.walk(directory, topdown=True):
+        for name in names:
+            path = Path(parent, name)
+            if not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    path.chmod(0o700)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(directory)
+
+
+def _fill_etc(etc: Path, hostname: str, *, has_network: bool) -> None:
+    for name in _FROM_ETC:
+        host = Path("/etc", name)
+        with contextlib.suppress(shutil.Error, OSError):
+            if host.is_dir() and not host.is_symlink():
+                # What may not be read is left out; the copy then says so, at its end.
+                shutil.copytree(host, etc / name, symlinks=True, ignore=shutil.ignore_patterns("private"))
+            elif host.exists():
+                shutil.copy2(host, etc / name, follow_symlinks=name != "localtime")
+    (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
+    (etc / "group").write_text("root:x:0:\n")
+    (etc / "hostname").write_text(f"{hostname}\n")
+    (etc / "hosts").write_text(f"127.0.0.1 localhost {hostname}\n::1 localhost\n")
+    if has_network:
+        with contextlib.suppress(OSError):
+            (etc / "resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())

@@ -1,0 +1,118 @@
+"""The two files that describe an instance on disk: what was asked, and which process it became.
+
+Both stay out of the instance's reach. Written whole or not at all: temporary file, then rename.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from berth.core.driver import CreateOrder, Label
+from berth.drivers.sandbox.process import ProcessIdentity
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """`spec.json`: written once, before anything starts."""
+
+    install_id: str
+    instance_id: str
+    provider_offer_id: str
+    hostname: str
+    image_slug: str
+    location: str
+    ssh_user: str
+    port: int
+    host_key_fingerprint: str
+    os_volume_gb: int
+    vcpu_count: int
+    ram_gb: int
+    gpu_count: int
+    environment: dict[str, str]
+
+    @classmethod
+    def from_order(cls, order: CreateOrder, *, port: int, host_key_fingerprint: str) -> "Spec":
+        return cls(
+            install_id=order.label.install_id,
+            instance_id=order.label.instance_id,
+            provider_offer_id=order.provider_offer_id,
+            hostname=order.hostname,
+            image_slug=order.image_slug,
+            location=order.location,
+            ssh_user=order.ssh_user,
+            port=port,
+            host_key_fingerprint=host_key_fingerprint,
+            os_volume_gb=order.os_volume_gb,
+            vcpu_count=order.hardware.vcpu_count,
+            ram_gb=order.hardware.ram_gb,
+            gpu_count=order.hardware.gpu_count,
+            environment=dict(order.environment),
+        )
+
+    @property
+    def label(self) -> Label:
+        return Label(self.install_id, self.instance_id)
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """`run.json`: the process that an instance is, or last was."""
+
+    boot_id: str
+    pid: int
+    start_ticks: int
+    outer_pid: int
+    port: int
+    stop_was_asked: bool = False
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        return ProcessIdentity(boot_id=self.boot_id, pid=self.pid, start_ticks=self.start_ticks)
+
+
+Record = TypeVar("Record", Spec, Run)
+
+
+def read_spec(directory: Path) -> Spec | None:
+    """The spec in `directory`, or None when there is none that can be read."""
+    return _read(directory / "spec.json", Spec)
+
+
+def read_run(directory: Path) -> Run | None:
+    return _read(directory / "run.json", Run)
+
+
+def write_spec(directory: Path, spec: Spec) -> None:
+    replace_file(directory / "spec.json", msgspec.json.encode(spec))
+
+
+def write_run(directory: Path, run: Run) -> None:
+    replace_file(directory / "run.json", msgspec.json.encode(run))
+
+
+def forget_run(directory: Path) -> None:
+    (directory / "run.json").unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Puts `content` at `path` in one step: readers see the old file or the new one, never a part."""
+    # The directory may be writable by an instance: a fresh unguessable name cannot be its symbolic link.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, mode)  # noqa: PTH101
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path, kind: type[Record]) -> Record | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,184 @@
+"""The pretended catalogue: GPU types in four places, so that everything can be tried without a GPU.
+
+Each type is sold a limited number of times per place; what runs here counts against it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from berth.core.driver import Hardware, Place, ProviderOffer
+
+PLACES = (
+    Place(code="FIN-01", name="Finland 1", country_code="FI"),
+    Place(code="ICE-01", name="Iceland 1", country_code="IS"),
+    Place(code="FIN-02", name="Finland 2", country_code="FI"),
+    Place(code="FIN-03", name="Finland 3", country_code="FI"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    hardware: Hardware
+    price_micros_per_hour: int
+    spot_price_micros_per_hour: int | None
+    units: dict[str, int]
+    """How many are sold per place code."""
+
+
+def offers(running: Iterable[str]) -> list[ProviderOffer]:
+    """Everything on offer, given the offer id of each instance that runs now."""
+    used = Counter(running)
+    found = []
+    for place in PLACES:
+        for kind in _TYPES:
+            if place.code in kind.units:
+                offer_id = f"{kind.hardware.name}@{place.code}"
+                found.append(
+                    ProviderOffer(
+                        provider_offer_id=offer_id,
+                        hardware=kind.hardware,
+                        place=place,
+                        cost_micros_per_hour=0,
+                        price_micros_per_hour=kind.price_micros_per_hour,
+                        free_units=max(0, kind.units[place.code] - used[offer_id]),
+                        is_simulated=True,
+                        spot_price_micros_per_hour=kind.spot_price_micros_per_hour,
+                    )
+                )
+    return found
+
+
+def _gpu(
+    name: str,
+    model: str,
+    form: str,
+    *,
+    count: int,
+    vram: int,
+    vcpus: int,
+    ram: int,
+    price: int,
+    units: dict[str, int],
+) -> _Type:
+    """A GPU type. `price` is in micro-dollars per hour; `form` is the GPU as price trackers write it."""
+    return _Type(
+        hardware=Hardware(
+            name=name,
+            gpu_model=model,
+            gpu_count=count,
+            gpu_vram_gb=vram,
+            vcpu_count=vcpus,
+            ram_gb=ram,
+            storage_gb=512,
+            description=f"{count}x {form} {vram}GB",
+            manufacturer="NVIDIA",
+            boot_timeout_s=60,
+        ),
+        price_micros_per_hour=price,
+        spot_price_micros_per_hour=price * 35 // 100,
+        units=units,
+    )
+
+
+def _cpu(name: str, *, vcpus: int, ram: int, price: int, units: dict[str, int]) -> _Type:
+    return _Type(
+        hardware=Hardware(
+            name=name,
+            gpu_model=None,
+            gpu_count=0,
+            gpu_vram_gb=0,
+            vcpu_count=vcpus,
+            ram_gb=ram,
+            storage_gb=512,
+            description=f"AMD EPYC {vcpus} vCPU {ram}GB",
+            manufacturer="AMD",
+            boot_timeout_s=60,
+        ),
+        price_micros_per_hour=price,
+        spot_price_micros_per_hour=price * 35 // 100,
+        units=units,
+    )
+
+
+_TYPES = (
+    _gpu(
+        "1H100.80S.30V", "H100", "H100 SXM5", count=1, vram=80, vcpus=30, ram=120, price=1_710_000,
+        units={"FIN-01": 40, "FIN-02": 12, "ICE-01": 8},
+    ),
+    _gpu(
+        "2H100.80S.60V", "H100", "H100 SXM5", count=2, vram=80, vcpus=60, ram=240, price=3_420_000,
+        units={"FIN-01": 20, "FIN-02": 6},
+    ),
+    _gpu(
+        "8H100.80S.176V", "H100", "H100 SXM5", count=8, vram=80, vcpus=176, ram=1480, price=13_680_000,
+        units={"FIN-01": 4, "ICE-01": 4},
+    ),
+    _gpu(
+        "1H200.141S.44V", "H200", "H200 SXM5", count=1, vram=141, vcpus=44, ram=182, price=2_590_000,
+        units={"FIN-01": 16, "FIN-02": 8},
+    ),
+    _gpu(
+        "8H200.141S.176V", "H200", "H200 SXM5", count=8, vram=141, vcpus=176, ram=1450, price=20_720_000,
+        units={"FIN-01": 4, "FIN-02": 4},
+    ),
+    _gpu(
+        "1A100.22V", "A100", "A100 SXM4", count=1, vram=80, vcpus=22, ram=120, price=965_000,
+        units={"FIN-01": 40, "ICE-01": 12},
+    ),
+    _gpu(
+        "1A100.40S.22V", "A100", "A100 SXM4", count=1, vram=40, vcpus=22, ram=120, price=720_000,
+        units={"FIN-01": 12},
+    ),
+    _gpu(
+        "8A100.176V", "A100", "A100 SXM4", count=8, vram=80, vcpus=176, ram=960, price=7_720_000,
+        units={"FIN-01": 4, "ICE-01": 4},
+    ),
+    _gpu(
+        "1B200.30V", "B200", "B200 SXM6", count=1, vram=180, vcpus=30, ram=184, price=3_990_000,
+        units={"FIN-03": 24, "FIN-02": 8},
+    ),
+    _gpu(
+        "8B200.240V", "B200", "B200 SXM6", count=8, vram=180, vcpus=240, ram=1480, price=31_920_000,
+        units={"FIN-03": 4},
+    ),
+    _gpu(
+        "16B200", "B200", "B200 SXM6", count=16, vram=180, vcpus=480, ram=2960, price=63_840_000,
+        units={"FIN-03": 4},
+    ),
+    _gpu(
+        "1B300.30V", "B300", "B300 SXM6", count=1, vram=268, vcpus=30, ram=275, price=4_950_000,
+        units={"FIN-03": 16},
+    ),
+    _gpu(
+        "8B300.240V", "B300", "B300 SXM6", count=8, vram=268, vcpus=240, ram=2200, price=39_600_000,
+        units={"FIN-03": 4},
+    ),
+    _gpu(
+        "8GB200.288V", "GB200", "GB200 NVL72", count=8, vram=186, vcpus=288, ram=1920, price=40_800_000,
+        units={"FIN-03": 0},
+    ),
+    _gpu(
+        "1L40S.20V", "L40S", "L40S", count=1, vram=48, vcpus=20, ram=60, price=914_000,
+        units={"FIN-01": 20, "ICE-01": 10},
+    ),
+    _gpu(
+        "1RTXPRO6000.30V", "RTX PRO 6000", "RTX PRO 6000", count=1, vram=96, vcpus=30, ram=90, price=1_390_000,
+        units={"FIN-01": 20, "FIN-02": 10},
+    ),
+    _gpu(
+        "1RTX6000ADA.10V", "RTX 6000 Ada", "RTX 6000 Ada", count=1, vram=48, vcpus=10, ram=60, price=830_000,
+        units={"FIN-01": 12},
+    ),
+    _gpu(
+        "1A6000.10V", "RTX A6000", "RTX A6000", count=1, vram=48, vcpus=10, ram=60, price=490_000,
+        units={"FIN-01": 12, "FIN-02": 6},
+    ),
+    _gpu(
+        "1V100.6V", "V100", "Tesla V100", count=1, vram=16, vcpus=6, ram=23, price=140_000,
+        units={"FIN-01": 24, "FIN-02": 8},
+    ),
+    _cpu("CPU.4V.16G", vcpus=4, ram=16, price=28_000, units={"FIN-01": 40, "FIN-02": 20, "FIN-03": 40, "ICE-01": 20}),
+    _cpu("CPU.8V.32G", vcpus=8, ram=32, price=56_000, units={"FIN-01": 20, "FIN-03": 20}),
+    _cpu("CPU.16V.64G", vcpus=16, ram=64, price=112_000, units={"FIN-01": 10, "FIN-03": 10}),
+)  # fmt: skip
