@@ -173,15 +173,17 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     catalog.release(tx, current.id)
     if current.status is not Status.DELETING:
         return _keep(tx, replace(current, handle=None, create_sent_at=None))
-    # A delete that met a create in flight waited for this: did anything exist? A bill that is settled stays as it is.
-    billing.finish(
-        tx,
-        current.project,
-        current.id,
-        current.price,
-        tx.now,
-        with_minimum=_owes_minimum(current, rules),
-    )
+    if current.first_running_at is None and current.status_reason is None:
+        # A delete that met a create in flight waited for this answer: did anything exist?
+        existed = current.handle is not None
+        billing.finish(
+            tx,
+            current.project,
+            current.id,
+            current.price,
+            tx.now,
+            with_minimum=existed and rules.minimum_on_cancel,
+        )
     changed = replace(current, handle=None, create_sent_at=None, deleted_at=tx.now, ip=None, ssh_port=None)
     return _move(tx, changed, Status.DELETED)
 
@@ -194,15 +196,11 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
     if current.status is Status.DELETING:
         return _keep(tx, replace(current, due_at=tx.now))
     catalog.release(tx, current.id)
-    billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     changed = replace(current, handle=None, create_sent_at=None, missing_since=None, ip=None, ssh_port=None)
+    if current.status in states.FAILED:
+        return _keep(tx, changed)
+    billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     return _move(tx, replace(changed, wanted=Wanted.OFFLINE, status_reason=reason), Status.ERROR)
-
-
-def _owes_minimum(current: Instance, rules: Rules) -> bool:
-    if current.first_running_at is not None:
-        return True
-    return current.handle is not None and rules.minimum_on_cancel and current.status_reason is None
 
 
 def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:

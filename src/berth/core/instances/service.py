@@ -156,7 +156,8 @@ def delete(tx: Tx, by: Actor, instance_id: str, rules: Rules) -> Instance:
         wanted=Wanted.DELETED,
         is_restart_wanted=False,
         status_changed_at=tx.now,
-        status_reason=None,
+        # Why it failed stays: it is what makes it free of charge.
+        status_reason=instance.status_reason if instance.status in states.FAILED else None,
     )
     store.count(tx, instance.project, instance.status, -1)
     store.count(tx, instance.project, Status.DELETING, 1)
