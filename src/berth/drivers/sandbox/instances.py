@@ -5,7 +5,7 @@ process is doing right now.
 """
 
 import contextlib
-import subprocess
+import time
 from pathlib import Path
 
 import asyncssh
@@ -27,13 +27,14 @@ from berth.drivers.sandbox import gpus, layout, limits, process, records
 from berth.drivers.sandbox.catalogue import Use
 from berth.drivers.sandbox.config import SandboxConfig
 from berth.drivers.sandbox.host import examine
-from berth.drivers.sandbox.launch import PortTaken, group_name, is_port_free, launch
+from berth.drivers.sandbox.launch import PortTaken, group_name, is_port_free, launch, reap
 from berth.drivers.sandbox.process import ProcessIdentity
 from berth.drivers.sandbox.records import Run, Spec
 from berth.drivers.sandbox.stock import Stock
 from berth.drivers.sandbox.store import Store
 
-_REAP_LIMIT_S = 1.0
+_TAKEN_LIMIT_S = 3.0
+_POLL_S = 0.02
 
 
 class Instances:
@@ -43,7 +44,6 @@ class Instances:
         self.host = examine(config.state_dir)
         self._stock = Stock(config, self._store)
         self._next_port = config.first_port
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def recover(self) -> None:
         """Finishes what an earlier control plane was killed in the middle of."""
@@ -69,14 +69,15 @@ class Instances:
                 self._make(order, directory)
                 self._begin(instance_id)
         elif records.read_run(directory) is None:
-            self._begin(instance_id)
+            # Made by a control plane that was killed before it was started, or being started right now.
+            self.start(instance_id)
         sighting = self.inspect(order.label.install_id, instance_id)
         if sighting is None:
             raise Refused(f"instance {instance_id} was destroyed while it was created")
         return sighting
 
     def inspect(self, install_id: str, instance_id: str) -> Sighting | None:
-        self._reap()
+        reap()
         if not ids.is_id(instance_id):
             return None
         directory = self._store.directory(instance_id)
@@ -92,7 +93,7 @@ class Instances:
         return None if orphan is None else self._see_orphan(install_id, instance_id)
 
     def list_own(self, install_id: str) -> Listing:
-        self._reap()
+        reap()
         found = process.scan(install_id)
         sightings = []
         for instance_id in self._store.instance_ids():
@@ -205,32 +206,35 @@ class Instances:
             limit = limits.process_limit(spec.vcpu_count) if self.host.keeps_process_limit else None
             layout.write_agent_settings(directory, self.host.runtime, environment, process_limit=limit)
             try:
-                started = launch(
+                self._launch(spec, directory, gpus.nodes(cards) if cards else [])
+            except BaseException:
+                if previous is not None:
+                    with contextlib.suppress(OSError):
+                        records.write_run(directory, previous)
+                raise
+
+    def _launch(self, spec: Spec, directory: Path, devices: list[str]) -> None:
+        deadline = time.monotonic() + _TAKEN_LIMIT_S
+        while True:
+            try:
+                launch(
                     self.host,
                     directory,
                     spec,
                     listen_host=self._config.listen_host,
                     has_network=self._config.network == "host",
-                    devices=gpus.nodes(cards) if cards else [],
+                    devices=devices,
                 )
             except PortTaken:
-                # Perhaps by this very instance, started by a control plane that was killed at once.
-                if self._adopt(spec, directory) is None:
-                    self._restore(directory, previous)
-                    raise Unreachable(
-                        f"port {spec.port} is in use", reason="The instance's port is in use on its host."
-                    ) from None
-            except BaseException:
-                self._restore(directory, previous)
-                limits.leave(self.host.control_groups, group_name(spec))
-                raise
+                # Perhaps by this very instance, whose control plane was killed while it came up.
+                if self._adopt(spec, directory) is not None:
+                    return
+                if time.monotonic() > deadline:
+                    reason = "The instance's port is in use on its host."
+                    raise Unreachable(f"port {spec.port} is in use", reason=reason) from None
+                time.sleep(_POLL_S)
             else:
-                self._children[spec.instance_id] = started.outer
-
-    def _restore(self, directory: Path, previous: Run | None) -> None:
-        if previous is not None:
-            with contextlib.suppress(OSError):
-                records.write_run(directory, previous)
+                return
 
     def _stop(self, spec: Spec) -> None:
         directory = self._store.directory(spec.instance_id)
@@ -240,7 +244,7 @@ class Instances:
         records.write_run(directory, _stopped(run))
         if not process.end(run.identity, grace_s=self._config.stop_grace_s):
             raise Unreachable(f"process {run.pid} did not end", reason="The instance is still stopping.")
-        self._bury(spec.instance_id, group_name(spec))
+        self._bury(run.outer_pid, group_name(spec))
 
     def _end_condemned(self, instance_id: str) -> None:
         run = records.read_run(self._store.deleting(instance_id))
@@ -250,20 +254,11 @@ class Instances:
         found = process.scan(install_id).get(instance_id)
         if found is not None and not process.end(found.identity, grace_s=0):
             raise Unreachable(f"process {found.identity.pid} did not end")
-        self._bury(instance_id, f"berth-{install_id}-{instance_id}")
+        self._bury(run.outer_pid if run is not None else None, f"berth-{install_id}-{instance_id}")
 
-    def _bury(self, instance_id: str, group: str) -> None:
-        child = self._children.pop(instance_id, None)
-        if child is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_REAP_LIMIT_S)
+    def _bury(self, outer_pid: int | None, group: str) -> None:
+        reap(expected_pid=outer_pid)
         limits.leave(self.host.control_groups, group)
-
-    def _reap(self) -> None:
-        """Children of ours that ended by themselves would stay as zombies."""
-        for instance_id, child in list(self._children.items()):
-            if child.poll() is not None:
-                self._children.pop(instance_id, None)
 
     def _adopt(self, spec: Spec, directory: Path) -> Run | None:
         """The record of the living process, written anew where it was lost. None when nothing lives."""

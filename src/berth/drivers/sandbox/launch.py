@@ -12,7 +12,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from berth.core.driver import Refused, Unreachable
@@ -23,22 +22,20 @@ from berth.drivers.sandbox.records import Run, Spec
 
 STATUS_LIMIT_S = 5.0
 BACKLOG = 64
+_REAP_LIMIT_S = 1.0
 
 
 class PortTaken(Exception):
     """Somebody listens on the instance's port: perhaps the instance itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    run: Run
-    outer: subprocess.Popen[bytes]
-    """Our child: to be reaped once it has ended."""
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""By process id, until they are reaped. The process's, not a driver's: they outlive a driver object."""
 
 
 def launch(
     host: Host, directory: Path, spec: Spec, *, listen_host: str, has_network: bool, devices: Sequence[str]
-) -> Started:
+) -> Run:
     """Starts the instance in `directory`, whose lock the caller holds.
 
     Raises PortTaken, Refused when the sandbox does not start, Unreachable when the host lacks room.
@@ -46,17 +43,35 @@ def launch(
     records.forget_run(directory)
     (directory / "agent" / "ready").unlink(missing_ok=True)
     listener = _listen(listen_host, spec.port)
-    with contextlib.closing(listener):
-        outer, status = _start(host, directory, spec, listener, has_network=has_network, devices=devices)
+    try:
+        # Our copy of the listener is closed: kept open, clients of a dead instance would hang.
+        with contextlib.closing(listener):
+            outer, status = _start(host, directory, spec, listener, has_network=has_network, devices=devices)
+    except BaseException:
+        limits.leave(host.control_groups, group_name(spec))
+        raise
     try:
         run = _await_status(status, outer, directory, spec.port)
         records.write_run(directory, run)
     except BaseException:
         _abandon(outer, spec)
+        limits.leave(host.control_groups, group_name(spec))
         raise
     finally:
         os.close(status)
-    return Started(run=run, outer=outer)
+    _children[outer.pid] = outer
+    return run
+
+
+def reap(*, expected_pid: int | None = None) -> None:
+    """Takes leave of children that have ended, waiting a little for the one that must be about to."""
+    expected = _children.get(expected_pid) if expected_pid is not None else None
+    if expected is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            expected.wait(_REAP_LIMIT_S)
+    for pid, child in list(_children.items()):
+        if child.poll() is not None:
+            _children.pop(pid, None)
 
 
 def group_name(spec: Spec) -> str:
@@ -129,6 +144,11 @@ def _start(
             )
         finally:
             os.close(log)
+    except (FileNotFoundError, PermissionError) as error:
+        os.close(status_read)
+        raise Refused(
+            f"the interpreter cannot be started: {error}", reason="The host could not start this instance."
+        ) from error
     except BaseException:
         os.close(status_read)
         raise

@@ -1,0 +1,12 @@
+"""Every driver's rig for the contract suite: a new driver adds one line."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from tests.contract.driver import Rig
+from tests.drivers.sandbox.rig import open_sandbox
+
+RIGS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig]]] = {
+    "sandbox": open_sandbox,
+}

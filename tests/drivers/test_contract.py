@@ -1,0 +1,17 @@
+"""The driver contract, for every driver that has a rig."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.contract.driver import DriverContract, OpenRig
+from tests.drivers.rigs import RIGS
+
+
+@pytest.fixture(params=RIGS)
+def open_rig(request: pytest.FixtureRequest, tmp_path: Path) -> OpenRig:
+    return lambda: RIGS[request.param](tmp_path)
+
+
+class TestDrivers(DriverContract):
+    """Runs each test of the contract against each rig."""
