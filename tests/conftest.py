@@ -1,0 +1,158 @@
+"""Every test that asks for `db` runs twice, on SQLite and on PostgreSQL, with a clock turned by hand.
+
+A database is a copy of one that was migrated once per session, so a test pays milliseconds for it. The
+PostgreSQL server is started when the first test needs it. BERTH_REQUIRE_ALL=1 turns "cannot run here" into a failure.
+"""
+
+import asyncio
+import inspect
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from berth import migrations
+from berth.base.clock import SECOND, Instant, parse_rfc3339
+from berth.base.db import Database, connect
+from tests import postgres
+
+ENGINES = ("sqlite", "postgresql")
+ASYNC_LIMIT_S = 60
+
+# The same examples in every run, so that a red run is about the change and not about luck; `explore` looks further.
+_FIXTURES = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile(
+    "berth", deadline=None, derandomize=True, database=None, suppress_health_check=_FIXTURES, max_examples=50
+)
+settings.register_profile("explore", settings.get_profile("berth"), derandomize=False, max_examples=1000)
+settings.load_profile("berth")
+
+
+class FakeClock:
+    """Stands still until it is turned: `clock.advance(seconds=600)`."""
+
+    def __init__(self, start: str = "2026-04-03T10:00:00Z") -> None:
+        self._now = parse_rfc3339(start)
+
+    def now(self) -> Instant:
+        return self._now
+
+    def advance(self, *, seconds: float = 0, micros: int = 0) -> Instant:
+        """Turns it forward; the instant it shows then."""
+        self._now = Instant(self._now + round(seconds * SECOND) + micros)
+        return self._now
+
+    def set(self, instant: Instant) -> None:
+        """Turns it to `instant`, backwards too."""
+        self._now = instant
+
+
+class Databases:
+    """Hands out fresh databases: migrated ones are copies of a template, made when first asked for."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self._directory = directory
+        self._stack = stack
+        self._server: str | None = None
+        self._templates: dict[str, str] = {}
+        self._count = 0
+
+    def empty(self, engine: str) -> str:
+        """The URL of a database without a schema."""
+        if engine == "postgresql":
+            return postgres.create_database(self._postgres())
+        self._count += 1
+        return f"sqlite:///{self._directory / f'{self._count}.sqlite3'}"
+
+    def migrated(self, engine: str) -> str:
+        """The URL of a database with the newest schema and no rows."""
+        template = self._template(engine)
+        if engine == "postgresql":
+            return postgres.create_database(self._postgres(), template=template)
+        url = self.empty(engine)
+        shutil.copyfile(template.removeprefix("sqlite:///"), url.removeprefix("sqlite:///"))
+        return url
+
+    def drop(self, url: str) -> None:
+        if url.startswith("postgresql:"):
+            postgres.drop_database(self._postgres(), url)
+            return
+        path = Path(url.removeprefix("sqlite:///"))
+        for leftover in path.parent.glob(f"{path.name}*"):
+            leftover.unlink()
+
+    def _template(self, engine: str) -> str:
+        if engine not in self._templates:
+            url = self.empty(engine)
+            migrations.upgrade(url)
+            self._templates[engine] = url
+        return self._templates[engine]
+
+    def _postgres(self) -> str:
+        if self._server is None:
+            try:
+                self._server = self._stack.enter_context(postgres.start(self._directory))
+            except postgres.PostgresUnavailable as error:
+                if os.environ.get("BERTH_REQUIRE_ALL") == "1":
+                    raise
+                pytest.skip(f"no PostgreSQL here: {error}")
+        return self._server
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    with ExitStack() as stack:
+        yield Databases(tmp_path_factory.mktemp("databases"), stack)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """`sqlite`, then `postgresql`: whatever asks for it, or for `db`, runs on both."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def empty_url(databases: Databases, engine: str) -> Iterator[str]:
+    """A database without a schema."""
+    url = databases.empty(engine)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def database_url(databases: Databases, engine: str) -> Iterator[str]:
+    """A migrated database with no rows in it, for a test that opens it itself or from several processes."""
+    url = databases.migrated(engine)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """2026-04-03T10:00:00Z until it is turned."""
+    return FakeClock()
+
+
+@pytest.fixture
+def db(database_url: str, clock: FakeClock) -> Iterator[Database]:
+    """A migrated database with no rows, whose `tx.now` is what `clock` shows."""
+    database = connect(database_url, clock)
+    yield database
+    database.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs `async def` tests, each in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    wanted = inspect.signature(pyfuncitem.obj).parameters
+    arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in wanted}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), ASYNC_LIMIT_S))
+    return True

@@ -1,0 +1,300 @@
+"""Builders: `make.instance(db, status="running")` walks the real verbs and asks for nothing that does not matter.
+
+Everything takes the `Database` and returns what core returns. Amounts are dollars as text. Missing pieces (a
+project, a catalogue, an SSH key) are made on the way.
+"""
+
+import base64
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Concatenate, ParamSpec
+
+from berth.base.clock import Instant
+from berth.base.db import Database, Tx
+from berth.base.money import Micros, from_usd
+from berth.core import billing, catalog, events, instances, keys, ledger, projects
+from berth.core.billing import Rules
+from berth.core.driver import Catalogue, Hardware, Place, Power, ProviderImage, ProviderOffer, Sighting
+from berth.core.events import Actor
+from berth.core.instances import Instance, OrderSpec, Status
+from berth.core.projects import ApiKey
+
+PEPPER = b"the pepper of tests, thirty-two b"
+H100 = "1H100.80S.30V"
+PROVIDER = "sandbox"
+PLACES = {
+    "FIN-01": Place("FIN-01", "Finland 1", "FI"),
+    "FIN-02": Place("FIN-02", "Finland 2", "FI"),
+    "FIN-03": Place("FIN-03", "Finland 3", "FI"),
+    "ICE-01": Place("ICE-01", "Iceland 1", "IS"),
+}
+RULES = Rules()
+BOOT_TIMEOUT_S = 600
+
+P = ParamSpec("P")
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A project as its owner holds it: `by` acts, `api_key` and the OAuth client are in the clear."""
+
+    id: str
+    name: str
+    by: Actor
+    api_key: str
+    client_id: str
+    client_secret: str
+
+
+def project(db: Database, name: str | None = None, *, credit: str = "50") -> Customer:
+    """A project with `credit` dollars."""
+    made = db.write_now(projects.create, name or f"project-{next(_numbers)}", pepper=PEPPER)
+    api_key = db.read_now(projects.authenticate, made.api_key, pepper=PEPPER)
+    customer = Customer(
+        made.project.id,
+        made.project.name,
+        projects.actor_of(api_key),
+        made.api_key,
+        made.client_id,
+        made.client_secret,
+    )
+    if from_usd(credit):
+        topup(db, customer.by, credit)
+    return customer
+
+
+def topup(db: Database, by: Actor, credit: str, *, reference: str | None = None) -> ledger.Entry:
+    """Credit that is added, or with a negative amount taken, once for each reference."""
+    amount = from_usd(credit)
+    reference = reference or f"reference-{next(_numbers)}"
+    if amount > 0:
+        return db.write_now(ledger.topup, by, amount, reference=reference)
+    posting = ledger.Posting(ledger.Code.ADJUSTMENT, reference, 0, amount)
+    return db.write_now(ledger.post, by.project, posting)
+
+
+def key(
+    db: Database,
+    by: Actor,
+    name: str = "ci",
+    *,
+    scopes: Sequence[str] | None = None,
+    expires_at: Instant | None = None,
+) -> tuple[ApiKey, str]:
+    """An API key and its secret."""
+    return db.write_now(
+        projects.create_key,
+        by,
+        name=name,
+        scopes=scopes,
+        expires_at=expires_at,
+        description=None,
+        pepper=PEPPER,
+    )
+
+
+def allowed(by: Actor, *scopes: str) -> Actor:
+    """The same project with these scopes and no others."""
+    return Actor(by.project, by.key_id, by.lineage, frozenset(scopes))
+
+
+def public_key(comment: str = "test@example") -> str:
+    """A fresh ed25519 line; nobody has its private half."""
+    members = (b"ssh-ed25519", os.urandom(32))
+    blob = b"".join(len(member).to_bytes(4) + member for member in members)
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()} {comment}"
+
+
+def ssh_key(
+    db: Database, by: Actor, name: str = "laptop", *, public_key_line: str | None = None
+) -> keys.SshKey:
+    return db.write_now(keys.add, by, name=name, public_key=public_key_line or public_key())
+
+
+def offer(
+    instance_type: str = H100,
+    *,
+    location: str = "FIN-01",
+    price: str = "1.71",
+    cost: str = "1",
+    free: int = 8,
+    name: str | None = None,
+    gpu_model: str | None = "H100",
+    gpu_count: int = 1,
+    gpu_vram_gb: int = 80,
+    spot_price: str | None = None,
+    is_simulated: bool = False,
+) -> ProviderOffer:
+    """What a provider would sell, for `catalogue`. Its name at the provider is `<type>@<location>`."""
+    hardware = Hardware(
+        name=instance_type,
+        gpu_model=gpu_model,
+        gpu_count=gpu_count,
+        gpu_vram_gb=gpu_vram_gb,
+        vcpu_count=30,
+        ram_gb=120,
+        storage_gb=200,
+        description=instance_type,
+        manufacturer="NVIDIA",
+        boot_timeout_s=BOOT_TIMEOUT_S,
+    )
+    return ProviderOffer(
+        provider_offer_id=name or f"{instance_type}@{location}",
+        hardware=hardware,
+        place=PLACES.get(location, Place(location, location, "FI")),
+        cost_micros_per_hour=from_usd(cost),
+        price_micros_per_hour=from_usd(price),
+        free_units=free,
+        is_simulated=is_simulated,
+        spot_price_micros_per_hour=None if spot_price is None else from_usd(spot_price),
+    )
+
+
+def image(
+    slug: str = "ubuntu-24.04", *, gpu_models: Sequence[str] | None = None, min_os_volume_gb: int = 10
+) -> ProviderImage:
+    """An image that boots everywhere, or only on `gpu_models`."""
+    return ProviderImage(
+        slug=slug,
+        name=slug,
+        category="ubuntu",
+        os_name="Ubuntu 24.04",
+        ssh_user="root",
+        gpu_models=gpu_models,
+        min_os_volume_gb=min_os_volume_gb,
+    )
+
+
+def catalogue(
+    db: Database,
+    *offers: ProviderOffer,
+    images: Sequence[ProviderImage] | None = None,
+    provider: str = PROVIDER,
+    margin_percent: int = 0,
+    listed_at: Instant | None = None,
+) -> int:
+    """What `provider` sells from now on: one H100 offer and one image unless told otherwise."""
+    sold = Catalogue(offers or (offer(),), (image(),) if images is None else images)
+
+    def take(tx: Tx) -> int:
+        asked_at = tx.now if listed_at is None else listed_at
+        return catalog.refresh(tx, provider, sold, listed_at=asked_at, margin_percent=margin_percent)
+
+    return db.write_now(take)
+
+
+def spec(
+    ssh_key_ids: Sequence[str],
+    *,
+    instance_type: str = H100,
+    location: str = "FIN-01",
+    image_slug: str = "ubuntu-24.04",
+    hostname: str = "my-training-run",
+    **members: Any,
+) -> OrderSpec:
+    """An order, for `instances.order`."""
+    return OrderSpec(
+        instance_type=instance_type,
+        image=image_slug,
+        hostname=hostname,
+        ssh_key_ids=ssh_key_ids,
+        location=location,
+        **members,
+    )
+
+
+def ordered(db: Database, by: Actor | None = None, *, rules: Rules = RULES, **members: Any) -> Instance:
+    """An order that was accepted. Makes the project, the catalogue and the SSH key where there are none."""
+    if by is None:
+        by = project(db).by
+    if not db.read_now(catalog.locations, by):
+        catalogue(db)
+    if "ssh_key_ids" not in members:
+        known = db.read_now(keys.list_keys, by)
+        members["ssh_key_ids"] = [known[0].id if known else ssh_key(db, by).id]
+    return db.write_now(instances.order, by, spec(**members), rules)
+
+
+def instance(
+    db: Database, status: str = "running", by: Actor | None = None, *, rules: Rules = RULES, **members: Any
+) -> Instance:
+    """An instance that came to `status` by the verbs that lead there, all at the clock's present instant.
+
+    `provisioning` means that its create was sent and answered. `**members` are those of `spec`.
+    """
+    made = ordered(db, by, rules=rules, **members)
+    wanted = Status(status)
+    if wanted is Status.ORDERED:
+        return made
+    if wanted is Status.FAILED_NO_CAPACITY:
+        return seen(db, made, instances.fail_over, is_sold_out=True, reason="sold out", offers_allowed=0)
+    made = provisioned(db, made)
+    if wanted is Status.PROVISIONING:
+        return made
+    if wanted is Status.ERROR:
+        return seen(db, made, instances.fail, reason="provisioning_timeout")
+    made = seen(db, made, instances.reachable, sighting(made))
+    if wanted is Status.RUNNING:
+        return made
+    if wanted is Status.OFFLINE:
+        db.write_now(instances.stop, owner(made), made.id)
+        return seen(db, made, instances.stopped, releases_hardware=True)
+    made = db.write_now(instances.delete, owner(made), made.id, rules)
+    return made if wanted is Status.DELETING else seen(db, made, instances.gone, rules)
+
+
+def provisioned(db: Database, made: Instance) -> Instance:
+    """An ordered instance whose create was sent and answered."""
+    seen(db, made, instances.intend_create, boot_timeout_s=BOOT_TIMEOUT_S)
+    return seen(db, made, instances.created, sighting(made))
+
+
+def sighting(made: Instance, power: Power = Power.RUNNING, *, handle: str | None = None) -> Sighting:
+    """How its provider describes it."""
+    return Sighting(
+        label=made.label("install"),
+        handle=handle or made.handle or f"at-{made.provider}-{made.id}",
+        power=power,
+        ip="192.0.2.7",
+        ssh_port=22,
+        ssh_user="root",
+    )
+
+
+def seen(
+    db: Database,
+    made: Instance,
+    verb: Callable[Concatenate[Tx, Instance, P], Instance | None],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Instance:
+    """Applies a verb of the provisioning loop to the row as it is now, under the lease it has now."""
+
+    def apply(tx: Tx) -> Instance | None:
+        return verb(tx, instances.get(tx, owner(made), made.id), *args, **kwargs)
+
+    changed = db.write_now(apply)
+    assert changed is not None, f"{getattr(verb, '__name__', verb)} wrote nothing"
+    return changed
+
+
+def owner(made: Instance) -> Actor:
+    """Its project with every scope, as an actor."""
+    return events.system(made.project, "test")
+
+
+def now(db: Database, made: Instance) -> Instance:
+    """The row as it is now."""
+    return db.read_now(instances.get, owner(made), made.id)
+
+
+def balance(db: Database, by: Actor) -> billing.Balance:
+    """The project's money, live to the second."""
+    return db.read_now(billing.balance, by.project, RULES)
+
+
+def micros(amount: str) -> Micros:
+    return from_usd(amount)
