@@ -16,6 +16,7 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F '#' '{ printf "  make %-6s %s\n", $$1, $$2 }'
 
 setup: $(READY) ## make .venv with everything in it; the other targets do this by themselves
+	@echo "$(VENV) is ready."
 
 demo: $(READY) ## deploy, log in, stop, start and delete an instance for real, and print the receipt
 	@$(BIN)/berth demo $(ARGS)
@@ -49,28 +50,26 @@ $(READY): requirements-dev.lock pyproject.toml
 	@set -eu; \
 	new_enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
 	python=; \
-	for candidate in "$(PYTHON)" python3 python3.14 python3.13 python3.12 python3.11; do \
-		if [ -n "$$candidate" ] && "$$candidate" -c "$$new_enough" 2>/dev/null; then python=$$candidate; break; fi; \
+	for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+		if "$$candidate" -c "$$new_enough" 2>/dev/null; then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
 		echo "Berth needs Python 3.11 or newer and found none. Install it, or name it: make PYTHON=/path/to/python3" >&2; \
 		exit 1; \
 	fi; \
-	pip="$(BIN)/python -m pip"; \
-	if ! [ -e $(READY) ]; then \
-		echo "Setting up $(VENV) with $$($$python --version) (once; a minute or two) ..."; \
-		rm -f $(VENV)/ready-*; \
-	else \
+	if [ -e $@ ] && $(BIN)/python -c "$$new_enough" 2>/dev/null; then \
 		echo "Bringing $(VENV) up to date ..."; \
+	else \
+		echo "Setting up $(VENV) with $$($$python --version) (once; a minute or two) ..."; \
+		if $$python -c 'import ensurepip' 2>/dev/null; then without=; else without=--without-pip; fi; \
+		$$python -m venv --clear $$without $(VENV); \
 	fi; \
-	if ! $(BIN)/python -c "$$new_enough" 2>/dev/null || ! $$pip --version >/dev/null 2>&1; then \
-		if $$python -c 'import ensurepip' 2>/dev/null; then \
-			$$python -m venv --clear $(VENV); \
-		elif $$python -m pip --python "$$(command -v $$python)" --version >/dev/null 2>&1; then \
-			$$python -m venv --clear --without-pip $(VENV); \
-			pip="$$python -m pip --python $(BIN)/python"; \
-		else \
-			echo "This Python has neither venv nor pip (on Debian and Ubuntu: apt install python3-venv)." >&2; \
+	pip="$(BIN)/python -m pip"; \
+	if ! $$pip --version >/dev/null 2>&1; then \
+		pip="$$python -m pip --python $(BIN)/python"; \
+		if ! $$pip --version >/dev/null 2>&1; then \
+			rm -rf $(VENV); \
+			echo "This Python lacks the module venv (on Debian and Ubuntu: apt install python3-venv)." >&2; \
 			exit 1; \
 		fi; \
 	fi; \

@@ -96,6 +96,8 @@ class Abilities:
     volumes: bool = False
     volumes_attach_live: bool = False
     startup_script: bool = True
+    appears_within_s: int = 0
+    """How long a new instance may be missing from `inspect` and `list_own` although it exists."""
     limits: Sequence[str] = ()
     """Which per-instance limits are really enforced here: of `memory`, `cpu`, `processes`, `disk`."""
     notes: Sequence[str] = ()

@@ -6,9 +6,7 @@ from berth.core.billing.model import Segment
 from berth.core.billing.rates import TICK_S
 
 TICK = TICK_S * SECOND
-_SEGMENT = (
-    "subject, number, account_id, price_micros_per_hour, started_at, ended_at, before_s, first_tick"
-)
+_SEGMENT = "subject, number, account_id, price_micros_per_hour, started_at, ended_at, before_s, first_tick"
 
 
 def _total(seconds: str) -> str:
@@ -76,7 +74,8 @@ def insert_segment(tx: Tx, segment: Segment) -> None:
 
 def last_segment(tx: Tx, subject: str) -> Segment | None:
     row = tx.one(
-        f"SELECT {_SEGMENT} FROM segments WHERE subject = :subject ORDER BY number DESC LIMIT 1", subject=subject
+        f"SELECT {_SEGMENT} FROM segments WHERE subject = :subject ORDER BY number DESC LIMIT 1",
+        subject=subject,
     )
     return None if row is None else _segment(row)
 

@@ -1,5 +1,6 @@
 """The catalogue: what can be sold, where, at what price, with which images, and who has claimed it."""
 
+from berth.core.catalog.claims import claim, count_claim, reclaim, release, suppress
 from berth.core.catalog.compatibility import fits
 from berth.core.catalog.model import (
     Image,
@@ -11,7 +12,6 @@ from berth.core.catalog.model import (
     Search,
     Sort,
 )
-from berth.core.catalog.claims import claim, count_claim, reclaim, release, suppress
 from berth.core.catalog.refresh import note_failure, refresh
 from berth.core.catalog.service import (
     candidates,
@@ -21,6 +21,7 @@ from berth.core.catalog.service import (
     get_offer,
     get_type,
     images,
+    known_offer,
     locations,
     pick_image,
     search,
@@ -45,6 +46,7 @@ __all__ = [
     "get_offer",
     "get_type",
     "images",
+    "known_offer",
     "locations",
     "note_failure",
     "pick_image",

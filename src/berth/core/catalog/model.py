@@ -108,7 +108,9 @@ class OfferView:
 
     @property
     def spot_price(self) -> Micros | None:
-        prices = [region.spot_price for region in self.available or self.regions if region.spot_price is not None]
+        prices = [
+            region.spot_price for region in self.available or self.regions if region.spot_price is not None
+        ]
         return min(prices, default=None)
 
 

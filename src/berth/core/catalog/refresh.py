@@ -23,7 +23,12 @@ def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, 
         if price is None:
             price = _with_margin(offer.cost_micros_per_hour, margin_percent)
         store.upsert_offer(
-            tx, offer, offer_id=ids.new(tx.now), provider=provider, price=Micros(price), counted_before=listed_at
+            tx,
+            offer,
+            offer_id=ids.new(tx.now),
+            provider=provider,
+            price=Micros(price),
+            counted_before=listed_at,
         )
     store.unlist_offers(tx, provider)
     store.note_refresh(tx, provider, failure=None)

@@ -17,7 +17,9 @@ def search(tx: Tx, by: Actor, wanted: Search) -> Sequence[OfferView]:
     by.may("catalog:read")
     image = None if wanted.image is None else get_image(tx, by, wanted.image)
     views = _views(tx, store.list_types(tx), store.list_offers(tx), location=wanted.location)
-    matching = [view for view in views if _matches(view, wanted) and (image is None or fits(image, view.type))]
+    matching = [
+        view for view in views if _matches(view, wanted) and (image is None or fits(image, view.type))
+    ]
     matching.sort(key=lambda view: view.type.name)
     matching.sort(key=_ORDERS[wanted.sort], reverse=wanted.is_descending)
     return matching
@@ -92,7 +94,17 @@ def compatible_images(tx: Tx, instance_type: InstanceType) -> Sequence[Image]:
 
 def candidates(tx: Tx, instance_type: str, location: str, image: Image) -> Sequence[Offer]:
     """Where an order could be placed now, cheapest first."""
-    return [offer for offer in store.candidates(tx, instance_type, location) if offer.provider in image.providers]
+    return [
+        offer for offer in store.candidates(tx, instance_type, location) if offer.provider in image.providers
+    ]
+
+
+def known_offer(tx: Tx, offer_id: str) -> Offer:
+    """One that something was ordered from: offers are unlisted, never deleted."""
+    offer = store.find_offer(tx, offer_id)
+    if offer is None:
+        raise AssertionError(f"no offer {offer_id}, yet an instance was placed at it")
+    return offer
 
 
 def _views(
@@ -124,7 +136,9 @@ def _regions(tx: Tx, offers: Sequence[Offer], places: dict[str, Location]) -> li
         cheapest = min(free or here, key=lambda offer: offer.price)
         spot = [offer.spot_price for offer in free or here if offer.spot_price is not None]
         regions.append(
-            Region(places[code], sum(offer.free_units for offer in free), cheapest.price, min(spot, default=None))
+            Region(
+                places[code], sum(offer.free_units for offer in free), cheapest.price, min(spot, default=None)
+            )
         )
     return regions
 

@@ -120,7 +120,10 @@ def find_offer(tx: Tx, offer_id: str) -> Offer | None:
 
 
 def take_unit(tx: Tx, offer_id: str) -> bool:
-    return tx.run("UPDATE offers SET free_units = free_units - 1 WHERE id = :id AND free_units > 0", id=offer_id) == 1
+    return (
+        tx.run("UPDATE offers SET free_units = free_units - 1 WHERE id = :id AND free_units > 0", id=offer_id)
+        == 1
+    )
 
 
 def give_unit(tx: Tx, offer_id: str) -> None:
@@ -214,7 +217,9 @@ def upsert_image(tx: Tx, image: ProviderImage, *, image_id: str, providers: froz
     )
 
 
-def upsert_offer(tx: Tx, offer: ProviderOffer, *, offer_id: str, provider: str, price: Micros, counted_before: Instant) -> None:
+def upsert_offer(
+    tx: Tx, offer: ProviderOffer, *, offer_id: str, provider: str, price: Micros, counted_before: Instant
+) -> None:
     """Units claimed but not yet counted by the provider's listing are taken off what it reports."""
     tx.run(
         f"INSERT INTO offers ({_OFFER}, is_listed) VALUES (:id, :provider, :provider_offer_id, :instance_type,"
@@ -244,7 +249,11 @@ def upsert_offer(tx: Tx, offer: ProviderOffer, *, offer_id: str, provider: str, 
 
 
 def unlist_offers(tx: Tx, provider: str) -> None:
-    tx.run("UPDATE offers SET is_listed = 0 WHERE provider = :provider AND observed_at < :now", provider=provider, now=tx.now)
+    tx.run(
+        "UPDATE offers SET is_listed = 0 WHERE provider = :provider AND observed_at < :now",
+        provider=provider,
+        now=tx.now,
+    )
 
 
 def lock_provider(tx: Tx, provider: str) -> None:

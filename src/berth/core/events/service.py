@@ -10,7 +10,7 @@ from berth.core.events.model import Actor, Event
 _NOTHING: Mapping[str, object] = {}
 
 
-def record(  # noqa: PLR0913 - an event has this many sides
+def record(
     tx: Tx,
     by: Actor,
     event_type: str,

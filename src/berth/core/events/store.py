@@ -7,7 +7,7 @@ from berth.base.db import Tx
 from berth.core.events.model import Event
 
 
-def insert(  # noqa: PLR0913 - one parameter per column
+def insert(
     tx: Tx,
     *,
     event_id: str,

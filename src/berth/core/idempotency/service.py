@@ -51,7 +51,9 @@ def remember(tx: Tx, by: Actor, key: str, fingerprint: str, answer: Answer) -> N
         expires_at=Instant(tx.now + RETENTION),
     ):
         raise Conflict(
-            "idempotency_in_flight", "A request with this Idempotency-Key is being processed.", retry_after_s=1
+            "idempotency_in_flight",
+            "A request with this Idempotency-Key is being processed.",
+            retry_after_s=1,
         )
 
 

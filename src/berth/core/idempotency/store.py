@@ -15,8 +15,16 @@ def find(tx: Tx, project: str, lineage: str, key: str) -> Row | None:
     )
 
 
-def upsert(  # noqa: PLR0913 - one parameter per column
-    tx: Tx, project: str, lineage: str, key: str, *, fingerprint: str, status: int, body: str, expires_at: Instant
+def upsert(
+    tx: Tx,
+    project: str,
+    lineage: str,
+    key: str,
+    *,
+    fingerprint: str,
+    status: int,
+    body: str,
+    expires_at: Instant,
 ) -> bool:
     """False when somebody else's live record stands under the key."""
     return (

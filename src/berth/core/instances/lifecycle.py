@@ -13,7 +13,7 @@ from berth.base.db import Tx
 from berth.core import billing, catalog, events
 from berth.core.billing import Rules
 from berth.core.catalog import Offer
-from berth.core.driver import Sighting
+from berth.core.driver import CreateOrder, Hardware, Sighting
 from berth.core.instances import states, store
 from berth.core.instances.model import Instance, Status, Wanted
 
@@ -30,6 +30,39 @@ def lease_due(tx: Tx, *, limit: int, seconds: int) -> Sequence[Instance]:
 def next_due(tx: Tx) -> Instant | None:
     """When the next instance is due, or None when everything is as wanted."""
     return store.next_due(tx)
+
+
+def boot_timeout_s(tx: Tx, instance: Instance) -> int:
+    """How long this type may take from create to a reachable SSH server."""
+    return catalog.get_type(
+        tx, events.system(instance.project, _ACTOR), instance.instance_type
+    ).boot_timeout_s
+
+
+def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
+    """What the provider is told, put together from what was ordered."""
+    offer = catalog.known_offer(tx, instance.offer_id)
+    specs = instance.specs
+    return CreateOrder(
+        label=instance.label(install_id),
+        provider_offer_id=offer.provider_offer_id,
+        hardware=Hardware(
+            instance.instance_type,
+            specs.gpu_model,
+            specs.gpu_count,
+            specs.gpu_vram_gb,
+            specs.vcpu_count,
+            specs.ram_gb,
+            specs.storage_gb,
+        ),
+        hostname=instance.hostname,
+        image_slug=instance.image_slug,
+        ssh_user=instance.ssh_user,
+        location=instance.location,
+        ssh_public_keys=instance.ssh_public_keys,
+        os_volume_gb=instance.os_volume_gb,
+        startup_script=instance.startup_script,
+    )
 
 
 def intend_create(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance | None:
@@ -57,6 +90,14 @@ def created(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     return _keep(tx, replace(changed, due_at=tx.now))
 
 
+def found(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
+    """What is about to be destroyed did exist: kept before it goes, and the row stays leased."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    return _keep(tx, replace(current, handle=sighting.handle), keep_lease=True)
+
+
 def did_not_happen(tx: Tx, leased: Instance, *, retry_s: float) -> Instance | None:
     """The create certainly made nothing: it may be tried again after `retry_s`."""
     current = _current(tx, leased)
@@ -65,7 +106,9 @@ def did_not_happen(tx: Tx, leased: Instance, *, retry_s: float) -> Instance | No
     return _keep(tx, replace(current, create_sent_at=None, due_at=_later(tx, retry_s)))
 
 
-def look_again(tx: Tx, leased: Instance, *, retry_s: float, sighting: Sighting | None = None) -> Instance | None:
+def look_again(
+    tx: Tx, leased: Instance, *, retry_s: float, sighting: Sighting | None = None
+) -> Instance | None:
     """Nothing new to act on: the row is due again after `retry_s`."""
     current = _current(tx, leased)
     if current is None:
@@ -123,7 +166,9 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     changed = _with_address(current, sighting)
     if current.wanted is not Wanted.RUNNING:
         return _keep(tx, replace(changed, due_at=tx.now))
-    changed = replace(changed, is_restart_wanted=False, deadline_at=None, status_reason=None, missing_since=None)
+    changed = replace(
+        changed, is_restart_wanted=False, deadline_at=None, status_reason=None, missing_since=None
+    )
     if current.status is Status.RUNNING:
         return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
     billing.start(tx, current.project, current.id, current.price)
@@ -154,6 +199,15 @@ def start_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
     catalog.release(tx, current.id)
     changed = replace(current, wanted=Wanted.OFFLINE, status_reason=reason, deadline_at=None)
     return _keep(tx, changed, event="instance.start_failed", reason=reason)
+
+
+def restart_unconfirmed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
+    """It was restarted and does not answer: its disk is the customer's, so it is left as it is, and says why."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    changed = replace(current, is_restart_wanted=False, deadline_at=None, status_reason=reason, due_at=tx.now)
+    return _keep(tx, changed, event="instance.unreachable", reason=reason)
 
 
 def wait_for_boot(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance | None:
@@ -208,7 +262,9 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     if not current.may_exist:
         catalog.release(tx, current.id)
-    return _move(tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status)
+    return _move(
+        tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status
+    )
 
 
 def _next_offer(tx: Tx, current: Instance) -> Offer | None:
@@ -258,7 +314,7 @@ def _move(tx: Tx, instance: Instance, status: Status, *, keep_lease: bool = Fals
     )
 
 
-def _keep(  # noqa: PLR0913 - what is kept of a step has this many sides
+def _keep(
     tx: Tx,
     instance: Instance,
     *,

@@ -5,10 +5,11 @@ our label and has no live row is an orphan: it is reported, and destroyed only a
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from berth.base.clock import Instant
 from berth.base.db import Tx
-from berth.core import events
+from berth.core import billing, events
 from berth.core.driver import Sighting
 from berth.core.instances import store
 from berth.core.instances.model import Instance, Orphan, Status
@@ -46,16 +47,36 @@ def back(tx: Tx, instance: Instance, sighting: Sighting) -> None:
     _record(tx, events.system(current.project, "loop:observation"), current, "instance.recovered")
 
 
-def look_at(tx: Tx, instance: Instance) -> None:
-    """What is listed is not what the row says: the provisioning loop is to look at it now."""
-    store.update(tx, instance.id, due_at=tx.now)
+def went_down(tx: Tx, instance: Instance, *, seen_at: Instant) -> None:
+    """It stopped by itself, for example with its host: its clock stops where it was last seen, and it is started again."""
+    current = store.find_any(tx, instance.id)
+    if current is None or current.sequence != instance.sequence or current.status is not Status.RUNNING:
+        return
+    billing.pause(tx, current.project, current.id, seen_at)
+    store.count(tx, current.project, current.status, -1)
+    store.count(tx, current.project, Status.OFFLINE, 1)
+    store.update(
+        tx,
+        current.id,
+        status=Status.OFFLINE.value,
+        status_changed_at=tx.now,
+        restart_wanted=0,
+        deadline_at=None,
+        due_at=tx.now,
+    )
+    _record(
+        tx,
+        events.system(current.project, "loop:observation"),
+        replace(current, status=Status.OFFLINE),
+        "instance.offline",
+    )
 
 
 def is_orphan(tx: Tx, provider: str, sighting: Sighting) -> bool:
     """Whether no live row accounts for what was sighted. One that is just being created has a row."""
     if sighting.label is None:
         return False
-    instance = store.find_any(tx, sighting.label.instance_id)
+    instance = store.find_any(tx, sighting.label.instance_id, lock=False)
     if instance is None or instance.status is Status.DELETED:
         return True
     if instance.provider != provider:

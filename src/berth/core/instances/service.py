@@ -46,7 +46,8 @@ def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
     offer = _claim(tx, catalog.candidates(tx, kind.name, spec.location, image), instance_id)
     if offer is None:
         raise NoCapacity(
-            "no_capacity", f"{kind.name} has no capacity in {spec.location} now. Try another location or type."
+            "no_capacity",
+            f"{kind.name} has no capacity in {spec.location} now. Try another location or type.",
         )
     billing.gate(tx, by.project, instance_id, offer.price, rules)
     specs = _specs(kind, offer)

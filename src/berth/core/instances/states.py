@@ -42,7 +42,9 @@ def changes(instance: Instance, action: Action) -> bool:
         return False
     if action not in allowed(instance):
         doing = pending(instance)
-        state = instance.status.value if doing is None else f"{instance.status.value}, {doing.value} under way"
+        state = (
+            instance.status.value if doing is None else f"{instance.status.value}, {doing.value} under way"
+        )
         raise Conflict(
             "invalid_state",
             f"Cannot {action.value} an instance that is {state}.",

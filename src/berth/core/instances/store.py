@@ -174,13 +174,16 @@ def find(tx: Tx, project: str, instance_id: str, *, lock: bool = False) -> Insta
     return None if row is None else _instance(row)
 
 
-def find_any(tx: Tx, instance_id: str) -> Instance | None:
+def find_any(tx: Tx, instance_id: str, *, lock: bool = True) -> Instance | None:
     """Whoever's it is: for loops only."""
-    row = tx.one(f"SELECT {_INSTANCE} FROM instances WHERE id = :id" + tx.for_update, id=instance_id)
+    suffix = tx.for_update if lock else ""
+    row = tx.one(f"SELECT {_INSTANCE} FROM instances WHERE id = :id" + suffix, id=instance_id)
     return None if row is None else _instance(row)
 
 
-def page(tx: Tx, project: str, *, status: Status | None, after_row: After | None, limit: int) -> list[Instance]:
+def page(
+    tx: Tx, project: str, *, status: Status | None, after_row: After | None, limit: int
+) -> list[Instance]:
     """Newest first."""
     conditions = ["project_id = :project", "status <> 'deleted'" if status is None else "status = :status"]
     values: dict[str, object] = {"project": project, "limit": limit}

@@ -75,7 +75,9 @@ def _check_blob(kind: str, blob: bytes) -> None:
         raise _invalid(f"is an RSA key shorter than {_LEAST_RSA_BITS} bits")
     if _KINDS[kind] == "ed25519" and len(members[1]) != _ED25519_BYTES:
         raise _invalid("is cut off")
-    if _KINDS[kind] == "ecdsa" and not kind.split("@")[0].endswith(members[1].decode("ascii", "replace") or "-"):
+    if _KINDS[kind] == "ecdsa" and not kind.split("@", maxsplit=1)[0].endswith(
+        members[1].decode("ascii", "replace") or "-"
+    ):
         raise _invalid("names one curve and contains another")
 
 

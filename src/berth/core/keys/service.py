@@ -27,7 +27,9 @@ def add(tx: Tx, by: Actor, *, name: str, public_key: str) -> SshKey:
     if not store.insert(tx, key):
         known = store.find_by_fingerprint(tx, by.project, parsed.fingerprint)
         raise Conflict(
-            "duplicate", "This public key was uploaded before.", existing_id=None if known is None else known.id
+            "duplicate",
+            "This public key was uploaded before.",
+            existing_id=None if known is None else known.id,
         )
     record(tx, by, "ssh_key.created", subject=key.id, data={"name": name, "fingerprint": key.fingerprint})
     return key

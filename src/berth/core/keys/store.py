@@ -55,4 +55,7 @@ def list_keys(tx: Tx, project: str, *, limit: int) -> list[SshKey]:
 
 
 def delete(tx: Tx, project: str, key_id: str) -> bool:
-    return tx.run("DELETE FROM ssh_keys WHERE id = :id AND project_id = :project", id=key_id, project=project) == 1
+    return (
+        tx.run("DELETE FROM ssh_keys WHERE id = :id AND project_id = :project", id=key_id, project=project)
+        == 1
+    )

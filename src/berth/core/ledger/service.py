@@ -29,9 +29,7 @@ def lock(tx: Tx, account_id: str) -> Account:
 def post(tx: Tx, account_id: str, posting: Posting) -> Entry:
     """Writes one row and moves the balance. Posting the same reason again returns the first row."""
     store.find_account(tx, account_id, lock=True)
-    existing = store.find_entry(
-        tx, account_id, code=posting.code, subject=posting.subject, tick=posting.tick
-    )
+    existing = store.find_entry(tx, account_id, code=posting.code, subject=posting.subject, tick=posting.tick)
     if existing is not None:
         return existing
     balance = store.move(tx, account_id, posting.amount)
@@ -78,7 +76,9 @@ def topup(tx: Tx, by: Actor, amount: Micros, *, reference: str, note: str | None
     if known is not None:
         return known
     entry = post(tx, by.project, Posting(Code.TOPUP, reference, 0, amount, note=note))
-    record(tx, by, "billing.credited", subject=by.project, data={"amount_micros": amount, "reference": reference})
+    record(
+        tx, by, "billing.credited", subject=by.project, data={"amount_micros": amount, "reference": reference}
+    )
     return entry
 
 

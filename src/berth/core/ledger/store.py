@@ -1,6 +1,5 @@
 """Statements of the ledger."""
 
-from berth.base.clock import Instant
 from berth.base.db import Row, Tx
 from berth.base.money import Micros
 from berth.core.ledger.model import Account, Code, Entry, Posting
@@ -29,7 +28,9 @@ def insert_account(tx: Tx, account_id: str) -> None:
 
 def find_account(tx: Tx, account_id: str, *, lock: bool) -> Account | None:
     suffix = tx.for_update if lock else ""
-    row = tx.one("SELECT id, balance_micros, held_micros FROM accounts WHERE id = :id" + suffix, id=account_id)
+    row = tx.one(
+        "SELECT id, balance_micros, held_micros FROM accounts WHERE id = :id" + suffix, id=account_id
+    )
     return None if row is None else _account(row)
 
 

@@ -1,6 +1,6 @@
 """Projects: whose money and instances they are, and the credentials that may act for them."""
 
-from berth.core.projects.model import ApiKey, Credentials, OAuthClient, Project, SCOPES
+from berth.core.projects.model import SCOPES, ApiKey, Credentials, OAuthClient, Project
 from berth.core.projects.service import (
     actor_of,
     authenticate,

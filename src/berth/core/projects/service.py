@@ -41,7 +41,10 @@ def find(tx: Tx, name: str) -> Project | None:
 
 def list_projects(tx: Tx, *, after_name: str = "", limit: int = 1000) -> Sequence[tuple[Project, Micros]]:
     """Projects by name, each with its balance."""
-    return [(project, Micros(balance)) for project, balance in store.list_projects(tx, after_name=after_name, limit=limit)]
+    return [
+        (project, Micros(balance))
+        for project, balance in store.list_projects(tx, after_name=after_name, limit=limit)
+    ]
 
 
 def authenticate(tx: Tx, secret: str, *, pepper: bytes) -> ApiKey:
@@ -73,7 +76,7 @@ def touch_key(tx: Tx, key_id: str) -> None:
     store.touch_key(tx, key_id, not_since=Instant(tx.now - MINUTE))
 
 
-def create_key(  # noqa: PLR0913 - the members of the request
+def create_key(
     tx: Tx,
     by: Actor,
     *,
@@ -126,9 +129,13 @@ def revoke_key(tx: Tx, by: Actor, key_id: str, *, force: bool = False) -> ApiKey
     key = _existing(tx, by, key_id)
     if key.revoked_at is not None:
         return key
-    if not force and _may_make_keys(key) and not any(
-        other.id != key.id and _may_make_keys(other)
-        for other in store.list_keys(tx, by.project, limit=KEYS_PER_PROJECT)
+    if (
+        not force
+        and _may_make_keys(key)
+        and not any(
+            other.id != key.id and _may_make_keys(other)
+            for other in store.list_keys(tx, by.project, limit=KEYS_PER_PROJECT)
+        )
     ):
         raise Conflict(
             "last_key",
@@ -150,7 +157,7 @@ def _may_make_keys(key: ApiKey) -> bool:
     return bool(key.scopes & {"*", "api_keys:write"})
 
 
-def _new_key(  # noqa: PLR0913
+def _new_key(
     tx: Tx,
     by: Actor,
     *,
@@ -199,4 +206,6 @@ def _wanted_scopes(by: Actor, scopes: Sequence[str] | None) -> frozenset[str]:
 
 def _check_text(field: str, text: str, longest: int, *, least: int = 1) -> None:
     if not least <= len(text) <= longest or not text.isprintable():
-        raise Invalid("invalid_field", f"{field} must be {least} to {longest} printable characters.", field=field)
+        raise Invalid(
+            "invalid_field", f"{field} must be {least} to {longest} printable characters.", field=field
+        )

@@ -75,7 +75,7 @@ def find_key_by_hash(tx: Tx, secret_hash: str) -> ApiKey | None:
 
 def find_key(tx: Tx, project: str, key_id: str) -> ApiKey | None:
     row = tx.one(
-        f"SELECT {_KEY} FROM api_keys WHERE id = :id AND project_id = :project" + tx.for_update,
+        f"SELECT {_KEY} FROM api_keys WHERE id = :id AND project_id = :project",
         id=key_id,
         project=project,
     )

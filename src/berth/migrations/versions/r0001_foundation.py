@@ -29,7 +29,9 @@ def _number(name: str, *, nullable: bool = False, default: int | None = None) ->
     return sa.Column(name, sa.BigInteger(), nullable=nullable, server_default=server_default)
 
 
-def _index(name: str, table: str, columns: list[str], *, where: str | None = None, unique: bool = False) -> None:
+def _index(
+    name: str, table: str, columns: list[str], *, where: str | None = None, unique: bool = False
+) -> None:
     condition = None if where is None else sa.text(where)
     op.create_index(name, table, columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
@@ -176,7 +178,11 @@ def _catalogue() -> None:
         _text("failure", nullable=True),
     )
     op.create_table(
-        "locations", _text("code", primary_key=True), _text("name"), _text("country_code"), _number("created_at")
+        "locations",
+        _text("code", primary_key=True),
+        _text("name"),
+        _text("country_code"),
+        _number("created_at"),
     )
     op.create_table(
         "instance_types",

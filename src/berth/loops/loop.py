@@ -1,0 +1,134 @@
+"""The runner: wakes each loop on its period or when poked, runs its ticks, backs off when they fail.
+
+Correctness never depends on a poke: a loop that is never woken early only is later.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from berth.base.clock import SECOND, Instant
+from berth.loops.world import Report, World
+
+_BACKOFF_FIRST_S = 0.5
+_BACKOFF_MOST_S = 30.0
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    name: str
+    tick: Callable[[World], Awaitable[Report]]
+    period_s: float
+    workers: int = 1
+    """How many ticks may run at once in this process."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What is known of a loop, for operators."""
+
+    ticks: int = 0
+    failures: int = 0
+    last_tick_at: Instant | None = None
+    last_report: Report | None = None
+    last_failure: str | None = None
+
+
+class Runner:
+    """Runs loops in this event loop until it is told to stop."""
+
+    def __init__(self, world: World, loops: Sequence[Loop]) -> None:
+        self._world = world
+        self._loops = loops
+        self._wakes: dict[str, asyncio.Queue[None]] = {loop.name: asyncio.Queue(1) for loop in loops}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._working: set[str] = set()
+        self._is_stopping = False
+        self.health = {loop.name: Health() for loop in loops}
+
+    def start(self) -> None:
+        for loop in self._loops:
+            self._tasks.extend(
+                asyncio.create_task(self._work(loop), name=f"loop-{loop.name}-{number}")
+                for number in range(loop.workers)
+            )
+            self.poke(loop.name)
+
+    def poke(self, name: str) -> None:
+        """Wakes one worker of the loop, now or as soon as one is free. Unknown names are ignored."""
+        wake = self._wakes.get(name)
+        if wake is not None:
+            with contextlib.suppress(asyncio.QueueFull):
+                wake.put_nowait(None)
+
+    async def stop(self, *, grace_s: float) -> None:
+        """Lets ticks under way finish for `grace_s`, then cancels them: a step cut off is taken up by its lease."""
+        self._is_stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for task in self._tasks:
+            if task.get_name() not in self._working:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _work(self, loop: Loop) -> None:
+        backoff_s = _BACKOFF_FIRST_S
+        while not self._is_stopping:
+            await self._wakes[loop.name].get()
+            task = asyncio.current_task()
+            name = loop.name if task is None else task.get_name()
+            self._working.add(name)
+            try:
+                delay_s = await self._tick(loop)
+                backoff_s = _BACKOFF_FIRST_S
+            except Exception as error:  # noqa: BLE001 - a loop must outlive whatever one tick runs into
+                self._note_failure(loop, error)
+                delay_s = backoff_s
+                backoff_s = min(backoff_s * 2, _BACKOFF_MOST_S)
+            finally:
+                self._working.discard(name)
+            self._wake_in(loop.name, delay_s)
+
+    async def _tick(self, loop: Loop) -> float:
+        """Runs one tick; returns the seconds until the next."""
+        report = await loop.tick(self._world)
+        health = self.health[loop.name]
+        health.ticks += 1
+        health.last_tick_at = self._world.clock.now()
+        health.last_report = report
+        if report.has_more:
+            return 0.0
+        if report.wake_at is None:
+            return loop.period_s
+        return min(loop.period_s, max(0.0, (report.wake_at - self._world.clock.now()) / SECOND))
+
+    def _note_failure(self, loop: Loop, error: Exception) -> None:
+        health = self.health[loop.name]
+        health.failures += 1
+        health.last_failure = repr(error)
+        _log.error("loop_failed", loop=loop.name, exc_info=error)
+
+    def _wake_in(self, name: str, delay_s: float) -> None:
+        """Keeps the earliest wake-up of a loop."""
+        if self._is_stopping:
+            return
+        if delay_s == 0:
+            self.poke(name)
+            return
+        running = asyncio.get_running_loop()
+        planned = self._timers.get(name)
+        when = running.time() + delay_s
+        if planned is not None and not planned.cancelled():
+            if running.time() < planned.when() <= when:
+                return
+            planned.cancel()
+        self._timers[name] = running.call_at(when, self.poke, name)

@@ -1,0 +1,185 @@
+"""Keeps true: what our rows say exists is what the providers say exists.
+
+A failed or partial listing proves nothing. A complete one that lacks an instance is asked for twice, and the
+instance itself is asked for, before it counts as gone.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from berth.base import leases
+from berth.base.clock import Instant, after, seconds_between
+from berth.core import instances
+from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
+from berth.core.instances import Instance, Orphan, Status, Wanted
+from berth.loops.world import Report, World
+
+PERIOD_S = 20.0
+_LEASE_S = 180
+_log = structlog.get_logger()
+
+
+class Verdict(StrEnum):
+    """What a listing says of one instance."""
+
+    FINE = "fine"
+    MISSING = "missing"
+    STILL_MISSING = "still_missing"
+    BACK = "back"
+    WENT_DOWN = "went_down"
+    CAME_UP = "came_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One complete or partial answer of a provider."""
+
+    listing: Listing
+    asked_at: Instant
+
+
+def judge(
+    instance: Instance, sighting: Sighting | None, *, is_complete: bool, asked_at: Instant, grace_s: int
+) -> Verdict:
+    """Pure: what to make of what the provider said, or did not say, of `instance`."""
+    if sighting is not None:
+        if instance.missing_since is not None:
+            return Verdict.BACK
+        if (
+            sighting.power is Power.STOPPED
+            and instance.status is Status.RUNNING
+            and instance.wanted is Wanted.RUNNING
+        ):
+            return Verdict.WENT_DOWN if not instance.is_restart_wanted else Verdict.FINE
+        if (
+            sighting.power is Power.RUNNING
+            and instance.status is Status.OFFLINE
+            and instance.wanted is Wanted.OFFLINE
+        ):
+            return Verdict.CAME_UP
+        return Verdict.FINE
+    is_young = instance.create_sent_at is None or instance.create_sent_at > after(asked_at, seconds=-grace_s)
+    if not is_complete or is_young or instance.handle is None or instance.status is Status.DELETING:
+        return Verdict.FINE
+    return Verdict.MISSING if instance.missing_since is None else Verdict.STILL_MISSING
+
+
+async def tick(world: World) -> Report:
+    """Looks at every provider once; one that fails leaves the others alone."""
+    notes = await asyncio.gather(*(_observe(world, name, driver) for name, driver in world.drivers.items()))
+    return Report(done=len(notes), notes=tuple(note for note in notes if note is not None))
+
+
+async def _observe(world: World, provider: str, driver: Driver) -> str | None:
+    lease = await world.db.write(
+        leases.acquire, f"observation:{provider}", holder=world.holder, seconds=_LEASE_S
+    )
+    if lease is None:
+        return None
+    asked_at = world.clock.now()
+    try:
+        async with asyncio.timeout(world.patience.call_s):
+            listing = await driver.list_own(world.install_id)
+    except (DriverError, TimeoutError) as error:
+        _log.warning("provider_not_observed", provider=provider, error=repr(error))
+        return f"{provider}: {error!r}"
+    previous = await world.db.write(instances.listed, provider) if listing.is_complete else None
+    await _compare(world, provider, driver, Seen(listing, asked_at), previous or asked_at)
+    await _sweep_orphans(world, provider, driver, listing.sightings)
+    return None
+
+
+async def _compare(world: World, provider: str, driver: Driver, seen: Seen, seen_before: Instant) -> None:
+    by_handle = {sighting.handle: sighting for sighting in seen.listing.sightings}
+    after_id = ""
+    while page := await world.db.read(instances.at_provider, provider, after_id=after_id):
+        after_id = page[-1].id
+        for instance in page:
+            sighting = by_handle.get(instance.handle or "")
+            grace_s = max(world.patience.missing_grace_s, driver.abilities.appears_within_s)
+            verdict = judge(
+                instance,
+                sighting,
+                is_complete=seen.listing.is_complete,
+                asked_at=seen.asked_at,
+                grace_s=grace_s,
+            )
+            if verdict is not Verdict.FINE:
+                await _act(world, driver, instance, sighting, verdict, seen_before)
+
+
+async def _act(
+    world: World,
+    driver: Driver,
+    instance: Instance,
+    sighting: Sighting | None,
+    verdict: Verdict,
+    seen_before: Instant,
+) -> None:
+    if verdict is Verdict.MISSING:
+        await world.db.write(instances.missing, instance, since=seen_before)
+    elif verdict is Verdict.BACK and sighting is not None:
+        await world.db.write(instances.back, instance, sighting)
+    elif verdict is Verdict.WENT_DOWN:
+        await world.db.write(instances.went_down, instance, seen_at=seen_before)
+        world.poke("provisioning")
+    elif verdict is Verdict.CAME_UP and instance.handle is not None:
+        await _stop_again(world, driver, instance.id, instance.handle)
+    elif verdict is Verdict.STILL_MISSING:
+        await _confirm_gone(world, driver, instance)
+
+
+async def _stop_again(world: World, driver: Driver, instance_id: str, handle: str) -> None:
+    """It is to be off and came up by itself, for example with its host."""
+    try:
+        async with asyncio.timeout(world.patience.call_s):
+            await driver.stop(handle)
+    except (DriverError, TimeoutError) as error:
+        _log.warning("not_stopped_again", instance=instance_id, error=repr(error))
+
+
+async def _confirm_gone(world: World, driver: Driver, instance: Instance) -> None:
+    try:
+        async with asyncio.timeout(world.patience.call_s):
+            sighting = await driver.inspect(instance.label(world.install_id), instance.handle)
+    except (DriverError, TimeoutError) as error:
+        _log.warning("absence_not_confirmed", instance=instance.id, error=repr(error))
+        return
+    if sighting is not None:
+        await world.db.write(instances.back, instance, sighting)
+        return
+    await world.db.write(
+        instances.vanished,
+        instance,
+        seen_at=instance.missing_since or world.clock.now(),
+        reason="instance_lost: The provider no longer has this instance.",
+    )
+
+
+async def _sweep_orphans(world: World, provider: str, driver: Driver, sightings: Sequence[Sighting]) -> None:
+    for sighting in sightings:
+        if sighting.power is Power.DELETING or not await world.db.read(
+            instances.is_orphan, provider, sighting
+        ):
+            continue
+        orphan = await world.db.write(instances.report_orphan, provider, sighting)
+        _log.warning("orphan_found", provider=provider, handle=orphan.handle, instance=orphan.instance_id)
+        if seconds_between(orphan.first_seen_at, world.clock.now()) >= world.patience.orphan_grace_s:
+            await _destroy_orphan(world, driver, orphan, sighting)
+
+
+async def _destroy_orphan(world: World, driver: Driver, orphan: Orphan, sighting: Sighting) -> None:
+    # Looked at once more, now: between the listing and here a create may have been resolved to this very handle.
+    if not await world.db.read(instances.is_orphan, orphan.provider, sighting):
+        return
+    try:
+        async with asyncio.timeout(world.patience.call_s):
+            await driver.destroy(orphan.handle)
+    except (DriverError, TimeoutError) as error:
+        _log.warning("orphan_not_destroyed", handle=orphan.handle, error=repr(error))
+        return
+    await world.db.write(instances.orphan_destroyed, orphan)

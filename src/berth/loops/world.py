@@ -1,0 +1,58 @@
+"""What a loop may touch: the database, the providers, the clock, and a way to see whether SSH answers."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from berth.base.clock import Clock, Instant
+from berth.base.db import Database
+from berth.core.billing import Rules
+from berth.core.driver import Driver
+
+Probe = Callable[[str, int, float], Awaitable[bool]]
+"""(ip, port, seconds to wait) → whether an SSH server answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the loops wait, in seconds."""
+
+    call_s: float = 60.0
+    """For one call to a provider; a create that takes longer has an unknown outcome."""
+    lease_s: int = 150
+    """For one step of one instance; longer than any step can take."""
+    probe_s: float = 1.0
+    """For an SSH banner within one step."""
+    retry_first_s: float = 0.1
+    retry_most_s: float = 15.0
+    orphan_grace_s: int = 300
+    """Between reporting an orphan and destroying it."""
+    missing_grace_s: int = 60
+    """How young an instance may be so that its absence from a listing proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    db: Database
+    clock: Clock
+    drivers: Mapping[str, Driver]
+    install_id: str
+    holder: str
+    """This process, as leases name it."""
+    probe: Probe
+    rules: Rules = field(default_factory=Rules)
+    patience: Patience = field(default_factory=Patience)
+    margins: Mapping[str, int] = field(default_factory=dict)
+    """Percent put on a provider's cost where the driver names no price."""
+    poke: Callable[[str], None] = lambda _loop: None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one tick did."""
+
+    done: int = 0
+    has_more: bool = False
+    """There was more than one tick takes: come again at once."""
+    wake_at: Instant | None = None
+    """When the next thing is due, if sooner than the period."""
+    notes: tuple[str, ...] = ()
