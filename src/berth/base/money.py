@@ -26,8 +26,9 @@ def from_usd(text: str) -> Micros:
 
 def usd(micros: int) -> Decimal:
     """The exact number of dollars, without trailing zeros, for a JSON number."""
-    value = Decimal(micros).scaleb(-6).normalize()
-    return value if value.as_tuple().exponent <= 0 else value.quantize(Decimal(1))  # type: ignore[operator]
+    value = Decimal(micros).scaleb(-6)
+    whole = value.to_integral_value()
+    return whole if value == whole else value.normalize()
 
 
 def cents(micros: int) -> int:

@@ -42,7 +42,7 @@ class Runner:
     """Runs loops in this event loop until it is told to stop."""
 
     def __init__(self, world: World, loops: Sequence[Loop]) -> None:
-        self._world = world
+        self.world = world
         self._loops = loops
         self._wakes: dict[str, asyncio.Queue[None]] = {loop.name: asyncio.Queue(1) for loop in loops}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -100,16 +100,16 @@ class Runner:
 
     async def _tick(self, loop: Loop) -> float:
         """Runs one tick; returns the seconds until the next."""
-        report = await loop.tick(self._world)
+        report = await loop.tick(self.world)
         health = self.health[loop.name]
         health.ticks += 1
-        health.last_tick_at = self._world.clock.now()
+        health.last_tick_at = self.world.clock.now()
         health.last_report = report
         if report.has_more:
             return 0.0
         if report.wake_at is None:
             return loop.period_s
-        return min(loop.period_s, max(0.0, (report.wake_at - self._world.clock.now()) / SECOND))
+        return min(loop.period_s, max(0.0, (report.wake_at - self.world.clock.now()) / SECOND))
 
     def _note_failure(self, loop: Loop, error: Exception) -> None:
         health = self.health[loop.name]

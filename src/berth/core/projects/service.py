@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from secrets import token_hex
 
 from berth.base import ids, secrets
 from berth.base.clock import MINUTE, Instant
@@ -15,9 +16,15 @@ from berth.core.projects.model import PRESETS, SCOPES, ApiKey, Credentials, Proj
 
 KEY_PREFIX = "mk_"
 KEYS_PER_PROJECT = 20
+_INSTALLATION_BYTES = 5
 _SHOWN_DIGITS = 8
 _NAME_LIMIT = 120
 _DESCRIPTION_LIMIT = 500
+
+
+def installation_id(tx: Tx) -> str:
+    """What every label of this installation carries: short, lower case, the same for all replicas, for ever."""
+    return store.keep(tx, "installation_id", token_hex(_INSTALLATION_BYTES))
 
 
 def create(tx: Tx, name: str, *, pepper: bytes) -> Credentials:

@@ -120,3 +120,14 @@ def insert_client(tx: Tx, client_id: str, project: str, secret_hash: str) -> Non
         secret_hash=secret_hash,
         now=tx.now,
     )
+
+
+def keep(tx: Tx, key: str, value: str) -> str:
+    """The value kept under `key` for the whole installation; the first one written stays."""
+    tx.run(
+        "INSERT INTO installation (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING",
+        key=key,
+        value=value,
+    )
+    row = tx.one("SELECT value FROM installation WHERE key = :key", key=key)
+    return value if row is None else str(row[0])

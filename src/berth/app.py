@@ -1,0 +1,197 @@
+"""The parts list: every face, driver and loop, and how they are wired into one process."""
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from berth import __version__
+from berth.base import banner, db, money, secrets
+from berth.base.clock import SystemClock
+from berth.base.db import Database, is_postgresql
+from berth.core import projects
+from berth.core.billing import Rules
+from berth.core.driver import Driver
+from berth.drivers.sandbox import SandboxConfig, SandboxDriver
+from berth.faces import huddle
+from berth.faces.face import Context
+from berth.loops import catalog, metering, observation, provisioning
+from berth.loops.loop import Loop, Runner
+from berth.loops.world import Patience, World
+from berth.migrations import upgrade
+from berth.settings import Settings, SettingsError
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_log = structlog.get_logger()
+
+
+def _sandbox(settings: Settings, install_id: str) -> SandboxDriver | None:
+    chosen = settings.sandbox
+    if not chosen.is_enabled:
+        return None
+    return SandboxDriver(
+        SandboxConfig(
+            state_dir=settings.data_dir / "sandbox",
+            install_id=install_id,
+            simulate=settings.simulate,
+            listen_host=chosen.listen_host,
+            advertise_ip=chosen.advertise_ip,
+            first_port=chosen.first_port,
+            last_port=chosen.last_port,
+            network=chosen.network,
+        )
+    )
+
+
+FACES: Mapping[str, Callable[[Context], Asgi]] = {"/api/v1": huddle.build}
+"""Who calls us, by the prefix of their paths."""
+
+DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _sandbox}
+"""Whom we call; a builder answers None for a provider that is not set up."""
+
+LOOPS: Sequence[Loop] = (
+    Loop("catalog", catalog.tick, catalog.PERIOD_S),
+    Loop("provisioning", provisioning.tick, provisioning.PERIOD_S, workers=8),
+    Loop("observation", observation.tick, observation.PERIOD_S),
+    Loop("metering", metering.tick, metering.PERIOD_S),
+)
+"""What happens by itself."""
+
+
+@dataclass(slots=True)
+class Process:
+    """One running Berth: what `serve` and `work` start and stop."""
+
+    settings: Settings
+    database: Database
+    drivers: Mapping[str, Driver]
+    runner: Runner
+    context: Context
+    is_ready: bool = False
+
+    async def start(self) -> None:
+        """Asks every provider what it sells, then lets the loops run."""
+        await catalog.tick(self.runner.world)
+        self.runner.start()
+        self.is_ready = True
+
+    async def stop(self) -> None:
+        """Drains. Instances stay as they are."""
+        self.is_ready = False
+        await self.runner.stop(grace_s=self.settings.server.drain_s)
+        for driver in self.drivers.values():
+            await driver.close()
+        self.database.close()
+
+
+def open_database(settings: Settings) -> Database:
+    """The database at its newest schema. Raises SettingsError when it cannot be had."""
+    if not is_postgresql(settings.database):
+        db.sqlite_path(settings.database).parent.mkdir(parents=True, exist_ok=True)
+    upgrade(settings.database)
+    return db.connect(settings.database, SystemClock())
+
+
+def build(settings: Settings) -> Process:
+    """Wires everything; nothing runs yet."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pepper = secrets.load_or_create(settings.pepper_path)
+    database = open_database(settings)
+    clock = SystemClock()
+    rules = rules_of(settings)
+    install_id = database.write_now(projects.installation_id)
+    drivers = {
+        name: driver for name, make in DRIVERS.items() if (driver := make(settings, install_id)) is not None
+    }
+    pokes: list[Callable[[str], None]] = []
+
+    def poke(loop: str) -> None:
+        for wake in pokes:
+            wake(loop)
+
+    world = World(
+        db=database,
+        clock=clock,
+        drivers=drivers,
+        install_id=install_id,
+        holder=f"{socket.gethostname()}:{os.getpid()}",
+        probe=banner.answers,
+        rules=rules,
+        patience=Patience(call_s=settings.loops.call_s, orphan_grace_s=settings.loops.orphan_grace_s),
+        poke=poke,
+    )
+    runner = Runner(world, LOOPS)
+    pokes.append(runner.poke)
+    process: Process
+    context = Context(
+        db=database,
+        clock=clock,
+        pepper=pepper,
+        rules=rules,
+        poke=poke,
+        body_limit=settings.server.body_limit_bytes,
+        version=__version__,
+        is_ready=lambda: process.is_ready,
+    )
+    process = Process(settings, database, drivers, runner, context)
+    return process
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The operator's decisions about money. Raises SettingsError for an amount that is none."""
+    try:
+        minimum = money.from_usd(settings.billing.minimum_deploy_usd)
+    except ValueError as error:
+        raise SettingsError(f"billing.minimum_deploy_usd: {error}") from error
+    return Rules(minimum_balance=minimum, minimum_on_cancel=settings.billing.min_on_cancel)
+
+
+def application(process: Process) -> Asgi:
+    """All faces behind one port, joined by their prefixes; starts and stops the process with the server."""
+    faces = [(prefix, make(process.context)) for prefix, make in FACES.items()]
+    faces.sort(key=lambda face: len(face[0]), reverse=True)
+    fallback = faces[-1][1]
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(process, receive, send)
+            return
+        path = scope["path"]
+        for prefix, face in faces:
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
+                await face({**scope, "root_path": prefix}, receive, send)
+                return
+        await fallback(scope, receive, send)
+
+    return dispatch
+
+
+async def _lifespan(process: Process, receive: Receive, send: Send) -> None:
+    async with _started(process):
+        message = await receive()
+        assert message["type"] == "lifespan.startup"
+        await process.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+@contextlib.asynccontextmanager
+async def _started(process: Process) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await process.stop()
+
+
+def credentials_path(settings: Settings) -> Path:
+    return settings.data_dir / "credentials.json"

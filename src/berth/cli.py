@@ -1,0 +1,301 @@
+"""The `berth` command: starts processes and does an operator's short errands."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import structlog
+import uvicorn
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from berth import __version__, app, demonstration
+from berth.base import log, money, secrets
+from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
+from berth.core import ledger, projects
+from berth.core.errors import NotFound, Refusal
+from berth.core.events import system
+from berth.core.projects import Credentials
+from berth.settings import Settings, SettingsError, read
+
+DEFAULT_PROJECT = "default"
+_BAD_USAGE = 2
+
+cli = App(name="berth", version=__version__, help="A GPU cloud in a box.")
+project_cli = App(name="project", help="Projects, their credentials and their credit.")
+cli.command(project_cli)
+
+DataDir = Annotated[Path | None, Parameter(help="Where the database, secrets and sandboxes are kept.")]
+DatabaseUrl = Annotated[
+    str | None, Parameter(help="postgresql://…; without it, SQLite in the data directory.")
+]
+
+
+def main() -> None:
+    """Runs the command line. A mistake in it, or in a setting, ends with one sentence and status 2."""
+    try:
+        cli()
+    except (SettingsError, Refusal, DatabaseUnavailable) as error:
+        _fail(str(error))
+
+
+@cli.command
+def serve(
+    *,
+    host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
+    port: Annotated[int | None, Parameter(help="TCP port to listen on.")] = None,
+    data_dir: DataDir = None,
+    simulate: Annotated[bool | None, Parameter(help="Offer a pretended catalogue of GPU types.")] = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Serve the APIs and run the loops until SIGTERM. Instances keep running when it ends."""
+    settings = read(
+        {
+            "data_dir": data_dir,
+            "database_url": database_url,
+            "simulate": simulate,
+            "server": {"host": host, "port": port},
+        }
+    )
+    log.configure(is_json=not sys.stderr.isatty())
+    with _sole_process(settings):
+        process = app.build(settings)
+        _welcome(process)
+        config = uvicorn.Config(
+            app.application(process),
+            host=settings.server.host,
+            port=settings.server.port,
+            loop="uvloop",
+            http="httptools",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            h11_max_incomplete_event_size=64 * 1024,
+            timeout_graceful_shutdown=settings.server.drain_s,
+        )
+        server = uvicorn.Server(config)
+        server.run()
+        if not server.started:
+            sys.exit(1)
+
+
+@cli.command
+def work(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Run the loops alone, beside replicas that serve, on PostgreSQL."""
+    settings = read({"data_dir": data_dir, "database_url": database_url})
+    if not is_postgresql(settings.database):
+        _fail(
+            "work needs PostgreSQL (--database-url): a SQLite file has one process, which is `berth serve`."
+        )
+    log.configure(is_json=not sys.stderr.isatty())
+    asyncio.run(_work(app.build(settings)))
+
+
+@cli.command
+def migrate(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Bring the database to the newest schema."""
+    settings = read({"data_dir": data_dir, "database_url": database_url})
+    app.open_database(settings).close()
+    Console().print("The schema is up to date.")
+
+
+@cli.command
+def demo() -> None:
+    """Walk the quick start for real on this machine: deploy, SSH in, stop, start, delete, receipt."""
+    sys.exit(demonstration.run())
+
+
+@project_cli.command(name="create")
+def create_project(
+    name: str,
+    *,
+    credit: Annotated[str, Parameter(help="Dollars to begin with.")] = "0",
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Create a project with an API key and an OAuth client. Their secrets are shown this once."""
+    settings = read({"data_dir": data_dir, "database_url": database_url})
+    with _database(settings) as database:
+        made = database.write_now(_create, name, _dollars(credit, least=0), _pepper(settings))
+    shown = _shown(made)
+    if as_json:
+        sys.stdout.write(json.dumps(shown) + "\n")
+        return
+    table = Table("credential", "value", title=f"Project {name}: kept nowhere, so keep them now")
+    for member, value in shown.items():
+        table.add_row(member, value)
+    Console().print(table)
+
+
+@project_cli.command(name="list")
+def list_projects(
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """List projects and what they have."""
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        rows = database.read_now(projects.list_projects)
+    if as_json:
+        found = [
+            {"project_id": project.id, "name": project.name, "balance_micros": balance}
+            for project, balance in rows
+        ]
+        sys.stdout.write(json.dumps(found) + "\n")
+        return
+    table = Table("name", "id", "balance")
+    for project, balance in rows:
+        table.add_row(project.name, project.id, money.show(balance))
+    Console().print(table)
+
+
+@project_cli.command(name="credit")
+def credit_project(
+    name: str,
+    usd: str,
+    *,
+    reference: Annotated[str, Parameter(help="Names the payment: the same reference adds once.")],
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Add credit to a project, once for each reference."""
+    settings = read({"data_dir": data_dir, "database_url": database_url})
+    with _database(settings) as database:
+        balance = database.write_now(_credit, name, _dollars(usd, least=1), reference)
+    if as_json:
+        sys.stdout.write(json.dumps({"name": name, "balance_micros": balance}) + "\n")
+    else:
+        Console().print(f"{name} has {money.show(balance)}.")
+
+
+def _create(tx: Tx, name: str, credit: money.Micros, pepper: bytes) -> Credentials:
+    made = projects.create(tx, name, pepper=pepper)
+    if credit:
+        ledger.topup(tx, system(made.project.id, "operator"), credit, reference="initial")
+    return made
+
+
+def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
+    """On an empty installation: the project `default`, its credentials in a file before the commit.
+
+    In that order a crash leaves a file that the next start writes again, never a project nobody can enter.
+    """
+    if projects.list_projects(tx, limit=1):
+        return False
+    made = _create(tx, DEFAULT_PROJECT, _dollars(settings.billing.default_credit_usd, least=0), pepper)
+    path = app.credentials_path(settings)
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(
+        os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+    ) as file:
+        json.dump(_shown(made), file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    return True
+
+
+def _credit(tx: Tx, name: str, amount: money.Micros, reference: str) -> int:
+    project = projects.find(tx, name)
+    if project is None:
+        raise NotFound("project_not_found", f"There is no project named {name!r}.")
+    ledger.topup(tx, system(project.id, "operator"), amount, reference=reference)
+    return ledger.account(tx, project.id).balance
+
+
+def _shown(made: Credentials) -> Mapping[str, str]:
+    return {
+        "project_id": made.project.id,
+        "api_key": made.api_key,
+        "client_id": made.client_id,
+        "client_secret": made.client_secret,
+    }
+
+
+def _welcome(process: app.Process) -> None:
+    """Says where the credentials are, and what an operator must know of each provider before trusting it."""
+    settings = process.settings
+    console = Console(stderr=True)
+    if process.database.write_now(_create_default, settings, process.context.pepper):
+        console.print(
+            f"Created project [b]{DEFAULT_PROJECT}[/b]; its credentials: {app.credentials_path(settings)}"
+        )
+    for name, driver in process.drivers.items():
+        for note in driver.abilities.notes:
+            console.print(f"[b]{name}[/b]: {note}", highlight=False)
+    address = f"http://{settings.server.host}:{settings.server.port}"
+    console.print(
+        f"Berth {__version__} serves {address}/api/v1 (docs: {address}/api/v1/docs)", highlight=False
+    )
+
+
+async def _work(process: app.Process) -> None:
+    stopping = asyncio.Event()
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, stopping.set)
+    try:
+        await process.start()
+        structlog.get_logger().info("working", holder=process.runner.world.holder)
+        await stopping.wait()
+    finally:
+        await process.stop()
+
+
+@contextlib.contextmanager
+def _sole_process(settings: Settings) -> Iterator[None]:
+    """One `serve` for one SQLite file: a second would wait on the first for every write."""
+    if is_postgresql(settings.database):
+        yield
+        return
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (settings.data_dir / "serve.lock").open("w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _fail(
+                f"another `berth serve` uses {settings.data_dir}; replicas need PostgreSQL (--database-url)."
+            )
+        yield
+
+
+@contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[Database]:
+    database = app.open_database(settings)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _pepper(settings: Settings) -> bytes:
+    return secrets.load_or_create(settings.pepper_path)
+
+
+def _dollars(text: str, *, least: int) -> money.Micros:
+    try:
+        amount = money.from_usd(text)
+    except ValueError as error:
+        _fail(str(error))
+    if amount < least:
+        _fail(f"not an amount that can be added: {text}")
+    return amount
+
+
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True).print(f"[red]berth:[/red] {message}", highlight=False, soft_wrap=True)
+    sys.exit(_BAD_USAGE)

@@ -1,0 +1,161 @@
+"""Every knob, in groups. Read once when a process starts, from `berth.toml` and `BERTH_*`, then passed down.
+
+`BERTH_DATA_DIR`, `BERTH_DATABASE_URL` and `BERTH_RATE_LIMITS` set the members of the same name; any other member
+is `BERTH_<GROUP>_<MEMBER>`, for example `BERTH_SERVER_PORT`. What the command line says comes before both.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+_PREFIX = "BERTH_"
+_CONFIG = "BERTH_CONFIG"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text says which and why."""
+
+
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8080
+    """TCP port to listen on."""
+    body_limit_bytes: int = 1024 * 1024
+    """The largest request body that is read."""
+    drain_s: int = 20
+    """Seconds that requests and steps under way have to finish after SIGTERM."""
+
+
+class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Money."""
+
+    minimum_deploy_usd: str = "20"
+    """What a project must have, neither owed nor held, to deploy."""
+    min_on_cancel: bool = True
+    """Whether deleting before `running` costs the ten-minute minimum once something was created."""
+    default_credit_usd: str = "100"
+    """Credit of the project that the first start creates."""
+
+
+class Loops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The loops' patience."""
+
+    call_s: float = 60.0
+    """Seconds that one call to a provider may take."""
+    orphan_grace_s: int = 300
+    """Seconds between reporting an orphan and destroying it."""
+
+
+class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Deliveries to customers."""
+
+    allow_private: bool = False
+    """Whether targets in private networks are allowed: for tests and labs only."""
+
+
+class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The provider on this very host."""
+
+    is_enabled: bool = True
+    """Whether this host's own capacity is sold."""
+    listen_host: str = "127.0.0.1"
+    """Address on which instances' SSH servers listen."""
+    advertise_ip: str | None = None
+    """Address that customers are told, where it differs."""
+    first_port: int = 22000
+    """First TCP port for instances' SSH servers."""
+    last_port: int = 22999
+    """Last TCP port for instances' SSH servers."""
+    network: Literal["none", "host"] = "none"
+    """`host` lets instances reach this host's loopback and each other."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    data_dir: Path = msgspec.field(default_factory=lambda: Path.home() / ".local" / "share" / "berth")
+    """Where the embedded database, secrets and sandboxes are kept."""
+    database_url: str | None = None
+    """`postgresql://…`; without it, SQLite in the data directory."""
+    pepper_file: Path | None = None
+    """The secret that key hashes depend on; replicas must share it. Without it, made in the data directory."""
+    simulate: bool = False
+    """Offer a pretended catalogue of GPU types."""
+    rate_limits: Literal["on", "off"] = "on"
+    """`off` is for benchmarks only."""
+    server: Server = Server()
+    billing: Billing = Billing()
+    loops: Loops = Loops()
+    webhooks: Webhooks = Webhooks()
+    sandbox: Sandbox = Sandbox()
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'berth.sqlite3'}"
+
+    @property
+    def pepper_path(self) -> Path:
+        return self.pepper_file or self.data_dir / "pepper"
+
+
+def read(arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """Command line before environment before file before defaults. Raises SettingsError.
+
+    `arguments` is nested like Settings; members that are None were not given.
+    """
+    environ = os.environ if environ is None else environ
+    merged = _merge(_from_file(environ.get(_CONFIG)), _from_environment(environ))
+    merged = _merge(merged, _given(arguments))
+    try:
+        return msgspec.convert(merged, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _from_file(path: str | None) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for member in msgspec.structs.fields(Settings):
+        group = member.type
+        if isinstance(group, type) and issubclass(group, msgspec.Struct):
+            inner = {
+                field.name: environ[name]
+                for field in msgspec.structs.fields(group)
+                if (name := f"{_PREFIX}{member.name}_{field.name}".upper()) in environ
+            }
+            if inner:
+                found[member.name] = inner
+        elif (name := f"{_PREFIX}{member.name}".upper()) in environ:
+            found[member.name] = environ[name]
+    return found
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _given(value) if isinstance(value, Mapping) else value
+        for name, value in arguments.items()
+        if value is not None
+    }
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        known = merged.get(name)
+        merged[name] = _merge(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
