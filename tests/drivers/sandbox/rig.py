@@ -13,7 +13,7 @@ import asyncssh
 
 from berth.base import clock, ids
 from berth.core.driver import CreateOrder, Label, ProviderOffer, Sighting
-from berth.drivers.sandbox import SandboxConfig, SandboxDriver, process, simulated
+from berth.drivers.sandbox import SandboxConfig, SandboxDriver, launch, limits, process, simulated
 
 LOGIN_LIMIT_S = 20.0
 TEST_LIMIT_S = 90.0
@@ -91,15 +91,8 @@ class SandboxRig:
         """Ends every process that carries this rig's label, whatever the driver under test made of it."""
         for found in process.scan(self.install_id).values():
             process.end(found.identity, grace_s=0)
-
-    async def close(self) -> None:
-        driver = self.driver()
-        try:
-            for sighting in (await driver.list_own(self.install_id)).sightings:
-                await driver.destroy(sighting.handle)
-        finally:
-            await driver.close()
-            self.end_everything()
+            launch.reap(expected_pid=found.outer_pid)
+            limits.leave(limits.find_control_groups(), str(Label(self.install_id, found.instance_id)))
 
 
 @asynccontextmanager
@@ -108,7 +101,7 @@ async def open_sandbox(tmp_path: Path, **settings: Any) -> AsyncIterator[Sandbox
     try:
         yield rig
     finally:
-        await rig.close()
+        await asyncio.to_thread(rig.end_everything)
 
 
 def offered(offer_id: str) -> ProviderOffer:

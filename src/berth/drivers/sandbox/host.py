@@ -47,6 +47,9 @@ class Host:
         return tuple(sorted(held))
 
 
+_examined: dict[tuple[int, int], Host] = {}
+
+
 class _Result(msgspec.Struct):
     agent_runs: str | None
     usr_is_writable: bool
@@ -55,6 +58,14 @@ class _Result(msgspec.Struct):
 
 def examine(state_dir: Path) -> Host:
     """Starts a throw-away instance or two below `state_dir` and says what was seen."""
+    # The answer is the file system's and the user's, not the directory's: it is asked for once.
+    key = (state_dir.stat().st_dev, os.geteuid())
+    if key not in _examined:
+        _examined[key] = _examine(state_dir)
+    return _examined[key]
+
+
+def _examine(state_dir: Path) -> Host:
     runtime = _runtime()
     groups = limits.find_control_groups()
     wanted: Layout = "overlay" if os.geteuid() == 0 else "bind"

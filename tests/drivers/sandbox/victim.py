@@ -1,0 +1,60 @@
+"""A control plane that kills itself at a named moment of a named verb. Started by the recovery tests."""
+
+import asyncio
+import os
+import pickle
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from berth.drivers.sandbox import SandboxDriver
+
+
+def watch(at: str) -> None:
+    """Ends this process when the interpreter reports the operation that `at` stands for.
+
+    Any other word stands for the moment when the verb has answered.
+    """
+
+    def is_moment(event: str, arguments: tuple[Any, ...]) -> bool:
+        if event == "os.rename":
+            source, target = str(arguments[0]), str(arguments[1])
+            return (
+                (at == "building" and source.endswith(".creating"))
+                or (at == "condemning" and target.endswith(".deleting"))
+                or (at == "recording" and target.endswith("run.json"))
+            )
+        if event == "socket.bind":
+            # The port is tried while the tree is made, and taken once the instance is in place.
+            return at == "listening" and is_in_place()
+        if event == "subprocess.Popen":
+            return at == "launching"
+        if event == "shutil.rmtree":
+            return at == "removing" and ".deleting" in str(arguments[0])
+        return False
+
+    def is_in_place() -> bool:
+        return any(path.name.isalnum() for path in (state_dir / "instances").iterdir())
+
+    def on_event(event: str, arguments: tuple[Any, ...]) -> None:
+        if is_moment(event, arguments):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(on_event)
+
+
+async def main() -> None:
+    driver = SandboxDriver(config)
+    watch(at)
+    if verb == "create":
+        await driver.create(order)
+    else:
+        await getattr(driver, verb)(order.label.instance_id)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    config, order, verb, at = pickle.loads(Path(sys.argv[1]).read_bytes())
+    state_dir = config.state_dir
+    asyncio.run(main())
