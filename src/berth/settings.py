@@ -1,7 +1,7 @@
 """Every knob, in groups. Read once when a process starts, from `berth.toml` and `BERTH_*`, then passed down.
 
-`BERTH_DATA_DIR`, `BERTH_DATABASE_URL` and `BERTH_RATE_LIMITS` set the members of the same name; any other member
-is `BERTH_<GROUP>_<MEMBER>`, for example `BERTH_SERVER_PORT`. What the command line says comes before both.
+`BERTH_DATA_DIR`, `BERTH_DATABASE_URL` and their like set the members of the same name; a group's member is
+`BERTH_<GROUP>_<MEMBER>`, for example `BERTH_SERVER_PORT`. What the command line says comes before both.
 """
 
 import os
@@ -53,13 +53,6 @@ class Loops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds between reporting an orphan and destroying it."""
 
 
-class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Deliveries to customers."""
-
-    allow_private: bool = False
-    """Whether targets in private networks are allowed: for tests and labs only."""
-
-
 class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The provider on this very host."""
 
@@ -88,12 +81,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The secret that key hashes depend on; replicas must share it. Without it, made in the data directory."""
     simulate: bool = False
     """Offer a pretended catalogue of GPU types."""
-    rate_limits: Literal["on", "off"] = "on"
-    """`off` is for benchmarks only."""
     server: Server = Server()
     billing: Billing = Billing()
     loops: Loops = Loops()
-    webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
 
     @property
