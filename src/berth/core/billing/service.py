@@ -72,9 +72,10 @@ def start(tx: Tx, account: str, subject: str, price_micros_per_hour: int) -> Non
 
 
 def pause(tx: Tx, account: str, subject: str, at: Instant) -> None:
-    """Stops the clock at `at` and charges what was used, to the second."""
-    _settle(tx, account, subject, at, is_final=False)
-    ledger.release(tx, subject)
+    """Stops the clock at `at` and charges what was used, to the second. What the minimum lacks stays on hold."""
+    billed_s = _settle(tx, account, subject, at, is_final=False)
+    price = store.price(tx, subject)
+    ledger.shrink(tx, subject, rates.minimum(price, billed_s))
 
 
 def finish(
@@ -119,7 +120,13 @@ def sweep(tx: Tx) -> int:
         if end_at - start_at >= store.TICK:
             above, up_to = -1, store.TICK
         count += ledger.post_sweep(
-            tx, store.CHARGES_DUE, swept_from=start_at, swept_to=end_at, above=above, up_to=up_to
+            tx,
+            store.CHARGES_DUE,
+            tick_s=rates.TICK_S,
+            swept_from=start_at,
+            swept_to=end_at,
+            above=above,
+            up_to=up_to,
         )
     store.set_swept_at(tx, _SWEEP, tx.now)
     return count

@@ -80,6 +80,14 @@ def last_segment(tx: Tx, subject: str) -> Segment | None:
     return None if row is None else _segment(row)
 
 
+def price(tx: Tx, subject: str) -> int:
+    """Per hour, the same in all of its segments; 0 when it never ran."""
+    row = tx.one(
+        "SELECT price_micros_per_hour FROM segments WHERE subject = :subject AND number = 1", subject=subject
+    )
+    return 0 if row is None else row[0]
+
+
 def first_start(tx: Tx, subject: str) -> Instant | None:
     row = tx.one("SELECT started_at FROM segments WHERE subject = :subject AND number = 1", subject=subject)
     return None if row is None else Instant(row[0])
@@ -96,10 +104,15 @@ def end_segment(tx: Tx, segment: Segment, at: Instant) -> None:
 
 def accrued(tx: Tx, account: str, *, swept: Instant) -> tuple[int, int]:
     """(micros used by open segments since their last tick, sum of their prices per hour)."""
-    used = f"before_s + CASE WHEN :now > started_at THEN (:now - started_at) / {SECOND} ELSE 0 END"
-    paid = f"before_s + {_ticks('CAST(:swept AS BIGINT)')} * {TICK_S}"
+    paid_s = f"{_ticks('CAST(:swept AS BIGINT)')} * {TICK_S}"
+    # What was paid is the least that was used, also for a replica whose clock is behind the last sweep.
+    used_s = (
+        f"CASE WHEN :now > started_at AND (:now - started_at) / {SECOND} > {paid_s}"
+        f" THEN (:now - started_at) / {SECOND} ELSE {paid_s} END"
+    )
+    used, paid = _total(f"before_s + {used_s}"), _total(f"before_s + {paid_s}")
     row = tx.one(
-        f"SELECT CAST(COALESCE(SUM({_total(used)} - {_total(paid)}), 0) AS BIGINT),"
+        f"SELECT CAST(COALESCE(SUM({used} - {paid}), 0) AS BIGINT),"
         " CAST(COALESCE(SUM(price_micros_per_hour), 0) AS BIGINT)"
         " FROM segments WHERE account_id = :account AND ended_at IS NULL",
         account=account,

@@ -11,6 +11,7 @@ from berth.core.ledger.service import (
     post,
     post_sweep,
     release,
+    shrink,
     topup,
     verify,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "post",
     "post_sweep",
     "release",
+    "shrink",
     "topup",
     "verify",
 ]

@@ -56,15 +56,15 @@ def post(tx: Tx, account_id: str, posting: Posting) -> Entry:
     )
 
 
-def post_sweep(tx: Tx, charges: str, **values: object) -> int:
-    """Posts a usage row for each row of the SELECT `charges` and ends the holds this pays for.
+def post_sweep(tx: Tx, charges: str, *, tick_s: int, **values: object) -> int:
+    """Posts a usage row for each row of the SELECT `charges` and ends the holds of those that paid `tick_s` at once.
 
     The SELECT yields account_id, subject, tick, amount (positive micros), period_start_at, period_end_at,
     seconds, price_micros_per_hour. Returns how many rows were posted. A reason posted before raises: nothing is kept.
     """
     count = store.post_sweep(tx, charges, values)
     if count:
-        store.release_charged(tx)
+        store.release_charged(tx, tick_s=tick_s)
     return count
 
 
@@ -88,6 +88,14 @@ def hold(tx: Tx, account_id: str, subject: str, amount: Micros, *, owed: Micros,
         return False
     store.insert_hold(tx, account_id, subject, amount)
     return True
+
+
+def shrink(tx: Tx, subject: str, amount: Micros) -> None:
+    """Leaves no more than `amount` on hold for `subject`."""
+    if amount > 0:
+        store.shrink_hold(tx, subject, amount)
+    else:
+        store.delete_hold(tx, subject)
 
 
 def release(tx: Tx, subject: str) -> None:

@@ -93,8 +93,9 @@ def entries_of(tx: Tx, subject: str, *, limit: int) -> list[Entry]:
 def debited(tx: Tx, subject: str) -> tuple[int, int]:
     """What `subject` was charged so far, and its highest tick (0 when never)."""
     row = tx.one(
+        # Credit has tick 0: one that is referenced by the name of a subject is no payment of it.
         "SELECT CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT), COALESCE(MAX(tick), 0) FROM entries"
-        " WHERE subject = :subject",
+        " WHERE subject = :subject AND tick > 0",
         subject=subject,
     )
     return (0, 0) if row is None else (-row[0], row[1])
@@ -124,6 +125,25 @@ def insert_hold(tx: Tx, account_id: str, subject: str, amount: int) -> None:
         amount=amount,
         now=tx.now,
     )
+
+
+def shrink_hold(tx: Tx, subject: str, amount: int) -> None:
+    row = tx.one(
+        "SELECT account_id, amount_micros FROM holds WHERE subject = :subject AND amount_micros > :amount",
+        subject=subject,
+        amount=amount,
+    )
+    if row is not None:
+        tx.run(
+            "UPDATE holds SET amount_micros = :amount WHERE subject = :subject",
+            subject=subject,
+            amount=amount,
+        )
+        tx.run(
+            "UPDATE accounts SET held_micros = held_micros - :freed WHERE id = :id",
+            id=row[0],
+            freed=row[1] - amount,
+        )
 
 
 def delete_hold(tx: Tx, subject: str) -> None:
@@ -166,17 +186,19 @@ def post_sweep(tx: Tx, charges: str, values: dict[str, object]) -> int:
     return count
 
 
-def release_charged(tx: Tx) -> None:
-    """Ends the hold of every subject that has paid its first tick."""
+def release_charged(tx: Tx, *, tick_s: int) -> None:
+    """Ends the hold of every subject that has paid a whole tick; a stop before that pays less and keeps it."""
     charged = (
-        "EXISTS (SELECT 1 FROM entries e WHERE e.subject = holds.subject AND e.tick > 0 AND e.code = 'usage')"
+        "EXISTS (SELECT 1 FROM entries e WHERE e.subject = holds.subject AND e.tick > 0 AND e.code = 'usage'"
+        " AND e.seconds >= :tick_s)"
     )
     tx.run(
         "UPDATE accounts SET held_micros = held_micros - freed.amount FROM ("
         "SELECT account_id, CAST(SUM(amount_micros) AS BIGINT) AS amount FROM holds"
-        f" WHERE {charged} GROUP BY account_id) AS freed WHERE accounts.id = freed.account_id"
+        f" WHERE {charged} GROUP BY account_id) AS freed WHERE accounts.id = freed.account_id",
+        tick_s=tick_s,
     )
-    tx.run(f"DELETE FROM holds WHERE {charged}")
+    tx.run(f"DELETE FROM holds WHERE {charged}", tick_s=tick_s)
 
 
 def sums(tx: Tx) -> list[Row]:

@@ -1,0 +1,79 @@
+"""What must hold of the books at every commit, whatever happened before."""
+
+from itertools import pairwise
+
+from berth.base.db import Database, Row
+from berth.core import billing, ledger
+from berth.core.billing import rates
+
+_DEBITS = ("usage", "minimum", "refund")
+
+
+def rows(db: Database, statement: str) -> list[Row]:
+    return db.read_now(lambda tx: tx.all(statement))
+
+
+def amounts(db: Database, account: str, subject: str | None = None) -> list[int]:
+    """The rows of an account, or of one subject of it, oldest first; debits are negative."""
+    return [row[0] for row in _entries(db, account) if subject is None or row[1] == subject]
+
+
+def codes(db: Database, account: str, subject: str) -> list[tuple[str, int]]:
+    return [(row[2], row[0]) for row in _entries(db, account) if row[1] == subject]
+
+
+def balances(db: Database, account: str) -> list[int]:
+    """The balance after each row, oldest first."""
+    return [row[3] for row in _entries(db, account)]
+
+
+def assert_exact(db: Database) -> None:
+    """Balances are sums, chains have no gap, holds add up, stretches do not overlap, and debits are totals."""
+    assert db.read_now(ledger.verify) == []
+    for (account,) in rows(db, "SELECT id FROM accounts ORDER BY id"):
+        _assert_chain(db, account)
+    segments = rows(
+        db,
+        "SELECT subject, number, started_at, ended_at, before_s, price_micros_per_hour, account_id"
+        " FROM segments ORDER BY subject, number",
+    )
+    for subject in sorted({row[0] for row in segments}):
+        _assert_subject(db, subject, [row for row in segments if row[0] == subject])
+
+
+def _entries(db: Database, account: str) -> list[Row]:
+    return db.read_now(
+        lambda tx: tx.all(
+            "SELECT amount_micros, subject, code, balance_after_micros FROM entries WHERE account_id = :account"
+            " ORDER BY seq",
+            account=account,
+        )
+    )
+
+
+def _assert_chain(db: Database, account: str) -> None:
+    written = _entries(db, account)
+    chain = [0, *(row[3] for row in written)]
+    assert [after - before for before, after in pairwise(chain)] == [row[0] for row in written]
+
+
+def _assert_subject(db: Database, subject: str, segments: list[Row]) -> None:
+    used_s = 0
+    for _, number, started_at, ended_at, before_s, _, _ in segments:
+        assert before_s == used_s, f"{subject}: stretch {number} forgets what came before"
+        assert ended_at is None or ended_at >= started_at
+        used_s += 0 if ended_at is None else (ended_at - started_at) // 1_000_000
+    for earlier, later in pairwise(segments):
+        assert earlier[3] is not None, f"{subject}: an open stretch is followed by another"
+        assert earlier[3] <= later[2], f"{subject}: stretches overlap"
+    price, account = segments[-1][5], segments[-1][6]
+    written = [(code, amount) for code, amount in codes(db, account, subject) if code in _DEBITS]
+    paid = -sum(amount for _, amount in written)
+    if segments[-1][3] is None:
+        bill = db.read_now(billing.bill, subject)
+        assert paid + bill.accrued == rates.total(price, bill.billed_s)
+    elif any(code == "minimum" for code, _ in written):
+        assert paid == rates.total(price, rates.MINIMUM_S)
+        assert used_s < rates.MINIMUM_S
+    else:
+        assert paid == rates.total(price, used_s)
