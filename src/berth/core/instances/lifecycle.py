@@ -184,8 +184,8 @@ def stopped(tx: Tx, leased: Instance, *, releases_hardware: bool) -> Instance | 
     if current.wanted is not Wanted.OFFLINE:
         return _keep(tx, replace(current, due_at=tx.now))
     if releases_hardware:
-        billing.pause(tx, current.project, current.id, tx.now)
         catalog.release(tx, current.id)
+        billing.pause(tx, current.project, current.id, tx.now)
     return _move(tx, replace(current, deadline_at=None), Status.OFFLINE)
 
 
@@ -259,9 +259,10 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
 
 def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
     seen_at = tx.now
-    billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
+    # Units before accounts, as everywhere: whoever takes both takes them in one order.
     if not current.may_exist:
         catalog.release(tx, current.id)
+    billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     return _move(
         tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status
     )
@@ -300,8 +301,7 @@ def _later(tx: Tx, seconds: float) -> Instant:
 
 def _move(tx: Tx, instance: Instance, status: Status, *, keep_lease: bool = False) -> Instance:
     """A new status: counted, dated, recorded."""
-    store.count(tx, instance.project, instance.status, -1)
-    store.count(tx, instance.project, status, 1)
+    store.count_move(tx, instance.project, instance.status, status)
     previous = instance.status
     changed = replace(instance, status=status, status_changed_at=tx.now, attempt=0, due_at=tx.now)
     return _keep(

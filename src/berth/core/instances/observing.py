@@ -53,8 +53,7 @@ def went_down(tx: Tx, instance: Instance, *, seen_at: Instant) -> None:
     if current is None or current.sequence != instance.sequence or current.status is not Status.RUNNING:
         return
     billing.pause(tx, current.project, current.id, seen_at)
-    store.count(tx, current.project, current.status, -1)
-    store.count(tx, current.project, Status.OFFLINE, 1)
+    store.count_move(tx, current.project, current.status, Status.OFFLINE)
     store.update(
         tx,
         current.id,

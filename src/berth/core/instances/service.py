@@ -160,8 +160,7 @@ def delete(tx: Tx, by: Actor, instance_id: str, rules: Rules) -> Instance:
         # Why it failed stays: it is what makes it free of charge.
         status_reason=instance.status_reason if instance.status in states.FAILED else None,
     )
-    store.count(tx, instance.project, instance.status, -1)
-    store.count(tx, instance.project, Status.DELETING, 1)
+    store.count_move(tx, instance.project, instance.status, Status.DELETING)
     return _write(tx, by, changed, "instance.deleting", previous=instance.status)
 
 

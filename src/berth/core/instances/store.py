@@ -152,6 +152,12 @@ def count(tx: Tx, project: str, status: Status, change: int) -> None:
     )
 
 
+def count_move(tx: Tx, project: str, previous: Status, status: Status) -> None:
+    """One instance went from `previous` to `status`; always in one order, so that two such moves never deadlock."""
+    for changed, change in sorted([(previous, -1), (status, 1)]):
+        count(tx, project, changed, change)
+
+
 def total(tx: Tx, project: str, status: Status | None) -> int:
     """How many of one status, or of all but the deleted."""
     condition = "status <> 'deleted'" if status is None else "status = :status"

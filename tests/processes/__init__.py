@@ -1,0 +1,1 @@
+"""Real processes: servers that are started, used over HTTP and SSH, and killed."""

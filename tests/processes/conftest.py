@@ -1,0 +1,42 @@
+"""Fixtures for real servers: whatever a test leaves behind is ended here."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from berth import app
+from berth.settings import Settings
+from tests.processes.running import Server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server that is not started yet. Its instances are destroyed afterwards, its process is ended."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    running = Server(tmp_path, first_ssh_port=26000 + 100 * worker)
+    try:
+        yield running
+    finally:
+        if running.process is not None:
+            if running.process.poll() is None:
+                running.process.kill()
+            running.process.wait()
+        if (tmp_path / "berth.sqlite3").exists():
+            asyncio.run(_destroy_all(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def login_key() -> asyncssh.SSHKey:
+    return asyncssh.generate_private_key("ssh-ed25519", comment="test")
+
+
+async def _destroy_all(directory: Path) -> None:
+    process = app.build(Settings(data_dir=directory, simulate=True))
+    for driver in process.drivers.values():
+        for sighting in (await driver.list_own(process.runner.world.install_id)).sightings:
+            await driver.destroy(sighting.handle)
+    await process.stop()
