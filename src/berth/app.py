@@ -11,10 +11,10 @@ from typing import Any
 import structlog
 
 from berth import __version__
-from berth.base import banner, db, money, secrets
+from berth.base import banner, db, leases, money, secrets
 from berth.base.clock import SystemClock
-from berth.base.db import Database, is_postgresql
-from berth.core import projects
+from berth.base.db import Database, Tx, is_postgresql
+from berth.core import instances, projects
 from berth.core.billing import Rules
 from berth.core.driver import Driver
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
@@ -80,6 +80,9 @@ class Process:
 
     async def start(self) -> None:
         """Asks every provider what it sells, then lets the loops run."""
+        if not self.database.is_shared:
+            # Nobody else works on this file, so what a killed process held need not wait for its leases to end.
+            await self.database.write(_release_everything)
         await catalog.tick(self.runner.world)
         self.runner.start()
         self.is_ready = True
@@ -91,6 +94,11 @@ class Process:
         for driver in self.drivers.values():
             await driver.close()
         self.database.close()
+
+
+def _release_everything(tx: Tx) -> None:
+    leases.release_all(tx)
+    instances.release_leases(tx)
 
 
 def open_database(settings: Settings) -> Database:

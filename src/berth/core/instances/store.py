@@ -220,6 +220,14 @@ def lease_due(tx: Tx, *, limit: int, seconds: int) -> list[Instance]:
     return [_instance(row) for row in rows]
 
 
+def release_leases(tx: Tx) -> None:
+    tx.run(
+        "UPDATE instances SET lease_expires_at = 0, lease_token = lease_token + 1, due_at = :now"
+        " WHERE due_at IS NOT NULL AND lease_expires_at > :now",
+        now=tx.now,
+    )
+
+
 def next_due(tx: Tx) -> Instant | None:
     row = tx.one("SELECT MIN(due_at) FROM instances WHERE due_at IS NOT NULL")
     return None if row is None or row[0] is None else Instant(row[0])
