@@ -1,0 +1,1 @@
+"""Who calls us: one folder for each wire format. Faces translate; core decides."""

@@ -1,0 +1,115 @@
+"""The shape of a routes table: everything about a route is said once, here, and read off by everybody else."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from berth.base.db import Tx
+from berth.core.errors import Refusal
+from berth.core.events import Actor
+from berth.faces.face.context import Context
+
+Headers = Mapping[bytes, bytes]
+"""Names in lower case; a header sent twice is joined with a comma."""
+
+
+class Listing(StrEnum):
+    """How the answer holds what it holds."""
+
+    ONE = "one"
+    PLAIN = "plain"
+    """All there is, in an array."""
+    PAGED = "paged"
+    """A page of an array, with where it stands."""
+
+
+class Rate(StrEnum):
+    """Which limit on requests counts this route."""
+
+    READ = "read"
+    LIST = "list"
+    WRITE = "write"
+    DEPLOY = "deploy"
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, translated: what a handler gets beside the transaction."""
+
+    context: Context
+    by: Actor
+    parameters: Mapping[str, str]
+    """From the path, by name."""
+    query: Any
+    """An instance of the route's `query`."""
+    body: Any
+    """An instance of the route's `body`."""
+
+
+Handler = Callable[[Tx, Call], object]
+"""Translate, one verb, translate. Runs inside the transaction: it must not wait, and may run twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One line of a routes table. GET reads; everything else writes and honours an Idempotency-Key."""
+
+    method: str
+    path: str
+    """Below the mount, with `{name}` for a segment."""
+    handler: Handler
+    summary: str
+    scope: str
+    """The least that a key must be allowed."""
+    answer: Any
+    """The wire type of the answer, or of its rows."""
+    listing: Listing = Listing.ONE
+    query: type[Struct] | None = None
+    body: type[Struct] | None = None
+    rate: Rate = Rate.READ
+    pokes: str | None = None
+    """The loop to wake once the work is durable."""
+    redact: Callable[[Any], object] | None = None
+    """Makes of a result the copy that a replay may show: without its secret."""
+
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether an Idempotency-Key is honoured."""
+        return self.method != "GET"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Something anybody may read without a key; `reason` says why."""
+
+    path: str
+    media_type: str
+    body: Callable[[], bytes]
+    reason: str
+
+
+@dataclass(slots=True)
+class Reply:
+    """What goes back."""
+
+    status: int
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    media_type: bytes = b"application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Face:
+    """One wire format."""
+
+    name: str
+    routes: Sequence[Route]
+    authenticate: Callable[[Context, Headers], Awaitable[Actor]]
+    render: Callable[[object], bytes]
+    """A handler's result as the body of a success."""
+    refuse: Callable[[Refusal, str], Reply]
+    """A refusal, and the request's id, as an answer."""
+    pages: Sequence[Page] = field(default=())

@@ -1,0 +1,191 @@
+"""The catalogue in the retail API's words: types with their regions and prices, images, data centres."""
+
+import math
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal
+
+from berth.base import money
+from berth.base.clock import rfc3339
+from berth.base.money import MAX_MICROS, Micros
+from berth.core.catalog import Image, Location, OfferView, Region, Search, Sort
+from berth.core.errors import Invalid
+from berth.faces.huddle import translate, wire
+
+_HOUR_S = 3600
+_SHOWN_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
+_LARGEST = Decimal(10**9)
+
+
+def search(query: wire.OffersQuery) -> Search:
+    """Raises Invalid."""
+    vram = None if query.min_vram is None else math.ceil(_sane(query.min_vram, "min_vram"))
+    max_price = _micros(query.max_price, "max_price")
+    return Search(
+        gpu_model=query.gpu_model,
+        available_only=query.available_only,
+        max_price=None if max_price is None else min(max_price, Micros(MAX_MICROS)),
+        min_vram_gb=vram,
+        min_gpu_count=query.min_gpu_count,
+        gpu_count=query.gpu_count,
+        location=query.location,
+        has_spot=query.spot,
+        image=None if query.image is None else query.image.removeprefix(translate.IMAGE),
+        sort=Sort(query.sort_by),
+        is_descending=query.sort_order == "desc",
+    )
+
+
+def offer(view: OfferView) -> wire.Offer:
+    kind, spot = view.type, view.spot_price
+    available = [region.location.code for region in view.available]
+    return wire.Offer(
+        id=translate.OFFER + kind.name,
+        gpu_model=kind.gpu_model,
+        instance_type=kind.name,
+        cluster_type=kind.name,
+        gpu_count=kind.gpu_count,
+        gpu_vram_gb=kind.gpu_vram_gb,
+        total_vram_gb=kind.total_vram_gb,
+        vcpu_count=kind.vcpu_count,
+        ram_gb=kind.ram_gb,
+        storage_gb=kind.storage_gb,
+        price_per_hr=money.usd(view.price),
+        price_per_sec=per_second(view.price),
+        spot_price_per_hr=None if spot is None else money.usd(spot),
+        spot_price_per_sec=None if spot is None else per_second(spot),
+        is_available=bool(available),
+        regions=available,
+        region_details=[offer_region(region) for region in view.regions],
+        observed_at=rfc3339(view.observed_at),
+        is_simulated=view.is_simulated,
+    )
+
+
+def offer_region(region: Region) -> wire.OfferRegion:
+    return wire.OfferRegion(
+        code=region.location.code,
+        name=region.location.name,
+        country_code=region.location.country_code,
+        is_available=region.free_units > 0,
+        free_units=region.free_units,
+        price_per_hr=money.usd(region.price),
+    )
+
+
+def summary(views: Sequence[OfferView]) -> wire.Summary:
+    """One line for each GPU model; prices are of what can be had now, or, all sold out, of what exists."""
+    by_model: dict[str | None, list[OfferView]] = {}
+    for view in views:
+        by_model.setdefault(view.type.gpu_model, []).append(view)
+    available = [view for view in views if view.available]
+    lowest = min((view.price for view in available or views), default=None)
+    return wire.Summary(
+        total_types=len(views),
+        available_types=len(available),
+        min_price_per_hr=None if lowest is None else money.usd(lowest),
+        updated_at=translate.optional_time(max((view.observed_at for view in views), default=None)),
+        models=[_model(model, by_model[model]) for model in sorted(by_model, key=lambda model: model or "")],
+    )
+
+
+def _model(model: str | None, views: Sequence[OfferView]) -> wire.ModelSummary:
+    available = [view for view in views if view.available]
+    prices = [view.price for view in available or views]
+    spot = [view.spot_price for view in available or views if view.spot_price is not None]
+    return wire.ModelSummary(
+        gpu_model=model,
+        types=len(views),
+        available_types=len(available),
+        min_price_per_hr=money.usd(min(prices)),
+        max_price_per_hr=money.usd(max(prices)),
+        min_spot_price_per_hr=money.usd(min(spot)) if spot else None,
+        regions=sorted({region.location.code for view in available for region in view.available}),
+        max_gpu_count=max(view.type.gpu_count for view in views),
+    )
+
+
+def availability(view: OfferView) -> wire.Availability:
+    available = [region.location.code for region in view.available]
+    return wire.Availability(
+        cluster_type=view.type.name,
+        is_available=bool(available),
+        regions=available,
+        observed_at=rfc3339(view.observed_at),
+    )
+
+
+def regions(
+    places: Sequence[Location],
+    views: Sequence[OfferView],
+    *,
+    gpu_model: str | None = None,
+    cluster_type: str | None = None,
+) -> list[wire.Region]:
+    """Every place, or those where `gpu_model` or `cluster_type` exists, sold out or not."""
+    found = []
+    for place in places:
+        here = [
+            (view.type, region)
+            for view in views
+            for region in view.regions
+            if region.location.code == place.code
+        ]
+        models = sorted({kind.gpu_model for kind, _ in here if kind.gpu_model is not None})
+        if gpu_model is not None and gpu_model.casefold() not in [model.casefold() for model in models]:
+            continue
+        if cluster_type is not None and cluster_type not in [kind.name for kind, _ in here]:
+            continue
+        found.append(
+            wire.Region(
+                code=place.code,
+                name=place.name,
+                country_code=place.country_code,
+                is_active=bool(here),
+                status="operational" if here else "offline",
+                gpu_models=models,
+                volume_types=[],
+                available_types=[kind.name for kind, region in here if region.free_units > 0],
+                shared_fs=False,
+            )
+        )
+    return found
+
+
+def image(found: Image) -> wire.Image:
+    return wire.Image(
+        id=translate.IMAGE + found.id,
+        image_type=found.slug,
+        name=found.name,
+        category=found.category,
+        details=list(found.details),
+        is_default=found.is_default,
+        is_cluster=found.is_cluster,
+        os_name=found.os_name,
+        os_version=found.os_version,
+        cuda_version=found.cuda_version,
+        driver_version=found.driver_version,
+        has_docker=found.has_docker,
+        ssh_user=found.ssh_user,
+        min_os_volume_gb=found.min_os_volume_gb,
+        compatible=wire.Compatible(gpu_models=None if found.gpu_models is None else sorted(found.gpu_models)),
+        deprecated_at=translate.optional_time(found.deprecated_at),
+        created_at=rfc3339(found.created_at),
+    )
+
+
+def per_second(micros_per_hour: int) -> Decimal:
+    """For display, to three digits; bills are worked out from the price per hour."""
+    return _SHOWN_DIGITS.divide(Decimal(micros_per_hour), Decimal(money.USD * _HOUR_S))
+
+
+def _micros(dollars: Decimal | None, member: str) -> Micros | None:
+    """Whole micros not above `dollars`. Raises Invalid."""
+    if dollars is None:
+        return None
+    return Micros(math.floor(_sane(dollars, member) * money.USD))
+
+
+def _sane(number: Decimal, member: str) -> Decimal:
+    if not number.is_finite() or not 0 <= number <= _LARGEST:
+        raise Invalid("invalid_field", f"{member} must be a number from 0 to {_LARGEST}.", field=member)
+    return number

@@ -1,0 +1,103 @@
+"""Refusals on the wire: one table from kind to status and code, and the envelope of a failure."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from berth.base import money
+from berth.core.errors import (
+    Conflict,
+    Forbidden,
+    InsufficientCredits,
+    Invalid,
+    NoCapacity,
+    NotFound,
+    RateLimited,
+    Refusal,
+    Unauthenticated,
+    Unavailable,
+    UpstreamUnavailable,
+)
+from berth.faces.face import (
+    BodyTooLarge,
+    Crashed,
+    MethodNotAllowed,
+    Reply,
+    RouteNotFound,
+    UnsupportedMediaType,
+)
+from berth.faces.huddle import wire
+
+KINDS: Mapping[type[Refusal], tuple[int, str]] = {
+    Invalid: (400, "BAD_REQUEST"),
+    Unauthenticated: (401, "UNAUTHORIZED"),
+    InsufficientCredits: (402, "INSUFFICIENT_CREDITS"),
+    Forbidden: (403, "FORBIDDEN"),
+    NotFound: (404, "NOT_FOUND"),
+    RouteNotFound: (404, "NOT_FOUND"),
+    MethodNotAllowed: (405, "METHOD_NOT_ALLOWED"),
+    Conflict: (409, "CONFLICT"),
+    NoCapacity: (409, "CONFLICT"),
+    BodyTooLarge: (413, "BAD_REQUEST"),
+    UnsupportedMediaType: (415, "BAD_REQUEST"),
+    RateLimited: (429, "RATE_LIMITED"),
+    Crashed: (500, "INTERNAL"),
+    UpstreamUnavailable: (502, "BAD_GATEWAY"),
+    Unavailable: (503, "UNAVAILABLE"),
+}
+_RETRY_SOON_S = 1
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def refuse(refusal: Refusal, request_id: str) -> Reply:
+    status, code = KINDS[type(refusal)]
+    details = {
+        name: value for member, given in refusal.details.items() for name, value in _detail(member, given)
+    }
+    problem = wire.Problem(
+        code=code,
+        error=_sentence(refusal),
+        reason=refusal.code,
+        details=details or msgspec.UNSET,
+        request_id=request_id,
+    )
+    return Reply(status, _encoder.encode(problem), _headers(refusal))
+
+
+def _headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
+    match refusal:
+        case Unauthenticated():
+            return [(b"www-authenticate", b"Bearer")]
+        case MethodNotAllowed(details={"allow": list(allow)}):
+            return [(b"allow", ", ".join(allow).encode())]
+        case Refusal(details={"retry_after_s": int(seconds)}):
+            return [(b"retry-after", str(seconds).encode())]
+        case Unavailable():
+            return [(b"retry-after", str(_RETRY_SOON_S).encode())]
+        case _:
+            return []
+
+
+def _detail(member: str, value: Any) -> list[tuple[str, Any]]:
+    """A detail in the words of this API."""
+    match member, value:
+        case "balance_micros" | "required_micros", int():
+            return [(member.replace("_micros", "_usd"), money.usd(value))]
+        case "existing_id", str():
+            return [(member, f"sk_{value}")]
+        case "retry_after_s", _:
+            return []
+        case _, Decimal() | str() | int() | bool() | None | list() | tuple() | dict():
+            return [(member, value)]
+        case _:
+            return [(member, str(value))]
+
+
+def _sentence(refusal: Refusal) -> str:
+    match refusal:
+        case InsufficientCredits(details={"balance_micros": int(balance), "required_micros": int(required)}):
+            return f"{refusal.message} Available: {money.show(balance)}, required: {money.show(required)}."
+        case _:
+            return refusal.message

@@ -1,0 +1,57 @@
+"""What the retail API's OpenAPI document says beside its routes: envelope, authentication, refusals."""
+
+from functools import cache
+
+import msgspec
+
+from berth.faces.face import About, Listing, Route, docs_page, document
+from berth.faces.huddle import wire
+
+_PROBLEMS = {
+    400: "The request is wrong; `details.field` names the member",
+    401: "No API key, or one that does not work",
+    402: "The balance does not allow it",
+    403: "The key lacks the scope",
+    404: "No such thing, or not yours",
+    409: "No capacity, a state that does not allow it, or an idempotency conflict",
+    413: "The body is too large",
+    415: "The body is not JSON",
+    500: "A bug of ours; safe to retry with an Idempotency-Key",
+    503: "Briefly unavailable; try again",
+}
+_META = {
+    "type": "object",
+    "required": ["total", "cursor", "has_more"],
+    "properties": {
+        "total": {"type": "integer"},
+        "cursor": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "has_more": {"type": "boolean"},
+    },
+}
+
+
+@cache
+def documents(routes: tuple[Route, ...], prefix: str, version: str) -> tuple[bytes, bytes]:
+    """The OpenAPI document, and the page for people."""
+    about = About(
+        title="Berth retail API",
+        version=version,
+        prefix=prefix,
+        security={
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        },
+        envelope=_envelope,
+        problem=wire.Problem,
+        problems=_PROBLEMS,
+    )
+    made = document(about, routes)
+    return msgspec.json.encode(made), docs_page(made, routes).encode()
+
+
+def _envelope(answer: dict[str, object], listing: Listing) -> dict[str, object]:
+    data = answer if listing is Listing.ONE else {"type": "array", "items": answer}
+    members: dict[str, object] = {"code": {"const": "OK"}, "data": data}
+    if listing is Listing.PAGED:
+        members["meta"] = _META
+    return {"type": "object", "required": list(members), "properties": members}

@@ -1,0 +1,195 @@
+"""A face in this process: called over ASGI as a server would call it, on a real database, without a socket."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from berth.base.db import Database
+from berth.faces import huddle
+from berth.faces.face import Context, Edge
+from tests import make
+from tests.conftest import FakeClock
+
+Body = bytes | str | Mapping[str, Any] | Sequence[Any] | None
+PREFIX = "/api/v1"
+
+
+@dataclass
+class Response:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+    @property
+    def data(self) -> Any:
+        """The data of a success; anything else fails the test, saying what it was."""
+        assert self.status == 200, self.content
+        assert self.json["code"] == "OK"
+        return self.json["data"]
+
+    @property
+    def meta(self) -> Any:
+        assert self.status == 200, self.content
+        return self.json["meta"]
+
+    def refused(self, status: int, reason: str) -> Any:
+        """The envelope of a refusal, which must be this one."""
+        assert self.status == status, self.content
+        problem = self.json
+        assert problem["reason"] == reason, problem
+        assert problem["request_id"] == self.headers["x-request-id"]
+        assert problem["error"]
+        return problem
+
+
+@dataclass
+class Client:
+    """Speaks ASGI to one face."""
+
+    app: Edge
+    key: str | None = None
+    prefix: str = PREFIX
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def get(self, path: str, **query: Any) -> Response:
+        return await self.call("GET", path, query=query)
+
+    async def post(self, path: str, body: Body = None, **headers: str) -> Response:
+        return await self.call("POST", path, body=body, headers=headers)
+
+    async def delete(self, path: str, **headers: str) -> Response:
+        return await self.call("DELETE", path, headers=headers)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | str | None = None,
+        body: Body = None,
+        headers: Mapping[str, str] | None = None,
+        chunks: int = 1,
+    ) -> Response:
+        """`headers` may use underscores for dashes; `chunks` cuts the body and leaves out its length."""
+        content = _encoded(body)
+        sent = [(name.replace("_", "-").lower(), value) for name, value in (headers or {}).items()]
+        names = {name for name, _ in sent}
+        if self.key is not None and not names & {"x-api-key", "authorization"}:
+            sent.append(("x-api-key", self.key))
+        if body is not None and "content-type" not in names:
+            sent.append(("content-type", "application/json"))
+        if content and chunks == 1 and "content-length" not in names:
+            sent.append(("content-length", str(len(content))))
+        path, _, written = path.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": self.prefix + path,
+            "root_path": self.prefix,
+            "query_string": _query(query, written).encode(),
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent],
+        }
+        return await self._call(scope, _cut(content, chunks))
+
+    async def _call(self, scope: dict[str, Any], parts: list[bytes]) -> Response:
+        messages: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            part = parts.pop(0)
+            return {"type": "http.request", "body": part, "more_body": bool(parts)}
+
+        async def send(message: Any) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, send)
+        start, *rest = messages
+        headers = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
+        content = b"".join(message.get("body", b"") for message in rest)
+        assert scope["method"] == "HEAD" or int(headers["content-length"]) == len(content)
+        return Response(start["status"], headers, content)
+
+    def with_key(self, key: str | None) -> "Client":
+        return Client(self.app, key, self.prefix)
+
+
+@dataclass
+class Shop:
+    """A face over a database, a customer with 50 dollars, and what was poked."""
+
+    db: Database
+    clock: FakeClock
+    context: Context
+    client: Client
+    customer: make.Customer
+    pokes: list[str]
+
+    def stranger(self) -> tuple[make.Customer, Client]:
+        """Somebody else, at the same face."""
+        other = make.project(self.db)
+        return other, self.client.with_key(other.api_key)
+
+
+@pytest.fixture
+def shop(db: Database, clock: FakeClock) -> Shop:
+    pokes: list[str] = []
+    context = Context(
+        db=db,
+        clock=clock,
+        pepper=make.PEPPER,
+        rules=make.RULES,
+        poke=pokes.append,
+        version="0.0.0-test",
+        is_ready=lambda: True,
+        body_limit=64 * 1024,
+    )
+    make.catalogue(
+        db,
+        make.offer(free=3),
+        make.offer("1A100.22V", location="FIN-03", price="0.965", gpu_model="A100", spot_price="0.4"),
+        make.offer(
+            "8H200.141S.176V",
+            location="ICE-01",
+            price="32",
+            gpu_model="H200",
+            gpu_count=8,
+            gpu_vram_gb=141,
+            free=0,
+        ),
+        images=[make.image(), make.image("cuda-h100", gpu_models=["H100"], min_os_volume_gb=60)],
+    )
+    customer = make.project(db)
+    client = Client(huddle.build(context), customer.api_key)
+    return Shop(db, clock, context, client, customer, pokes)
+
+
+def _encoded(body: Body) -> bytes:
+    if body is None:
+        return b""
+    if isinstance(body, bytes):
+        return body
+    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+
+def _query(query: Mapping[str, Any] | str | None, written: str) -> str:
+    if isinstance(query, str):
+        return query
+    pairs = [
+        f"{quote(name)}={quote(str(value).lower() if isinstance(value, bool) else str(value))}"
+        for name, value in (query or {}).items()
+    ]
+    return "&".join(([written] if written else []) + pairs)
+
+
+def _cut(content: bytes, chunks: int) -> list[bytes]:
+    size = max(1, -(-len(content) // chunks))
+    return [content[start : start + size] for start in range(0, len(content), size)] or [b""]
