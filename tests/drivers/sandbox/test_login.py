@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import asyncssh
@@ -17,15 +18,15 @@ WAIT_LIMIT_S = 15.0
 
 async def appears(path: Path) -> str:
     """The content of `path`, once it has some."""
+    deadline = time.monotonic() + WAIT_LIMIT_S
+    while not content(path):
+        assert time.monotonic() < deadline, f"{path.name} did not appear"
+        await asyncio.sleep(0.02)
+    return content(path)
 
-    def wait() -> str:
-        deadline = time.monotonic() + WAIT_LIMIT_S
-        while not path.exists() or not path.read_text():
-            assert time.monotonic() < deadline, f"{path.name} did not appear"
-            time.sleep(0.02)
-        return path.read_text()
 
-    return await asyncio.to_thread(wait)
+def content(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def test_any_login_name_is_accepted_and_any_other_key_refused(tmp_path: Path) -> None:
@@ -199,6 +200,41 @@ def test_an_instance_reaches_neither_the_control_plane_nor_its_own_records(tmp_p
         assert int(await rig.run(sighting, "ls -d /proc/[0-9]* | wc -l")) < 8
 
     in_sandbox(tmp_path, test)
+
+
+def test_with_the_hosts_network_everything_on_the_host_is_reached_and_the_notes_say_so(
+    tmp_path: Path,
+) -> None:
+    async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
+        assert "they reach its loopback, the control plane" in " ".join(driver.abilities.notes)
+        sighting = await driver.create(rig.order())
+        with socket.create_server(("127.0.0.1", 0)) as control_plane:
+            port = control_plane.getsockname()[1]
+            assert (
+                await rig.run(sighting, f"(echo > /dev/tcp/127.0.0.1/{port}) && echo reached") == "reached\n"
+            )
+
+    in_sandbox(tmp_path, test, network="host")
+
+
+def test_a_name_longer_than_the_kernel_allows_is_cut(tmp_path: Path) -> None:
+    async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
+        sighting = await driver.create(rig.order(hostname="n" * 255))
+        assert await rig.run(sighting, "hostname") == "n" * 63 + "\n"
+
+    in_sandbox(tmp_path, test)
+
+
+def test_a_state_directory_may_be_named_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
+        sighting = await driver.create(rig.order())
+        assert sighting.ip == "203.0.113.7"
+        assert await rig.run(replace(sighting, ip="127.0.0.1"), "echo up") == "up\n"
+
+    monkeypatch.chdir(tmp_path)
+    in_sandbox(Path(), test, advertise_ip="203.0.113.7")
 
 
 def test_what_is_written_outside_the_home_is_kept_too(tmp_path: Path) -> None:

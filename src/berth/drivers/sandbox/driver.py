@@ -17,6 +17,7 @@ from berth.core.driver import (
     CreateOrder,
     Label,
     Listing,
+    Power,
     Sighting,
     Unreachable,
 )
@@ -71,7 +72,7 @@ class SandboxDriver:
     async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
         instance_id = handle or label.instance_id
         sighting = await self._run(lambda: self._instances.inspect(label.install_id, instance_id))
-        if sighting is not None and sighting.power == "deleting":
+        if sighting is not None and sighting.power == Power.DELETING:
             self._remove_later(instance_id)
         return sighting
 
@@ -100,15 +101,25 @@ class SandboxDriver:
             self._threads, lambda: self._instances.remove_condemned(handle)
         )
         self._removals.add(removal)
-        removal.add_done_callback(self._removals.discard)
+        removal.add_done_callback(self._forget_removal)
+
+    def _forget_removal(self, removal: asyncio.Future[None]) -> None:
+        # What could not be removed is still seen as being deleted, and the next look tries again.
+        _has_failed(removal)
+        self._removals.discard(removal)
 
     async def _run(self, work: Callable[[], Answer]) -> Answer:
         """Runs `work` on a thread, after what an earlier control plane left half-done has been finished."""
         loop = asyncio.get_running_loop()
-        if self._recovery is None:
-            self._recovery = loop.run_in_executor(self._threads, self._instances.recover)
+        if self._recovery is None or _has_failed(self._recovery):
+            self._recovery = loop.run_in_executor(self._threads, lambda: _guarded(self._instances.recover))
+        # One caller's impatience is not the others'.
         await asyncio.shield(self._recovery)
         return await loop.run_in_executor(self._threads, lambda: _guarded(work))
+
+
+def _has_failed(future: asyncio.Future[None]) -> bool:
+    return future.done() and (future.cancelled() or future.exception() is not None)
 
 
 def _guarded(work: Callable[[], Answer]) -> Answer:

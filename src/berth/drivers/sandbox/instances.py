@@ -41,7 +41,7 @@ class Instances:
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
         self._store = Store(config.state_dir)
-        self.host = examine(config.state_dir)
+        self.host = examine(self._store.state_dir)
         self._stock = Stock(config, self._store)
         self._next_port = config.first_port
 
@@ -51,7 +51,10 @@ class Instances:
             self._store.remove_unfinished()
         for instance_id in self._store.condemned_ids():
             self.remove_condemned(instance_id)
-        for instance_id in self._store.instance_ids():
+        known = self._store.instance_ids()
+        prefix = f"berth-{self._config.install_id}-"
+        limits.sweep(self.host.control_groups, prefix, known={prefix + name for name in known})
+        for instance_id in known:
             if records.read_run(self._store.directory(instance_id)) is None:
                 # What cannot be started is seen as failed from now on; the caller decides about it.
                 with contextlib.suppress(DriverError):
@@ -83,7 +86,7 @@ class Instances:
         directory = self._store.directory(instance_id)
         spec = records.read_spec(directory)
         if spec is not None:
-            return self._see(spec, directory) if spec.install_id == install_id else None
+            return self._see(spec, directory, None) if spec.install_id == install_id else None
         condemned = records.read_spec(self._store.deleting(instance_id))
         if self._store.deleting(instance_id).exists():
             if condemned is None or condemned.install_id == install_id:
@@ -95,6 +98,7 @@ class Instances:
     def list_own(self, install_id: str) -> Listing:
         reap()
         found = process.scan(install_id)
+        living = set(found)
         sightings = []
         for instance_id in self._store.instance_ids():
             directory = self._store.directory(instance_id)
@@ -102,7 +106,7 @@ class Instances:
             if spec is None or spec.install_id == install_id:
                 found.pop(instance_id, None)
             if spec is not None and spec.install_id == install_id:
-                sightings.append(self._see(spec, directory))
+                sightings.append(self._see(spec, directory, living))
         for instance_id in self._store.condemned_ids():
             found.pop(instance_id, None)
             if install_id == self._config.install_id:
@@ -188,7 +192,7 @@ class Instances:
         """The first start. What cannot be started was not created."""
         try:
             self.start(instance_id)
-        except DriverError:
+        except (DriverError, OSError):
             self.condemn(instance_id)
             self.remove_condemned(instance_id)
             raise
@@ -272,8 +276,9 @@ class Instances:
         records.write_run(directory, run)
         return run
 
-    def _see(self, spec: Spec, directory: Path) -> Sighting:
-        power, reason = self._power(spec, directory)
+    def _see(self, spec: Spec, directory: Path, living: set[str] | None) -> Sighting:
+        """`living` is what a scan has just found; None: scan if it matters."""
+        power, reason = self._power(spec, directory, living)
         return Sighting(
             label=spec.label,
             handle=spec.instance_id,
@@ -285,11 +290,11 @@ class Instances:
             ssh_host_key_fingerprint=spec.host_key_fingerprint,
         )
 
-    def _power(self, spec: Spec, directory: Path) -> tuple[Power, str | None]:
+    def _power(self, spec: Spec, directory: Path, living: set[str] | None) -> tuple[Power, str | None]:
         run = records.read_run(directory)
         is_alive = run is not None and process.is_alive(run.identity)
         if not is_alive and (run is None or not run.stop_was_asked):
-            is_alive = spec.instance_id in process.scan(spec.install_id)
+            is_alive = spec.instance_id in (process.scan(spec.install_id) if living is None else living)
         if is_alive:
             return (Power.STOPPING if run is not None and run.stop_was_asked else Power.RUNNING), None
         if self._stock.is_claimed(spec.instance_id):

@@ -28,9 +28,11 @@ _OWN_DIRECTORIES = (
     "var/cache var/lib var/log var/spool var/tmp"
 ).split()  # fmt: skip
 _FROM_ETC = (
-    "alternatives bash.bashrc ca-certificates.conf crypto-policies ld.so.cache ld.so.conf ld.so.conf.d "
-    "localtime mime.types nsswitch.conf pki profile protocols services shells ssl"
-).split()  # fmt: skip
+    "bash.bashrc ca-certificates.conf ld.so.cache ld.so.conf ld.so.conf.d localtime mime.types nsswitch.conf "
+    "profile protocols services shells ssl/openssl.cnf"
+).split()
+# Public, one with the host's `/usr`, and many hundred links: copies would be slow and soon out of date.
+_SHARED_ETC = ("alternatives", "crypto-policies", "pki/ca-trust", "pki/tls/certs", "ssl/certs")
 _MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
@@ -93,6 +95,10 @@ def arguments(
         host = Path("/", name)
         if host.is_dir() and not host.is_symlink():
             line += ["--ro-bind", str(host), str(host)]
+    for name in _SHARED_ETC:
+        host = Path("/etc", name)
+        if host.is_dir() and not host.is_symlink():
+            line += ["--ro-bind", str(host), str(host)]
     line += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]  # noqa: S108
     # Late, because they may lie below one of the directories above.
     for path in runtime.bound_paths:
@@ -151,10 +157,11 @@ def remove_tree(directory: Path) -> None:
 def _fill_etc(etc: Path, hostname: str, *, has_network: bool) -> None:
     for name in _FROM_ETC:
         host = Path("/etc", name)
+        (etc / name).parent.mkdir(exist_ok=True)
+        # What may not be read is left out.
         with contextlib.suppress(shutil.Error, OSError):
-            if host.is_dir() and not host.is_symlink():
-                # What may not be read is left out; the copy then says so, at its end.
-                shutil.copytree(host, etc / name, symlinks=True, ignore=shutil.ignore_patterns("private"))
+            if host.is_dir():
+                shutil.copytree(host, etc / name, symlinks=True)
             elif host.exists():
                 shutil.copy2(host, etc / name, follow_symlinks=name != "localtime")
     (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")

@@ -76,6 +76,16 @@ def leave(groups: tuple[ControlGroup, ...], name: str) -> None:
                 time.sleep(0.005)
 
 
+def sweep(groups: tuple[ControlGroup, ...], prefix: str, *, known: set[str]) -> None:
+    """Removes empty groups that were left behind: names with `prefix` that are not `known`."""
+    for group in groups:
+        for directory in group.directory.glob(f"{prefix}*"):
+            if directory.name not in known:
+                # One that still holds processes refuses to be removed.
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+
+
 def _limit(directory: Path, group: ControlGroup, vcpu_count: int, ram_gb: int) -> None:
     quota = vcpu_count * _PERIOD_US
     match group.controller, group.is_unified:

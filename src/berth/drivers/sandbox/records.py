@@ -13,6 +13,9 @@ import msgspec
 from berth.core.driver import CreateOrder, Label
 from berth.drivers.sandbox.process import ProcessIdentity
 
+MAX_HOSTNAME = 63
+"""The kernel's limit; customers may order longer names."""
+
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """`spec.json`: written once, before anything starts."""
@@ -38,7 +41,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
             install_id=order.label.install_id,
             instance_id=order.label.instance_id,
             provider_offer_id=order.provider_offer_id,
-            hostname=order.hostname,
+            hostname=order.hostname[:MAX_HOSTNAME],
             image_slug=order.image_slug,
             location=order.location,
             ssh_user=order.ssh_user,

@@ -24,10 +24,11 @@ _LOCK = "lock"
 
 class Store:
     def __init__(self, state_dir: Path) -> None:
-        self._state_dir = state_dir
-        self._instances = state_dir / "instances"
+        # Absolute, because the programs that are started here have another working directory.
+        self.state_dir = state_dir.absolute()
+        self._instances = self.state_dir / "instances"
         self._instances.mkdir(parents=True, exist_ok=True, mode=0o700)
-        state_dir.chmod(0o700)
+        self.state_dir.chmod(0o700)
 
     def directory(self, instance_id: str) -> Path:
         return self._instances / instance_id
@@ -66,7 +67,7 @@ class Store:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """The lock under which directories appear and capacity is counted."""
-        with _lock(self._state_dir / _LOCK, os.O_RDWR | os.O_CREAT, limit_s=LOCK_LIMIT_S) as held:
+        with _lock(self.state_dir / _LOCK, os.O_RDWR | os.O_CREAT, limit_s=LOCK_LIMIT_S) as held:
             if not held:
                 raise Unreachable("the lock of the state directory is not to be had")
             yield
