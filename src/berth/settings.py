@@ -104,9 +104,15 @@ def read(arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     merged = _merge(_from_file(environ.get(_CONFIG)), _from_environment(environ))
     merged = _merge(merged, _given(arguments))
     try:
-        return msgspec.convert(merged, Settings, strict=False)
+        return msgspec.convert(merged, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(str(error)) from error
+
+
+def _path(kind: type, value: object) -> Path:
+    if kind is not Path or not isinstance(value, str) or not value:
+        raise ValueError("must be a path")
+    return Path(value).expanduser()
 
 
 def _from_file(path: str | None) -> dict[str, Any]:
