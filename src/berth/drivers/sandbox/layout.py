@@ -86,19 +86,7 @@ def arguments(
     if has_network:
         line += ["--share-net"]
     line += ["--bind", str(directory / "root"), "/"]
-    if layout == "overlay":
-        line += ["--overlay-src", "/usr"]
-        line += ["--overlay", str(directory / "usr.up"), str(directory / "usr.work"), "/usr"]
-    else:
-        line += ["--ro-bind", "/usr", "/usr"]
-    for name in _MERGED:
-        host = Path("/", name)
-        if host.is_dir() and not host.is_symlink():
-            line += ["--ro-bind", str(host), str(host)]
-    for name in _SHARED_ETC:
-        host = Path("/etc", name)
-        if host.is_dir() and not host.is_symlink():
-            line += ["--ro-bind", str(host), str(host)]
+    line += _shared_with_host(directory, layout)
     line += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]  # noqa: S108
     # Late, because they may lie below one of the directories above.
     for path in runtime.bound_paths:
@@ -152,6 +140,30 @@ def remove_tree(directory: Path) -> None:
                     path.chmod(0o700)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(directory)
+
+
+def _shared_with_host(directory: Path, layout: Layout) -> list[str]:
+    """`/usr` and what belongs to it."""
+    if layout == "overlay":
+        line = [
+            "--overlay-src",
+            "/usr",
+            "--overlay",
+            str(directory / "usr.up"),
+            str(directory / "usr.work"),
+            "/usr",
+        ]
+    else:
+        line = ["--ro-bind", "/usr", "/usr"]
+    for name in _MERGED:
+        host = Path("/", name)
+        if host.is_dir() and not host.is_symlink():
+            line += ["--ro-bind", str(host), str(host)]
+    for name in _SHARED_ETC:
+        host = Path("/etc", name)
+        if host.is_dir() and not host.is_symlink():
+            line += ["--ro-bind", str(host), str(host)]
+    return line
 
 
 def _fill_etc(etc: Path, hostname: str, *, has_network: bool) -> None:
