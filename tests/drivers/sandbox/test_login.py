@@ -1,7 +1,9 @@
 """What a customer meets after logging in: keys, commands, terminals, files, the startup script, the walls."""
 
 import asyncio
+import shutil
 import socket
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from berth.drivers.sandbox import SandboxDriver, layout
+from berth.drivers.sandbox import SandboxDriver, layout, records
 from tests.contract.driver import until_running
 from tests.drivers.sandbox.rig import SandboxRig, in_sandbox
 
@@ -149,6 +151,34 @@ def test_files_are_copied_and_services_reached_through_the_login(tmp_path: Path)
         writer.close()
         connection.close()
         await connection.wait_closed()
+
+    in_sandbox(tmp_path, test)
+
+
+@pytest.mark.skipif(shutil.which("scp") is None, reason="no OpenSSH client on this host")
+@pytest.mark.parametrize("protocol", ["-O", "-s"])
+def test_the_usual_client_copies_files_and_is_told_that_it_went_well(tmp_path: Path, protocol: str) -> None:
+    async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
+        sighting = await driver.create(rig.order())
+        await rig.run(sighting, "true")
+        key = tmp_path / "key"
+        records.replace_file(key, rig.key.export_private_key())
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes"]
+        line = ["scp", protocol, "-F", "/dev/null", "-i", str(key), "-P", str(sighting.ssh_port)]
+        line += [f"-o{option}" for option in options]
+        for source, target in (
+            (str(key), "ubuntu@127.0.0.1:up"),
+            ("ubuntu@127.0.0.1:up", str(tmp_path / "down")),
+        ):
+            answer = await asyncio.to_thread(
+                subprocess.run,
+                [*line, source, target],
+                capture_output=True,
+                timeout=WAIT_LIMIT_S,
+                check=False,
+            )
+            assert answer.returncode == 0, answer.stderr
+        assert content(tmp_path / "down") == content(key)
 
     in_sandbox(tmp_path, test)
 

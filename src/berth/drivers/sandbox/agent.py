@@ -67,6 +67,12 @@ class Server(asyncssh.SSHServer):
         return True
 
 
+class Files(asyncssh.SFTPServer):
+    def exit(self) -> None:
+        # The library closes without a status, which `scp` reports as a failure of a copy that went well.
+        self.channel.exit(0)
+
+
 async def serve(directory: Path, descriptor: int, environment: dict[str, str]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -87,7 +93,7 @@ async def serve(directory: Path, descriptor: int, environment: dict[str, str]) -
         sock=listener,
         server_host_keys=[str(directory / "host_key")],
         process_factory=session,
-        sftp_factory=True,
+        sftp_factory=Files,
         allow_scp=True,
         encoding=None,
         line_editor=False,
