@@ -22,7 +22,7 @@ from berth.core.instances.lifecycle import (
     vanished,
     wait_for_boot,
 )
-from berth.core.instances.model import Action, Instance, OrderSpec, Orphan, Specs, Status, Wanted
+from berth.core.instances.model import Action, Instance, OrderSpec, Orphan, Specs, Status, Version, Wanted
 from berth.core.instances.observing import (
     at_provider,
     back,
@@ -33,7 +33,17 @@ from berth.core.instances.observing import (
     report_orphan,
     went_down,
 )
-from berth.core.instances.service import act, delete, get, list_page, order, restart, start, stop
+from berth.core.instances.service import (
+    act,
+    delete,
+    get,
+    list_page,
+    list_versions,
+    order,
+    restart,
+    start,
+    stop,
+)
 from berth.core.instances.states import FAILED, allowed, is_settled, pending
 
 __all__ = [
@@ -45,6 +55,7 @@ __all__ = [
     "Orphan",
     "Specs",
     "Status",
+    "Version",
     "Wanted",
     "act",
     "allowed",
@@ -65,6 +76,7 @@ __all__ = [
     "is_settled",
     "lease_due",
     "list_page",
+    "list_versions",
     "listed",
     "look_again",
     "missing",

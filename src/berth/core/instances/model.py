@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from berth.base.clock import Instant
 from berth.base.money import Micros
@@ -125,6 +126,23 @@ class Instance:
     def may_exist(self) -> bool:
         """Whether something of it is, or might be, at the provider."""
         return self.handle is not None or self.create_sent_at is not None
+
+
+class Version(NamedTuple):
+    """All that can change of what a customer sees of an instance: equal versions look the same."""
+
+    id: str
+    created_at: Instant
+    updated_at: Instant
+    sequence: int
+    status: str
+    wanted: str
+    restart_wanted: int
+    status_reason: str | None
+    handle: str | None
+    ip: str | None
+    ssh_port: int | None
+    ssh_user: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from berth.core.catalog import InstanceType, Offer
 from berth.core.errors import Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
 from berth.core.instances import states, store
-from berth.core.instances.model import Action, Instance, OrderSpec, Specs, Status, Wanted
+from berth.core.instances.model import Action, Instance, OrderSpec, Specs, Status, Version, Wanted
 
 HOSTNAME_LIMIT = 255
 DESCRIPTION_LIMIT = 1000
@@ -67,14 +67,14 @@ def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
         specs=specs,
         os_volume_name=spec.os_volume_name,
         os_volume_gb=size_gb,
-        ssh_key_ids=[key.id for key in ssh_keys],
-        ssh_public_keys=[key.public_key for key in ssh_keys],
+        ssh_key_ids=tuple(key.id for key in ssh_keys),
+        ssh_public_keys=tuple(key.public_key for key in ssh_keys),
         startup_script=spec.startup_script,
         price=offer.price,
         cost=offer.cost,
         offer_id=offer.id,
         provider=offer.provider,
-        tried_offers=[offer.id],
+        tried_offers=(offer.id,),
         handle=None,
         status=Status.ORDERED,
         wanted=Wanted.RUNNING,
@@ -112,6 +112,15 @@ def list_page(tx: Tx, by: Actor, *, status: Status | None, after: After | None, 
     """Newest first. Without `status` all but the deleted."""
     by.may("deployments:read")
     rows = store.page(tx, by.project, status=status, after_row=after, limit=limit + 1)
+    return Page(rows[:limit], len(rows) > limit, store.total(tx, by.project, status))
+
+
+def list_versions(
+    tx: Tx, by: Actor, *, status: Status | None, after: After | None, limit: int
+) -> Page[Version]:
+    """The same page as `list_page`, for a caller that keeps what instances look like."""
+    by.may("deployments:read")
+    rows = store.page_of_versions(tx, by.project, status=status, after_row=after, limit=limit + 1)
     return Page(rows[:limit], len(rows) > limit, store.total(tx, by.project, status))
 
 

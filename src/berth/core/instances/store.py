@@ -7,7 +7,7 @@ from functools import lru_cache
 from berth.base.clock import Instant, after
 from berth.base.db import Row, Tx
 from berth.base.paging import After
-from berth.core.instances.model import Instance, Orphan, Specs, Status, Wanted
+from berth.core.instances.model import Instance, Orphan, Specs, Status, Version, Wanted
 
 _COLUMNS = (
     "id",
@@ -54,22 +54,36 @@ _COLUMNS = (
     "attempt",
 )
 _INSTANCE = ", ".join(_COLUMNS)
+_VERSION = ", ".join(Version._fields)
+_STATUSES = {status.value: status for status in Status}
+_WANTED = {wanted.value: wanted for wanted in Wanted}
 _INSERT = f"INSERT INTO instances ({_INSTANCE}) VALUES ({', '.join(':' + column for column in _COLUMNS)})"
+
+
+# What is kept as JSON is the same text in thousands of rows, and a page of a list reads fifty of them.
+@lru_cache(4096)
+def _specs(text: str) -> Specs:
+    return Specs(**json.loads(text))
+
+
+@lru_cache(4096)
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def _instance(row: Row) -> Instance:
     return Instance(
         *(
             *row[:12],
-            Specs(**json.loads(row[12])),
+            _specs(row[12]),
             *row[13:15],
-            json.loads(row[15]),
-            json.loads(row[16]),
+            _list(row[15]),
+            _list(row[16]),
             *row[17:22],
-            json.loads(row[22]),
+            _list(row[22]),
             row[23],
-            Status(row[24]),
-            Wanted(row[25]),
+            _STATUSES[row[24]],
+            _WANTED[row[25]],
             *row[26:28],
             bool(row[28]),
             *row[29:],
@@ -191,6 +205,19 @@ def page(
     tx: Tx, project: str, *, status: Status | None, after_row: After | None, limit: int
 ) -> list[Instance]:
     """Newest first."""
+    return [_instance(row) for row in _page(tx, _INSTANCE, project, status, after_row, limit)]
+
+
+def page_of_versions(
+    tx: Tx, project: str, *, status: Status | None, after_row: After | None, limit: int
+) -> list[Version]:
+    """As `page`, without what cannot change."""
+    return [Version(*row) for row in _page(tx, _VERSION, project, status, after_row, limit)]
+
+
+def _page(
+    tx: Tx, columns: str, project: str, status: Status | None, after_row: After | None, limit: int
+) -> list[Row]:
     conditions = ["project_id = :project", "status <> 'deleted'" if status is None else "status = :status"]
     values: dict[str, object] = {"project": project, "limit": limit}
     if status is not None:
@@ -198,12 +225,11 @@ def page(
     if after_row is not None:
         conditions.append("(created_at, id) < (:after_time, :after_id)")
         values |= {"after_time": after_row.time, "after_id": after_row.id}
-    rows = tx.all(
-        f"SELECT {_INSTANCE} FROM instances WHERE {' AND '.join(conditions)}"
+    return tx.all(
+        f"SELECT {columns} FROM instances WHERE {' AND '.join(conditions)}"
         " ORDER BY created_at DESC, id DESC LIMIT :limit",
         **values,
     )
-    return [_instance(row) for row in rows]
 
 
 def lease_due(tx: Tx, *, limit: int, seconds: int) -> list[Instance]:
@@ -229,7 +255,17 @@ def release_leases(tx: Tx) -> None:
 
 
 def next_due(tx: Tx) -> Instant | None:
-    row = tx.one("SELECT MIN(due_at) FROM instances WHERE due_at IS NOT NULL")
+    """When somebody can take a row next: one that is held is not due before its lease ends."""
+    row = tx.one(
+        "SELECT due_at FROM instances WHERE due_at IS NOT NULL AND lease_expires_at <= :now"
+        " ORDER BY due_at LIMIT 1",
+        now=tx.now,
+    )
+    if row is None or row[0] > tx.now:
+        row = tx.one(
+            "SELECT MIN(CASE WHEN lease_expires_at > due_at THEN lease_expires_at ELSE due_at END)"
+            " FROM instances WHERE due_at IS NOT NULL"
+        )
     return None if row is None or row[0] is None else Instant(row[0])
 
 

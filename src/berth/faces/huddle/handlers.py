@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec import Raw
+
 from berth.base import paging
 from berth.base.db import Tx
 from berth.base.paging import After
@@ -9,7 +11,7 @@ from berth.core import billing, catalog, events, instances, keys, projects
 from berth.core.billing import Bill
 from berth.core.catalog import OfferView, Search
 from berth.core.errors import Invalid, NotFound
-from berth.core.instances import Action, Instance, Status
+from berth.core.instances import Action, Instance, Status, Version
 from berth.faces.face import Call
 from berth.faces.huddle import catalogue, translate, wire
 from berth.faces.huddle.envelope import Paged
@@ -209,9 +211,9 @@ def list_deployments(tx: Tx, call: Call) -> Paged:
     status = None if query.status is None else Status(query.status)
     listing = f"deployments {query.status}"
     last = translate.after(query.cursor, listing)
-    page = instances.list_page(tx, call.by, status=status, after=last, limit=query.limit)
+    page = instances.list_versions(tx, call.by, status=status, after=last, limit=query.limit)
     return Paged(
-        [translate.listed_deployment(made) for made in page.rows],
+        [translate.known_deployment(version) or _listed(tx, call, version) for version in page.rows],
         total=page.total,
         cursor=paging.encode(After(page.rows[-1].created_at, page.rows[-1].id), listing)
         if page.has_more
@@ -219,6 +221,10 @@ def list_deployments(tx: Tx, call: Call) -> Paged:
         has_more=page.has_more,
         limit=query.limit,
     )
+
+
+def _listed(tx: Tx, call: Call, version: Version) -> Raw:
+    return translate.listed_deployment(version, instances.get(tx, call.by, version.id))
 
 
 def get_deployment(tx: Tx, call: Call) -> wire.Deployment:

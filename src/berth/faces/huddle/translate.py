@@ -13,7 +13,7 @@ from berth.core import instances
 from berth.core.billing import Balance, Bill
 from berth.core.errors import Invalid, NotFound
 from berth.core.events import Event
-from berth.core.instances import Instance, OrderSpec
+from berth.core.instances import Instance, OrderSpec, Version
 from berth.core.keys import SshKey
 from berth.core.ledger import Code, Entry
 from berth.core.projects import ApiKey
@@ -25,9 +25,9 @@ _ID_LIMIT = 64
 _HOUR_S = 3600
 _SHOWN_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
 _LARGEST = Decimal(10**9)
-_LISTED_LIMIT = 20_000
+_LISTED_LIMIT = 50_000
 """About 1 KB each."""
-_listed: dict[tuple[object, ...], msgspec.Raw] = {}
+_listed: dict[Version, msgspec.Raw] = {}
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -220,28 +220,18 @@ def deployment(made: Instance, bill: Bill | None = None) -> wire.Deployment:
     )
 
 
-def listed_deployment(made: Instance) -> msgspec.Raw:
+def known_deployment(version: Version) -> msgspec.Raw | None:
+    """What an instance of this version looks like in a list, if it was shown lately."""
+    return _listed.get(version)
+
+
+def listed_deployment(version: Version, made: Instance) -> msgspec.Raw:
     """As JSON, kept for as long as nothing that can be seen of it changes: lists are asked for again and again."""
-    seen = (
-        made.id,
-        made.sequence,
-        made.updated_at,
-        made.status,
-        made.wanted,
-        made.is_restart_wanted,
-        made.status_reason,
-        made.handle,
-        made.ip,
-        made.ssh_port,
-        made.ssh_user,
-    )
-    known = _listed.get(seen)
-    if known is None:
-        known = msgspec.Raw(_encoder.encode(deployment(made)))
-        if len(_listed) >= _LISTED_LIMIT:
-            _listed.clear()
-        _listed[seen] = known
-    return known
+    shown = msgspec.Raw(_encoder.encode(deployment(made)))
+    if len(_listed) >= _LISTED_LIMIT:
+        _listed.clear()
+    _listed[version] = shown
+    return shown
 
 
 def _ssh_command(made: Instance) -> str | None:
