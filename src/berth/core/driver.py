@@ -97,7 +97,11 @@ class Abilities:
     volumes_attach_live: bool = False
     startup_script: bool = True
     appears_within_s: int = 0
-    """How long a new instance may be missing from `inspect` and `list_own` although it exists."""
+    """How long after the create call ended a new instance may be missing from `inspect` and `list_own`.
+
+    0: what is not there when the call has ended, or our process has, will never be. Nothing that is asked
+    over a network can promise that.
+    """
     limits: Sequence[str] = ()
     """Which per-instance limits are really enforced here: of `memory`, `cpu`, `processes`, `disk`."""
     notes: Sequence[str] = ()

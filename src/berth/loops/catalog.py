@@ -19,9 +19,14 @@ _log = structlog.get_logger()
 
 async def tick(world: World) -> Report:
     """Refreshes every provider once; one that fails leaves the others alone."""
-    notes = await asyncio.gather(*(_refresh(world, name, driver) for name, driver in world.drivers.items()))
-    failures = tuple(note for note in notes if note is not None)
-    return Report(done=len(notes) - len(failures), notes=failures)
+    outcomes = await asyncio.gather(
+        *(_refresh(world, name, driver) for name, driver in world.drivers.items()), return_exceptions=True
+    )
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if failures:
+        raise BaseExceptionGroup("catalog", failures)
+    notes = tuple(outcome for outcome in outcomes if isinstance(outcome, str))
+    return Report(done=len(outcomes) - len(notes), notes=notes)
 
 
 async def _refresh(world: World, provider: str, driver: Driver) -> str | None:

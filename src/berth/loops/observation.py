@@ -15,7 +15,7 @@ from berth.base import leases
 from berth.base.clock import Instant, after, seconds_between
 from berth.core import instances
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
-from berth.core.instances import Instance, Orphan, Status, Wanted
+from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
@@ -50,7 +50,7 @@ def judge(
         if instance.missing_since is not None:
             return Verdict.BACK
         if (
-            sighting.power is Power.STOPPED
+            sighting.power in {Power.STOPPED, Power.FAILED}
             and instance.status is Status.RUNNING
             and instance.wanted is Wanted.RUNNING
         ):
@@ -63,15 +63,23 @@ def judge(
             return Verdict.CAME_UP
         return Verdict.FINE
     is_young = instance.create_sent_at is None or instance.create_sent_at > after(asked_at, seconds=-grace_s)
-    if not is_complete or is_young or instance.handle is None or instance.status is Status.DELETING:
+    # What is on its way in or out is watched by the provisioning loop, which knows how far it is.
+    if not is_complete or is_young or instance.status not in STANDING:
         return Verdict.FINE
     return Verdict.MISSING if instance.missing_since is None else Verdict.STILL_MISSING
 
 
 async def tick(world: World) -> Report:
     """Looks at every provider once; one that fails leaves the others alone."""
-    notes = await asyncio.gather(*(_observe(world, name, driver) for name, driver in world.drivers.items()))
-    return Report(done=len(notes), notes=tuple(note for note in notes if note is not None))
+    outcomes = await asyncio.gather(
+        *(_observe(world, name, driver) for name, driver in world.drivers.items()), return_exceptions=True
+    )
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if failures:
+        raise BaseExceptionGroup("observation", failures)
+    return Report(
+        done=len(outcomes), notes=tuple(outcome for outcome in outcomes if isinstance(outcome, str))
+    )
 
 
 async def _observe(world: World, provider: str, driver: Driver) -> str | None:
@@ -162,6 +170,9 @@ async def _confirm_gone(world: World, driver: Driver, instance: Instance) -> Non
 
 async def _sweep_orphans(world: World, provider: str, driver: Driver, sightings: Sequence[Sighting]) -> None:
     for sighting in sightings:
+        label = sighting.label
+        if label is None or label.install_id.casefold() != world.install_id.casefold():
+            continue  # not ours, whatever brought it into the listing
         if sighting.power is Power.DELETING or not await world.db.read(
             instances.is_orphan, provider, sighting
         ):

@@ -31,8 +31,11 @@ from berth.loops.world import Report, World
 
 PERIOD_S = 5.0
 BATCH = 8
-_UNREACHABLE_TRIES = 5
-"""Creates that never reached the provider before another offer is tried."""
+_UNREACHABLE_TRIES = 10
+"""Creates that never reached the provider before another offer is tried: most of a minute, with the pauses."""
+_SENT_WITHIN_S = 10
+"""How old the intent to create may be when the call goes out: others count from the intent how late it can act."""
+_RATE_LIMIT_MOST_S = 300.0
 _DOUBLINGS = 20
 _log = structlog.get_logger()
 
@@ -89,6 +92,8 @@ async def tick(world: World) -> Report:
     if due_at is None or due_at > now:
         return Report(wake_at=due_at)
     leased = await world.db.write(instances.lease_due, limit=BATCH, seconds=world.patience.lease_s)
+    if len(leased) == BATCH:
+        world.poke("provisioning")  # there may be more, and a worker to spare
     outcomes = await asyncio.gather(*(_step(world, instance) for instance in leased), return_exceptions=True)
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failures:
@@ -112,7 +117,7 @@ async def _step(world: World, instance: Instance) -> None:
             await action(world, driver, instance)
     except (DriverError, TimeoutError) as error:
         _log.warning("step_failed", step=step.value, instance=instance.id, error=repr(error))
-        retry_s = error.retry_after_s if isinstance(error, RateLimited) else _pause(world, instance)
+        retry_s = _wait_s(error) if isinstance(error, RateLimited) else _pause(world, instance)
         await world.db.write(instances.look_again, instance, retry_s=retry_s)
 
 
@@ -127,6 +132,10 @@ async def _create(world: World, driver: Driver, instance: Instance) -> None:
         await _look_again(world, instance)
         return
     order = await world.db.read(instances.create_order, intended, install_id=world.install_id)
+    if _age_s(world, intended) > _SENT_WITHIN_S:
+        # We were frozen meanwhile, and others may be about to conclude that our call never went out.
+        await world.db.write(instances.did_not_happen, intended, retry_s=0)
+        return
     try:
         async with asyncio.timeout(world.patience.call_s):
             sighting = await driver.create(order)
@@ -140,7 +149,7 @@ async def _create(world: World, driver: Driver, instance: Instance) -> None:
             instances.fail_over, intended, is_sold_out=False, reason=_reason("refused", error)
         )
     except RateLimited as error:
-        await world.db.write(instances.did_not_happen, intended, retry_s=error.retry_after_s)
+        await world.db.write(instances.did_not_happen, intended, retry_s=_wait_s(error))
     except Unreachable as error:
         await _not_reached(world, intended, error)
     except (OutcomeUnknown, TimeoutError) as error:
@@ -161,27 +170,28 @@ async def _not_reached(world: World, instance: Instance, error: Unreachable) -> 
 
 async def _resolve(world: World, driver: Driver, instance: Instance) -> None:
     """Either our label is there, or, once it would surely show, nothing was made and creating is safe again."""
-    sighting = await driver.inspect(instance.label(world.install_id), None)
+    sighting, is_gone = await _look_for(world, driver, instance)
     if sighting is not None:
         await world.db.write(instances.created, instance, sighting)
-    elif _would_show(world, driver, instance):
+    elif is_gone:
         await world.db.write(instances.did_not_happen, instance, retry_s=0)
     else:
         await _look_again(world, instance)
 
 
 async def _verify(world: World, driver: Driver, instance: Instance) -> None:
-    sighting = await driver.inspect(instance.label(world.install_id), instance.handle)
-    if sighting is None:
-        if _would_show(world, driver, instance):
-            await world.db.write(
-                instances.fail_over,
-                instance,
-                is_sold_out=False,
-                reason="instance_lost: The provider ended the instance while it was booting.",
-            )
-        else:
-            await _look_again(world, instance)
+    sighting, is_gone = await _look_for(world, driver, instance)
+    if sighting is None and is_gone and instance.handle is not None:
+        # Should it be there after all, it must not live beside the one that takes its place.
+        await driver.destroy(instance.handle)
+        await world.db.write(
+            instances.fail_over,
+            instance,
+            is_sold_out=False,
+            reason="instance_lost: The provider ended the instance while it was booting.",
+        )
+    elif sighting is None:
+        await _look_again(world, instance)
     elif sighting.power is Power.FAILED:
         reason = sighting.reason or "The provider could not boot the instance."
         await world.db.write(instances.fail, instance, reason=f"boot_failed: {reason}")
@@ -231,11 +241,12 @@ async def _stop(world: World, driver: Driver, instance: Instance) -> None:
 
 async def _start(world: World, driver: Driver, instance: Instance) -> None:
     handle = instance.handle
+    releases = driver.abilities.stop_releases_hardware
     if handle is None or _is_late(instance, world.clock.now()):
         if handle is not None:
             await driver.stop(handle)
         reason = "start_timeout: The instance did not become reachable over SSH in time."
-        await world.db.write(instances.start_failed, instance, reason=reason)
+        await world.db.write(instances.start_failed, instance, reason=reason, releases_hardware=releases)
         return
     if not await _has_deadline(world, instance):
         return
@@ -248,7 +259,8 @@ async def _start(world: World, driver: Driver, instance: Instance) -> None:
             await driver.start(handle)
         except (NoCapacity, Refused, NotSupported) as error:
             code = "no_capacity" if isinstance(error, NoCapacity) else "start_refused"
-            await world.db.write(instances.start_failed, instance, reason=_reason(code, error))
+            reason = _reason(code, error)
+            await world.db.write(instances.start_failed, instance, reason=reason, releases_hardware=releases)
             return
         sighting = await driver.inspect(instance.label(world.install_id), handle) or sighting
     await _reach(world, instance, sighting)
@@ -262,7 +274,12 @@ async def _restart(world: World, driver: Driver, instance: Instance) -> None:
         return
     if instance.deadline_at is None:
         # Before the deadline is kept, so that a crash between the two restarts twice rather than never.
-        await driver.restart(handle)
+        try:
+            await driver.restart(handle)
+        except (NoCapacity, Refused, NotSupported) as error:
+            reason = _reason("restart_refused", error)
+            await world.db.write(instances.restart_unconfirmed, instance, reason=reason)
+            return
         if not await _has_deadline(world, instance):
             return
     sighting = await driver.inspect(instance.label(world.install_id), handle)
@@ -273,21 +290,22 @@ async def _restart(world: World, driver: Driver, instance: Instance) -> None:
 
 
 async def _destroy(world: World, driver: Driver, instance: Instance) -> None:
-    label = instance.label(world.install_id)
-    sighting = await driver.inspect(label, instance.handle)
-    if sighting is not None:
-        if instance.handle is None:
-            # Kept first: the bill depends on whether anything ever existed.
-            kept = await world.db.write(instances.found, instance, sighting)
-            if kept is None:
-                return
-            instance = kept
-        await driver.destroy(sighting.handle)
-        sighting = await driver.inspect(label, sighting.handle)
-    if sighting is None and (instance.handle is not None or _would_show(world, driver, instance)):
-        await world.db.write(instances.gone, instance, world.rules)
-    else:
-        await _look_again(world, instance)
+    if instance.handle is None:
+        sighting, is_gone = await _look_for(world, driver, instance)
+        if sighting is None:
+            await (_confirm_gone if is_gone else _nothing)(world, driver, instance)
+            return
+        # Kept first: the bill depends on whether anything ever existed.
+        kept = await world.db.write(instances.found, instance, sighting)
+        if kept is None:
+            return
+        instance = kept
+    handle = instance.handle
+    assert handle is not None
+    await driver.destroy(handle)
+    sighting = await driver.inspect(instance.label(world.install_id), handle)
+    has_shown = instance.first_running_at is not None or _would_show(world, driver, instance)
+    await (_confirm_gone if sighting is None and has_shown else _nothing)(world, driver, instance)
 
 
 async def _confirm_gone(world: World, _driver: Driver, instance: Instance) -> None:
@@ -306,12 +324,38 @@ async def _look_again(world: World, instance: Instance) -> None:
     await world.db.write(instances.look_again, instance, retry_s=_pause(world, instance))
 
 
+async def _look_for(world: World, driver: Driver, instance: Instance) -> tuple[Sighting | None, bool]:
+    """What the provider has of it and, when that is nothing, whether it is certain.
+
+    One answer proves no absence: a complete listing must lack it too, after a new instance would surely show.
+    """
+    label, handle = instance.label(world.install_id), instance.handle
+    sighting = await driver.inspect(label, handle)
+    if sighting is not None or not _would_show(world, driver, instance):
+        return sighting, False
+    listing = await driver.list_own(world.install_id)
+    for listed in listing.sightings:
+        if listed.handle == handle or (handle is None and listed.label == label):
+            return listed, False
+    return None, listing.is_complete
+
+
 def _would_show(world: World, driver: Driver, instance: Instance) -> bool:
-    """Whether something created at `create_sent_at` would certainly be found by now."""
-    sent_at = instance.create_sent_at
-    if sent_at is None:
+    """Whether something that the create of `create_sent_at` made would certainly be found by now."""
+    lag_s = driver.abilities.appears_within_s
+    if instance.create_sent_at is None or lag_s == 0:
         return True
-    return seconds_between(sent_at, world.clock.now()) >= driver.abilities.appears_within_s
+    return _age_s(world, instance) > _SENT_WITHIN_S + world.patience.call_s + lag_s
+
+
+def _age_s(world: World, instance: Instance) -> int:
+    """Seconds since the create was intended."""
+    sent_at = instance.create_sent_at
+    return 0 if sent_at is None else seconds_between(sent_at, world.clock.now())
+
+
+def _wait_s(error: RateLimited) -> float:
+    return min(max(error.retry_after_s, 0.0), _RATE_LIMIT_MOST_S)
 
 
 def _pause(world: World, instance: Instance) -> float:

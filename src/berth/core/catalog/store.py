@@ -140,7 +140,11 @@ def insert_claim(tx: Tx, subject: str, offer_id: str) -> None:
 
 
 def count_claim(tx: Tx, subject: str) -> None:
-    tx.run("UPDATE claims SET counted_at = :now WHERE subject = :subject", subject=subject, now=tx.now)
+    tx.run(
+        "UPDATE claims SET counted_at = :now WHERE subject = :subject AND counted_at IS NULL",
+        subject=subject,
+        now=tx.now,
+    )
 
 
 def delete_claim(tx: Tx, subject: str) -> str | None:

@@ -44,11 +44,12 @@ from berth.core.instances.service import (
     start,
     stop,
 )
-from berth.core.instances.states import FAILED, allowed, is_settled, pending
+from berth.core.instances.states import FAILED, STANDING, allowed, is_settled, pending
 
 __all__ = [
     "FAILED",
     "OFFERS_TRIED",
+    "STANDING",
     "Action",
     "Instance",
     "OrderSpec",

@@ -108,7 +108,7 @@ def did_not_happen(tx: Tx, leased: Instance, *, retry_s: float) -> Instance | No
     current = _current(tx, leased)
     if current is None:
         return None
-    return _keep(tx, replace(current, create_sent_at=None, due_at=_later(tx, retry_s)))
+    return _keep(tx, replace(current, create_sent_at=None, due_at=_again_at(tx, leased, current, retry_s)))
 
 
 def look_again(
@@ -118,7 +118,7 @@ def look_again(
     current = _current(tx, leased)
     if current is None:
         return None
-    changed = replace(current, due_at=_later(tx, retry_s))
+    changed = replace(current, due_at=_again_at(tx, leased, current, retry_s))
     return _keep(tx, changed if sighting is None else _with_address(changed, sighting))
 
 
@@ -146,7 +146,7 @@ def fail_over(
         offer_id=offer.id,
         provider=offer.provider,
         cost=offer.cost,
-        tried_offers=[*current.tried_offers, offer.id],
+        tried_offers=(*current.tried_offers, offer.id),
         attempt=0,
         due_at=tx.now,
     )
@@ -176,6 +176,7 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     )
     if current.status is Status.RUNNING:
         return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
+    catalog.count_claim(tx, current.id)
     billing.start(tx, current.project, current.id, current.price)
     changed = replace(changed, first_running_at=current.first_running_at or tx.now)
     return _move(tx, changed, Status.RUNNING)
@@ -194,14 +195,15 @@ def stopped(tx: Tx, leased: Instance, *, releases_hardware: bool) -> Instance | 
     return _move(tx, replace(current, deadline_at=None), Status.OFFLINE)
 
 
-def start_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
+def start_failed(tx: Tx, leased: Instance, *, reason: str, releases_hardware: bool = True) -> Instance | None:
     """It could not be started: it stays off, and says why."""
     current = _current(tx, leased)
     if current is None:
         return None
     if current.wanted is not Wanted.RUNNING:
         return _keep(tx, replace(current, due_at=tx.now))
-    catalog.release(tx, current.id)
+    if releases_hardware:
+        catalog.release(tx, current.id)
     changed = replace(current, wanted=Wanted.OFFLINE, status_reason=reason, deadline_at=None)
     return _keep(tx, changed, event="instance.start_failed", reason=reason)
 
@@ -250,16 +252,25 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
 def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> Instance | None:
     """It ended without anybody asking. It pays up to when it was last seen, and no minimum for our fault."""
     current = store.find_any(tx, instance.id)
-    if current is None or current.sequence != instance.sequence or current.status is Status.DELETED:
+    if current is None or current.sequence != instance.sequence or current.status not in states.STANDING:
         return None
-    if current.status is Status.DELETING:
-        return _keep(tx, replace(current, due_at=tx.now))
     catalog.release(tx, current.id)
-    changed = replace(current, handle=None, create_sent_at=None, missing_since=None, ip=None, ssh_port=None)
-    if current.status in states.FAILED:
-        return _keep(tx, changed)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
-    return _move(tx, replace(changed, wanted=Wanted.OFFLINE, status_reason=reason), Status.ERROR)
+    changed = replace(
+        current,
+        wanted=Wanted.OFFLINE,
+        status_reason=reason,
+        handle=None,
+        create_sent_at=None,
+        missing_since=None,
+        ip=None,
+        ssh_port=None,
+        is_restart_wanted=False,
+        deadline_at=None,
+        # Whoever is at work on it was told by a provider that still had it: what they bring back is void.
+        lease_token=current.lease_token + 1,
+    )
+    return _move(tx, changed, Status.ERROR)
 
 
 def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
@@ -300,8 +311,11 @@ def _with_address(instance: Instance, sighting: Sighting) -> Instance:
     )
 
 
-def _later(tx: Tx, seconds: float) -> Instant:
-    return Instant(tx.now + int(seconds * SECOND))
+def _again_at(tx: Tx, leased: Instance, current: Instance, retry_s: float) -> Instant:
+    """After the pause, or at once when its owner asked for something since it was leased."""
+    if current.sequence != leased.sequence:
+        return tx.now
+    return Instant(tx.now + int(retry_s * SECOND))
 
 
 def _move(tx: Tx, instance: Instance, status: Status, *, keep_lease: bool = False) -> Instance:
@@ -361,6 +375,7 @@ def _keep(
         "create_sent_at": changed.create_sent_at,
         "deadline_at": changed.deadline_at,
         "missing_since": changed.missing_since,
+        "lease_token": changed.lease_token,
         "sequence": changed.sequence,
         "attempt": changed.attempt,
     }

@@ -11,7 +11,7 @@ from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.core import billing, events
 from berth.core.driver import Sighting
-from berth.core.instances import store
+from berth.core.instances import states, store
 from berth.core.instances.model import Instance, Orphan, Status
 
 _PAGE = 1000
@@ -80,6 +80,8 @@ def is_orphan(tx: Tx, provider: str, sighting: Sighting) -> bool:
         return True
     if instance.provider != provider:
         return True
+    if instance.status in states.FAILED and not instance.may_exist:
+        return True  # it was given up for lost, and is back
     return instance.handle is not None and instance.handle != sighting.handle
 
 

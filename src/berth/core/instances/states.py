@@ -5,6 +5,8 @@ from berth.core.instances.model import Action, Instance, Status, Wanted
 
 LIVE = tuple(status for status in Status if status is not Status.DELETED)
 FAILED = frozenset({Status.ERROR, Status.FAILED_NO_CAPACITY})
+STANDING = frozenset({Status.RUNNING, Status.OFFLINE})
+"""It was reached once and should be there: if its provider lacks it, it was lost."""
 ENDED = FAILED | {Status.DELETED}
 _ALLOWED: dict[Status, tuple[Action, ...]] = {
     Status.ORDERED: (Action.DELETE,),
@@ -66,7 +68,7 @@ def is_settled(instance: Instance) -> bool:
 def _is_so_already(instance: Instance, action: Action) -> bool:
     if action is Action.DELETE:
         return instance.wanted is Wanted.DELETED
-    if instance.wanted is Wanted.DELETED or instance.status not in {Status.RUNNING, Status.OFFLINE}:
+    if instance.wanted is Wanted.DELETED or instance.status not in STANDING:
         return False
     if action is Action.STOP:
         return instance.wanted is Wanted.OFFLINE

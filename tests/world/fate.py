@@ -1,0 +1,149 @@
+"""Death of the control plane at a chosen outside call, before it takes effect or before its answer arrives.
+
+A world reaches providers, SSH servers and the database only through its fate. Once dead it reaches nothing: what
+was not committed before never will be.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, TypeVar
+
+from berth.base.db import Database, P, R, Tx
+from berth.core.driver import Abilities, Catalogue, CreateOrder, Label, Listing, Sighting
+from tests.world.provider import Provider
+
+T = TypeVar("T")
+SPEAKING_S = 5.0
+"""How long a real event loop waits for anything here: nothing in memory takes that long."""
+
+
+class Killed(BaseException):
+    """The process died here: no `except Exception` and no `finally` of ours saves it."""
+
+
+class Fate:
+    """When one world dies, and what it called until then."""
+
+    def __init__(self, *, dies_at: int | None = None, is_after: bool = False) -> None:
+        self._dies_at = dies_at
+        self._is_after = is_after
+        self.calls: list[str] = []
+        self.is_dead = False
+        self.gates: dict[str, asyncio.Event] = {}
+        """Calls, by verb, that do not go out before their gate opens: a process that is frozen."""
+        self.waiting: dict[str, asyncio.Event] = {}
+        """Set once somebody stands at the gate of that name."""
+
+    async def meets(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Makes one outside call, unless the world dies of it."""
+        self.check()
+        self.calls.append(verb)
+        is_last = len(self.calls) == self._dies_at
+        if is_last and not self._is_after:
+            self.die()
+        await self._pass_gate(verb)
+        answer = await call()
+        if is_last:
+            self.die()
+        await self._pass_gate(f"{verb} answered")
+        self.check()
+        return answer
+
+    def freeze(self, point: str) -> None:
+        """The next call of that verb (`create`), or its answer (`create answered`), waits until `thaw`."""
+        self.gates[point] = asyncio.Event()
+        self.waiting[point] = asyncio.Event()
+
+    async def frozen(self, point: str) -> None:
+        """Returns once somebody stands there."""
+        async with asyncio.timeout(SPEAKING_S):
+            await self.waiting[point].wait()
+
+    def thaw(self, point: str) -> None:
+        self.gates.pop(point).set()
+
+    def die(self) -> None:
+        self.is_dead = True
+        raise Killed
+
+    def check(self) -> None:
+        if self.is_dead:
+            raise Killed
+
+    async def _pass_gate(self, point: str) -> None:
+        gate = self.gates.get(point)
+        if gate is not None:
+            self.waiting[point].set()
+            async with asyncio.timeout(SPEAKING_S):
+                await gate.wait()
+            self.check()
+
+
+class MortalDatabase:
+    """A database as a process that may die has it."""
+
+    def __init__(self, db: Database, fate: Fate) -> None:
+        self._db = db
+        self._fate = fate
+
+    @property
+    def is_shared(self) -> bool:
+        return self._db.is_shared
+
+    async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self._fate.check()
+        return await self._db.write(verb, *args, **kwargs)
+
+    async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self._fate.check()
+        return await self._db.read(verb, *args, **kwargs)
+
+    def write_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self._fate.check()
+        return self._db.write_now(verb, *args, **kwargs)
+
+    def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self._fate.check()
+        return self._db.read_now(verb, *args, **kwargs)
+
+    def close(self) -> None:
+        """The real one belongs to the test."""
+
+
+class MortalDriver:
+    """A provider as a process that may die reaches it. Implements `Driver`."""
+
+    def __init__(self, provider: Provider, fate: Fate) -> None:
+        self._provider = provider
+        self._fate = fate
+
+    @property
+    def abilities(self) -> Abilities:
+        return self._provider.abilities
+
+    async def catalogue(self) -> Catalogue:
+        return await self._fate.meets("catalogue", self._provider.catalogue)
+
+    async def create(self, order: CreateOrder) -> Sighting:
+        return await self._fate.meets("create", lambda: self._provider.create(order))
+
+    async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
+        return await self._fate.meets("inspect", lambda: self._provider.inspect(label, handle))
+
+    async def list_own(self, install_id: str) -> Listing:
+        return await self._fate.meets("list_own", lambda: self._provider.list_own(install_id))
+
+    async def start(self, handle: str) -> None:
+        await self._fate.meets("start", lambda: self._provider.start(handle))
+
+    async def stop(self, handle: str) -> None:
+        await self._fate.meets("stop", lambda: self._provider.stop(handle))
+
+    async def restart(self, handle: str) -> None:
+        await self._fate.meets("restart", lambda: self._provider.restart(handle))
+
+    async def destroy(self, handle: str) -> None:
+        await self._fate.meets("destroy", lambda: self._provider.destroy(handle))
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

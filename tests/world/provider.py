@@ -1,0 +1,309 @@
+"""A provider in memory whose faults are switched on at will; it outlives every crash of the control plane.
+
+It is a bad one on purpose: asked twice to create it makes two, it lists late, and it keeps what nobody deletes.
+Time is the test's clock. Its truth (`machines`, `made`) is for asserting, never for the control plane.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from berth.base.clock import SECOND, Clock, Instant
+from berth.core.driver import (
+    Abilities,
+    Catalogue,
+    CreateOrder,
+    Label,
+    Listing,
+    NoCapacity,
+    Power,
+    ProviderImage,
+    ProviderOffer,
+    Refused,
+    Sighting,
+)
+from tests import make
+
+FOREVER = 10**9
+VERBS = ("catalogue", "create", "inspect", "list_own", "start", "stop", "restart", "destroy")
+
+
+@dataclass
+class Machine:
+    """One machine as the provider keeps it. `until` is when what it is doing now has been done."""
+
+    handle: str
+    label: Label | None
+    offer: str
+    ip: str
+    made_at: Instant
+    power: Power
+    until: Instant
+    answers_at: Instant
+    """From when on its SSH server answers."""
+    becomes: Power | None = Power.RUNNING
+    """What it is when that is done; None: gone."""
+
+
+@dataclass
+class Fault:
+    """Makes calls of one verb fail: `before` they take effect, or `after`, so that only the answer is lost."""
+
+    verb: str
+    error: BaseException | None
+    """None: the answer is wrong. `inspect` then says None for what is alive."""
+    is_after: bool = False
+    times: int = 1
+
+
+@dataclass
+class Provider:
+    """Implements `Driver`. Faults are members to set, or calls to `breaks`."""
+
+    clock: Clock
+    name: str = make.PROVIDER
+    offers: list[ProviderOffer] = field(default_factory=lambda: [make.offer()])
+    images: list[ProviderImage] = field(default_factory=lambda: [make.image()])
+    abilities: Abilities = field(default_factory=Abilities)
+    capacity: dict[str, int] = field(default_factory=dict)
+    """Units in all, by offer; those that are not named have what the offer says."""
+    secretly_empty: set[str] = field(default_factory=set)
+    """Offers listed as free that nobody can create from."""
+    listing_lag_s: float = 0
+    is_partial: bool = False
+    """Listings lack everything and say that they are not complete."""
+    boot_s: float = 0
+    ssh_s: float | None = 0
+    """Seconds from power to an SSH server that answers; None: never."""
+    boot_fails: bool = False
+    stop_s: float = 0
+    destroy_s: float = 0
+    start_is_refused: bool = False
+    is_idempotent: bool = False
+    """Whether a create that repeats a label finds the first machine."""
+    machines: dict[str, Machine] = field(default_factory=dict)
+    made: list[Machine] = field(default_factory=list)
+    """Every machine ever, the gone ones too."""
+    faults: list[Fault] = field(default_factory=list)
+
+    def breaks(self, verb: str, error: BaseException | None, *, after: bool = False, times: int = 1) -> Fault:
+        """The next `times` calls of `verb` fail with `error`, or, with None, answer wrongly."""
+        assert verb in VERBS
+        fault = Fault(verb, error, after, times)
+        self.faults.append(fault)
+        return fault
+
+    def heals(self) -> None:
+        """From now on it does what it promises."""
+        self.faults.clear()
+        self.secretly_empty.clear()
+        self.is_partial = self.boot_fails = self.start_is_refused = False
+        self.boot_s = self.stop_s = self.destroy_s = 0
+        self.ssh_s = 0
+        for machine in self.alive():
+            if machine.answers_at > self._later(FOREVER // 2):
+                machine.answers_at = self.clock.now()
+
+    # What a test knows, and does, behind everybody's back.
+
+    def alive(self, label: Label | None = None) -> list[Machine]:
+        """What exists now, or what exists now with `label`."""
+        self._pass_time()
+        return [machine for machine in self.machines.values() if label is None or machine.label == label]
+
+    def of(self, instance_id: str) -> list[Machine]:
+        """The machines of one order that exist now."""
+        return [each for each in self.alive() if each.label and each.label.instance_id == instance_id]
+
+    def made_for(self, instance_id: str) -> list[Machine]:
+        return [each for each in self.made if each.label and each.label.instance_id == instance_id]
+
+    def free(self, offer: str) -> int:
+        """Units of `offer` that could be created from."""
+        listed = next(each.free_units for each in self.offers if each.provider_offer_id == offer)
+        return self.capacity.get(offer, listed) - sum(
+            self._occupies(machine, offer) for machine in self.alive()
+        )
+
+    def power_off(self, handle: str) -> None:
+        """It stops by itself, for example with its host."""
+        self._do(self.machines[handle], Power.STOPPED)
+
+    def power_on(self, handle: str) -> None:
+        self._do(self.machines[handle], Power.RUNNING)
+
+    def crash(self, handle: str) -> None:
+        """It is gone without anybody having asked."""
+        del self.machines[handle]
+
+    def resurrect(self, machine: Machine) -> None:
+        """What was gone is there again, for example with a storage that was away."""
+        self.machines[machine.handle] = machine
+
+    def plant(self, label: Label | None, *, offer: str | None = None) -> Machine:
+        """Something is there that nobody of us created."""
+        return self._make(label, offer or self.offers[0].provider_offer_id)
+
+    def answers(self, ip: str) -> bool:
+        """Whether an SSH server answers there now."""
+        return any(
+            machine.ip == ip
+            and machine.power in {Power.RUNNING, Power.STOPPING}
+            and machine.answers_at <= self.clock.now()
+            for machine in self.alive()
+        )
+
+    # What a control plane may ask.
+
+    async def catalogue(self) -> Catalogue:
+        self._raise("catalogue")
+        offers = [
+            replace(offer, free_units=max(0, self.free(offer.provider_offer_id))) for offer in self.offers
+        ]
+        self._raise("catalogue", is_after=True)
+        return Catalogue(offers, self.images)
+
+    async def create(self, order: CreateOrder) -> Sighting:
+        self._raise("create")
+        known = self.alive(order.label)
+        if known and self.is_idempotent:
+            return self._sighting(known[0])
+        if order.provider_offer_id in self.secretly_empty or self.free(order.provider_offer_id) < 1:
+            raise NoCapacity(f"{self.name}: nothing left of {order.provider_offer_id}")
+        machine = self._make(order.label, order.provider_offer_id)
+        self._raise("create", is_after=True)
+        return self._sighting(machine)
+
+    async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
+        fault = self._raise("inspect")
+        if fault is not None:
+            return None
+        visible = [machine for machine in self.alive() if self._is_visible(machine)]
+        for machine in visible:
+            if machine.handle == handle or (handle is None and machine.label == label):
+                return self._sighting(machine)
+        return None
+
+    async def list_own(self, install_id: str) -> Listing:
+        self._raise("list_own")
+        sightings = [
+            self._sighting(machine)
+            for machine in self.alive()
+            if self._is_visible(machine) and not self.is_partial
+        ]
+        self._raise("list_own", is_after=True)
+        return Listing(sightings, is_complete=not self.is_partial)
+
+    async def start(self, handle: str) -> None:
+        self._raise("start")
+        machine = self._existing(handle)
+        if self.start_is_refused:
+            raise NoCapacity(f"{self.name}: the hardware of {handle} went to somebody else")
+        if machine.power in {Power.STOPPED, Power.FAILED}:
+            if self.abilities.stop_releases_hardware and self.free(machine.offer) < 1:
+                raise NoCapacity(f"{self.name}: nothing left of {machine.offer}")
+            self._boot(machine)
+        self._raise("start", is_after=True)
+
+    async def stop(self, handle: str) -> None:
+        self._raise("stop")
+        machine = self._existing(handle)
+        if machine.power not in {Power.STOPPED, Power.STOPPING, Power.DELETING}:
+            self._do(machine, Power.STOPPING, seconds=self.stop_s, becomes=Power.STOPPED)
+        self._raise("stop", is_after=True)
+
+    async def restart(self, handle: str) -> None:
+        self._raise("restart")
+        self._boot(self._existing(handle))
+        self._raise("restart", is_after=True)
+
+    async def destroy(self, handle: str) -> None:
+        self._raise("destroy")
+        self._pass_time()
+        machine = self.machines.get(handle)
+        if machine is not None and machine.power is not Power.DELETING:
+            self._do(machine, Power.DELETING, seconds=self.destroy_s, becomes=None)
+        self._raise("destroy", is_after=True)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _make(self, label: Label | None, offer: str) -> Machine:
+        number = len(self.made) + 1
+        now = self.clock.now()
+        machine = Machine(
+            f"{self.name}-{number}",
+            label,
+            offer,
+            f"192.0.2.{number}" if number < 256 else f"2001:db8::{number:x}",
+            now,
+            Power.CREATING,
+            now,
+            now,
+        )
+        self._boot(machine)
+        self.machines[machine.handle] = machine
+        self.made.append(machine)
+        return machine
+
+    def _boot(self, machine: Machine) -> None:
+        becomes = Power.FAILED if self.boot_fails else Power.RUNNING
+        self._do(machine, Power.CREATING, seconds=self.boot_s, becomes=becomes)
+        self._pass_time_of(machine)
+
+    def _do(
+        self, machine: Machine, power: Power, *, seconds: float = 0, becomes: Power | None = Power.RUNNING
+    ) -> None:
+        machine.power = power
+        machine.until = self._later(seconds)
+        machine.becomes = becomes
+        machine.answers_at = self._later(seconds + (FOREVER if self.ssh_s is None else self.ssh_s))
+
+    def _pass_time(self) -> None:
+        for machine in list(self.machines.values()):
+            self._pass_time_of(machine)
+
+    def _pass_time_of(self, machine: Machine) -> None:
+        is_on_its_way = machine.power in {Power.CREATING, Power.STOPPING, Power.DELETING}
+        if is_on_its_way and machine.until <= self.clock.now():
+            if machine.becomes is None:
+                self.machines.pop(machine.handle, None)
+            else:
+                machine.power = machine.becomes
+
+    def _occupies(self, machine: Machine, offer: str) -> bool:
+        is_released = self.abilities.stop_releases_hardware and machine.power is Power.STOPPED
+        return machine.offer == offer and not is_released
+
+    def _is_visible(self, machine: Machine) -> bool:
+        return machine.made_at + self.listing_lag_s * SECOND <= self.clock.now()
+
+    def _existing(self, handle: str) -> Machine:
+        self._pass_time()
+        if handle not in self.machines:
+            raise Refused(f"{self.name}: no {handle}")
+        return self.machines[handle]
+
+    def _sighting(self, machine: Machine) -> Sighting:
+        is_on = machine.power is Power.RUNNING
+        reason = "The image does not boot." if machine.power is Power.FAILED else None
+        return Sighting(
+            machine.label,
+            machine.handle,
+            machine.power,
+            ip=machine.ip if is_on else None,
+            ssh_port=22 if is_on else None,
+            ssh_user="root" if is_on else None,
+            reason=reason,
+        )
+
+    def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:
+        """Raises what is to go wrong with this call now; a fault without an error comes back."""
+        for fault in self.faults:
+            if fault.verb == verb and fault.is_after == is_after and fault.times > 0:
+                fault.times -= 1
+                if fault.error is None:
+                    return fault
+                raise fault.error
+        return None
+
+    def _later(self, seconds: float) -> Instant:
+        return Instant(self.clock.now() + int(seconds * SECOND))

@@ -1,0 +1,240 @@
+"""A whole Berth on a real database, simulated providers and a clock turned by hand.
+
+`settle` and `live` let the loops work without anybody waiting. When the world's fate kills it, the next one opens
+on the same database and providers and goes on, unless the test asked to see the death itself.
+"""
+
+from collections.abc import Callable
+from typing import Concatenate, Protocol
+
+from berth.base.clock import SECOND, Instant, after
+from berth.base.db import Database, P, R, Tx
+from berth.core import instances, projects
+from berth.core.billing import Rules
+from berth.core.driver import Label
+from berth.core.instances import Instance, Status
+from berth.loops import catalog, metering, observation, provisioning
+from berth.loops.world import Patience, Report
+from berth.loops.world import World as LoopWorld
+from tests import make
+from tests.world import truth
+from tests.world.fate import Fate, MortalDatabase, MortalDriver
+from tests.world.provider import Provider
+
+TICKS = {
+    "catalog": catalog.tick,
+    "provisioning": provisioning.tick,
+    "observation": observation.tick,
+    "metering": metering.tick,
+}
+SETTLES_WITHIN_S = 7200
+TICKS_AT_MOST = 2000
+PATIENCE = Patience()
+
+
+class Turnable(Protocol):
+    """A clock that a test turns."""
+
+    def now(self) -> Instant: ...
+
+    def set(self, instant: Instant) -> None: ...
+
+
+class World:
+    """One control plane at a time over `db` and `providers`."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Turnable,
+        *providers: Provider,
+        fate: Fate | None = None,
+        patience: Patience = PATIENCE,
+        rules: Rules = make.RULES,
+        install_id: str | None = None,
+    ) -> None:
+        self.db = db
+        self.clock = clock
+        self.providers = providers or (Provider(clock),)
+        self.install_id = install_id or db.write_now(projects.installation_id)
+        self.patience = patience
+        self.rules = rules
+        self.pokes: list[str] = []
+        self.deaths = 0
+        self._open(fate or Fate())
+
+    @property
+    def provider(self) -> Provider:
+        return self.providers[0]
+
+    # What people do.
+
+    async def open_shop(self) -> None:
+        """Asks the providers what they sell."""
+        await self.tick("catalog")
+
+    async def customer(self, credit: str = "1000") -> make.Customer:
+        if not make_offers(self.db):
+            await self.open_shop()
+        return make.project(self.db, credit=credit)
+
+    async def order(self, by: make.Customer | None = None, **members: object) -> Instance:
+        customer = by or await self.customer()
+        return make.ordered(self.db, customer.by, rules=self.rules, **members)
+
+    async def running(self, by: make.Customer | None = None, **members: object) -> Instance:
+        """An order that has come to run."""
+        ordered = await self.order(by, **members)
+        await self.settle()
+        seen = self.now(ordered)
+        assert seen.status is Status.RUNNING, seen
+        return seen
+
+    def act(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """What a face does: one verb, one transaction."""
+        return self.db.write_now(verb, *args, **kwargs)
+
+    def stop(self, instance: Instance) -> Instance:
+        return self.act(instances.stop, make.owner(instance), instance.id)
+
+    def start(self, instance: Instance) -> Instance:
+        return self.act(instances.start, make.owner(instance), instance.id)
+
+    def restart(self, instance: Instance) -> Instance:
+        return self.act(instances.restart, make.owner(instance), instance.id)
+
+    def delete(self, instance: Instance) -> Instance:
+        return self.act(instances.delete, make.owner(instance), instance.id, self.rules)
+
+    # What time does.
+
+    async def tick(self, *names: str) -> list[Report]:
+        """One tick of each loop named, or of all; a world that dies of it is followed by the next."""
+        reports = []
+        for name in names or TICKS:
+            try:
+                reports.append(await TICKS[name](self.loops))
+            except BaseException:
+                if not self.fate.is_dead:
+                    raise
+                self._open(Fate())
+                self.deaths += 1
+        return reports
+
+    async def settle(self, *, within_s: int = SETTLES_WITHIN_S) -> None:
+        """Lets the provisioning loop work until nothing is due, turning the clock to whatever is due next."""
+        ends_at = after(self.clock.now(), seconds=within_s)
+        for _ in range(TICKS_AT_MOST):
+            due_at = self.db.read_now(instances.next_due)
+            if due_at is None:
+                return
+            if due_at > ends_at:
+                break
+            self.clock.set(max(due_at, self.clock.now()))
+            await self.tick("provisioning")
+        raise AssertionError(f"not settled: {self.unsettled()}")
+
+    async def live(self, seconds: float, *, step_s: float = 20) -> None:
+        """Lets every loop work while time passes: the provisioning loop whenever something is due, the others by turns."""
+        ends_at = Instant(self.clock.now() + int(seconds * SECOND))
+        while self.clock.now() < ends_at:
+            turn_at = min(ends_at, Instant(self.clock.now() + int(step_s * SECOND)))
+            await self._provision_until(turn_at)
+            self.clock.set(turn_at)
+            await self.tick()
+
+    async def _provision_until(self, turn_at: Instant) -> None:
+        for _ in range(TICKS_AT_MOST):
+            due_at = self.db.read_now(instances.next_due)
+            if due_at is None or due_at > turn_at:
+                return
+            self.clock.set(max(due_at, self.clock.now()))
+            await self.tick("provisioning")
+        raise AssertionError(f"always something due: {self.unsettled()}")
+
+    async def calm(self) -> None:
+        """Every fault ends, and all loops get the time that they need."""
+        for provider in self.providers:
+            provider.heals()
+        lag_s = max(provider.listing_lag_s for provider in self.providers)
+        await self.live(2 * self.patience.orphan_grace_s + 600 + lag_s)
+        await self.settle()
+        await self.tick()
+        await self.tick()
+
+    def crash(self, fate: Fate | None = None) -> None:
+        """The control plane dies between two calls, and a new one opens."""
+        self.fate.is_dead = True
+        self._open(fate or Fate())
+
+    def doomed(self, call: int, *, is_after: bool) -> None:
+        """The control plane dies at its `call`-th outside call from now on, 1 being the next."""
+        self._open(Fate(dies_at=call, is_after=is_after))
+
+    # What is so.
+
+    def now(self, instance: Instance) -> Instance:
+        return make.now(self.db, instance)
+
+    def status(self, instance: Instance) -> str:
+        return self.now(instance).status.value
+
+    def machines(self, instance: Instance) -> int:
+        """How many exist for one order, wherever."""
+        return sum(len(provider.of(instance.id)) for provider in self.providers)
+
+    def label(self, instance: Instance) -> Label:
+        return instance.label(self.install_id)
+
+    def charged(self, instance: Instance) -> int:
+        return truth.charged(self.db, instance.id)
+
+    def events(self, instance: Instance) -> list[str]:
+        return truth.event_types(self.db, instance.id)
+
+    def free(self, offer: str | None = None) -> int:
+        """Units of one offer that we would sell now."""
+        name = offer or self.provider.offers[0].provider_offer_id
+        return truth.free_units(self.db)[name]
+
+    def check(self, *, at_rest: bool = True) -> None:
+        """Nothing is doubled, lost, leaked or wrongly billed."""
+        found = truth.problems(self.db, self.providers, at_rest=at_rest)
+        assert not found, "\n" + "\n".join(found)
+
+    def unsettled(self) -> list[tuple[object, ...]]:
+        return [
+            tuple(row)
+            for row in truth.rows(
+                self.db,
+                "SELECT id, status, wanted, handle, create_sent_at, due_at, lease_expires_at, attempt"
+                " FROM instances WHERE due_at IS NOT NULL",
+            )
+        ]
+
+    def _open(self, fate: Fate) -> None:
+        self.fate = fate
+        self.holder = f"process-{id(fate)}"
+        database = MortalDatabase(self.db, fate)
+
+        async def probe(ip: str, _port: int, _wait_s: float) -> bool:
+            async def ask() -> bool:
+                return any(provider.answers(ip) for provider in self.providers)
+
+            return await fate.meets("probe", ask)
+
+        self.loops = LoopWorld(
+            db=database,
+            clock=self.clock,
+            drivers={provider.name: MortalDriver(provider, fate) for provider in self.providers},
+            install_id=self.install_id,
+            holder=self.holder,
+            probe=probe,
+            rules=self.rules,
+            patience=self.patience,
+            poke=self.pokes.append,
+        )
+
+
+def make_offers(db: Database) -> int:
+    return int(truth.rows(db, "SELECT COUNT(*) FROM offers")[0][0])
