@@ -10,7 +10,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -24,7 +24,7 @@ _STOP_TIMEOUT_S = 30
 _PROBE_INTERVAL_S = 0.02
 _SOCKET_PATH_LIMIT = 100
 _ROLE = "berth"
-_SETTINGS = {
+SETTINGS: Mapping[str, str] = {
     "autovacuum": "off",
     "dynamic_shared_memory_type": "mmap",
     "fsync": "off",
@@ -38,6 +38,7 @@ _SETTINGS = {
     "timezone": "UTC",
     "wal_level": "minimal",
 }
+"""For tests: as fast as it gets, durable not at all."""
 # The shell waits for the end of its input, which comes when we close it and also when we are killed.
 _SUPERVISOR = 'place=$1; shift; "$@" </dev/null & read -r _; kill -INT $!; wait $!; rm -rf "$place"'
 
@@ -51,7 +52,7 @@ class PostgresUnavailable(Exception):
 
 
 @contextmanager
-def start(directory: Path) -> Iterator[str]:
+def start(directory: Path, settings: Mapping[str, str] = SETTINGS) -> Iterator[str]:
     """Runs a server and yields the URL of its maintenance database; put below `directory` where that can be.
 
     The account that runs it may not be able to enter `directory`, or its path may be too long for a
@@ -60,7 +61,7 @@ def start(directory: Path) -> Iterator[str]:
     place, binaries = _find_place(directory)
     try:
         _initialize(place, binaries)
-        supervisor = _launch(place, binaries)
+        supervisor = _launch(place, binaries, settings)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -177,9 +178,9 @@ def _initialize(place: Path, binaries: Path) -> None:
         raise PostgresUnavailable(f"initdb failed: {done.stderr}")
 
 
-def _launch(place: Path, binaries: Path) -> subprocess.Popen[bytes]:
+def _launch(place: Path, binaries: Path, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
     server = [str(binaries / "postgres"), "-D", str(place / "data"), "-k", str(place)]
-    for name, value in _SETTINGS.items():
+    for name, value in settings.items():
         server += ["-c", f"{name}={value}"]
     account = _account()
     with (place / "log").open("wb") as log:

@@ -1,0 +1,1 @@
+"""Benchmarks: Berth beside the limit of what it stands on, measured in one window."""

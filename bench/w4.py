@@ -1,0 +1,169 @@
+"""W4, the metering tick: every running instance is charged once, beside the raw `INSERT … SELECT` of the same rows.
+
+The accounts are a tenth of the instances. In the worst tick all are due at once; a usual one, ten seconds after
+the last, has a sixtieth of them. The raw rows are the finished ones, copied in the same order by one statement
+into the same table with the same indexes, or into one that has no indexes.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from bench import generated, machine
+from bench.databases import Databases, TurnedClock, opened
+from bench.generated import TICK
+from bench.measure import Result, Sample, Step, interleave
+from bench.options import Options
+from berth.base.clock import SECOND, Instant
+from berth.base.db import Tx
+from berth.core import billing, ledger
+from berth.core.billing import rates
+
+_USUAL = 10 * SECOND
+_LIMIT = "raw, same indexes"
+_BARE = "raw, no indexes"
+_WORST = "all due at once"
+# Beside the service's schema: the rows of one tick (`bench_source`), and where to put them without indexes.
+_EMPTY = "CREATE TABLE bench_bare AS SELECT * FROM entries WHERE seq < 0"
+_COPY = "INSERT INTO {} SELECT * FROM bench_source ORDER BY seq"
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A database with running instances, and with the rows of its next tick in `bench_source`."""
+
+    url: str
+    count: int
+    swept_at: Instant
+
+
+def run(databases: Databases, options: Options) -> list[Result]:
+    return [result for engine in databases.engines for result in _run(databases, options, engine)]
+
+
+def _run(databases: Databases, options: Options, engine: str) -> list[Result]:
+    machine.pin(machine.SERVER_CORE if options.pinned and engine == "sqlite" else None)
+    results = []
+    for size in options.sizes:
+        fleet = _fleet(databases, engine, size)
+        worst = partial(_tick, databases, fleet, TICK)
+        target = "≤ 2.5×, ≤ 1 s at 1M" if engine == "sqlite" else "≤ 2×"
+        steps = [
+            Step(_LIMIT, "s", partial(_raw, databases, fleet, "entries")),
+            Step(_BARE, "s", partial(_raw, databases, fleet, "bench_bare")),
+            Step(_WORST, "s", worst, _LIMIT, target),
+            Step(f"{_WORST}, again", "s", worst, _BARE),
+            Step("usual tick of ten seconds", "s", partial(_tick, databases, fleet, _USUAL)),
+        ]
+        title = f"W4 metering tick at {size:,} running instances, {engine}"
+        results.append(interleave(title, steps, rounds=options.rounds))
+        databases.drop(fleet.url)
+    if len(results) > 1:
+        times = [result.line(_WORST).median for result in results]
+        results[-1].notes.append(
+            f"{times[-1] / times[0]:.1f}× the time for {options.sizes[0]:,}; target ≤ 12×."
+        )
+    return results
+
+
+def _fleet(databases: Databases, engine: str, count: int) -> Fleet:
+    url = databases.migrated(engine)
+    clock = TurnedClock()
+    swept_at = Instant(clock.at - clock.at % TICK)
+    clock.at = swept_at
+    with opened(url, clock) as db:
+        generated.running(db, count, swept_at=swept_at)
+        generated.analyze(db, ["accounts", "segments", "holds"])
+    with databases.copied(url) as finished, opened(finished, clock) as db:
+        # The rows as they will be, taken from a copy, so that the limit is that of exactly these.
+        clock.at = Instant(swept_at + TICK)
+        db.write_now(billing.sweep)
+        rows = db.read_now(_rows)
+    with opened(url, clock) as db:
+        db.write_now(_keep, rows)
+    return Fleet(url, count, swept_at)
+
+
+def _rows(tx: Tx) -> list[dict[str, object]]:
+    return [
+        dict(zip(_COLUMNS, row, strict=True))
+        for row in tx.all(f"SELECT {', '.join(_COLUMNS)} FROM entries ORDER BY seq")
+    ]
+
+
+_COLUMNS = (
+    "seq",
+    "account_id",
+    "code",
+    "subject",
+    "tick",
+    "amount_micros",
+    "balance_after_micros",
+    "period_start_at",
+    "period_end_at",
+    "seconds",
+    "price_micros_per_hour",
+    "is_final",
+    "note",
+    "created_at",
+)
+
+
+def _keep(tx: Tx, rows: list[dict[str, object]]) -> None:
+    tx.run(_EMPTY)
+    tx.run(_EMPTY.replace("bench_bare", "bench_source"))
+    values = ", ".join(f":{column}" for column in _COLUMNS)
+    tx.run_many(f"INSERT INTO bench_source ({', '.join(_COLUMNS)}) VALUES ({values})", rows)
+
+
+def _raw(databases: Databases, fleet: Fleet, table: str) -> Sample:
+    with databases.copied(fleet.url) as url, opened(url) as db:
+        return Sample(_timed(lambda: db.write_now(_copy, table)))
+
+
+def _copy(tx: Tx, table: str) -> int:
+    return tx.run(_COPY.format(table))
+
+
+def _tick(databases: Databases, fleet: Fleet, length: int) -> Sample:
+    clock = TurnedClock()
+    clock.at = Instant(fleet.swept_at + length)
+    with databases.copied(fleet.url) as url, opened(url, clock) as db:
+        taken_s = _timed(lambda: db.write_now(billing.sweep))
+        problems = db.read_now(_problems, fleet, length)
+        assert not problems, "\n".join(problems)
+        assert db.write_now(billing.sweep) == 0, "a tick was charged twice"
+    return Sample(taken_s)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started_at = time.perf_counter()
+    work()
+    return time.perf_counter() - started_at
+
+
+def _problems(tx: Tx, fleet: Fleet, length: int) -> list[str]:
+    """Every instance that was due is charged once, to the micro-dollar, and every account agrees with its rows."""
+    problems = ledger.verify(tx)
+    due = tx.all(
+        "SELECT price_micros_per_hour, (CAST(:swept_at AS BIGINT) - started_at) / :tick AS paid,"
+        " (CAST(:now AS BIGINT) - started_at) / :tick AS ticks, COUNT(*) FROM segments"
+        " GROUP BY price_micros_per_hour, paid, ticks",
+        swept_at=fleet.swept_at,
+        now=fleet.swept_at + length,
+        tick=TICK,
+    )
+    expected = sum(
+        count * (rates.total(price, ticks * rates.TICK_S) - rates.total(price, paid * rates.TICK_S))
+        for price, paid, ticks, count in due
+    )
+    count = sum(count for _, paid, ticks, count in due if ticks > paid)
+    found = tx.one(
+        "SELECT COUNT(*), CAST(SUM(-amount_micros) AS BIGINT), COUNT(DISTINCT subject) FROM entries"
+    )
+    if found != (count, expected, count):
+        problems.append(f"rows, money and instances should be {(count, expected, count)} and are {found}")
+    if length == TICK and count != fleet.count:
+        problems.append(f"all {fleet.count} should have been due, {count} were")
+    return problems
