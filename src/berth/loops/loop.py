@@ -38,6 +38,14 @@ class Health:
     last_failure: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Timer:
+    """A planned wake-up. The instant is kept here: not every event loop's handle can tell it."""
+
+    when: float
+    handle: asyncio.Handle
+
+
 class Runner:
     """Runs loops in this event loop until it is told to stop."""
 
@@ -45,7 +53,7 @@ class Runner:
         self.world = world
         self._loops = loops
         self._wakes: dict[str, asyncio.Queue[None]] = {loop.name: asyncio.Queue(1) for loop in loops}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, _Timer] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._working: set[str] = set()
         self._is_stopping = False
@@ -70,7 +78,7 @@ class Runner:
         """Lets ticks under way finish for `grace_s`, then cancels them: a step cut off is taken up by its lease."""
         self._is_stopping = True
         for timer in self._timers.values():
-            timer.cancel()
+            timer.handle.cancel()
         for task in self._tasks:
             if task.get_name() not in self._working:
                 task.cancel()
@@ -125,10 +133,10 @@ class Runner:
             self.poke(name)
             return
         running = asyncio.get_running_loop()
-        planned = self._timers.get(name)
         when = running.time() + delay_s
-        if planned is not None and not planned.cancelled():
-            if running.time() < planned.when() <= when:
+        planned = self._timers.get(name)
+        if planned is not None:
+            if running.time() < planned.when <= when:
                 return
-            planned.cancel()
-        self._timers[name] = running.call_at(when, self.poke, name)
+            planned.handle.cancel()
+        self._timers[name] = _Timer(when, running.call_at(when, self.poke, name))
