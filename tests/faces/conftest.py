@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from berth.base.db import Database
+from berth.base.db import Database, Tx
 from berth.faces import huddle
 from berth.faces.face import Context, Edge
 from tests import make
@@ -29,6 +30,11 @@ class Response:
     @property
     def json(self) -> Any:
         return json.loads(self.content)
+
+    @property
+    def exact(self) -> Any:
+        """With amounts as they are written, to the last digit."""
+        return json.loads(self.content, parse_float=Decimal)
 
     @property
     def data(self) -> Any:
@@ -133,6 +139,10 @@ class Shop:
     customer: make.Customer
     pokes: list[str]
 
+    def rows(self) -> dict[str, int]:
+        """How many rows each table has that a request could write to."""
+        return self.db.read_now(_rows)
+
     def stranger(self) -> tuple[make.Customer, Client]:
         """Somebody else, at the same face."""
         other = make.project(self.db)
@@ -170,6 +180,14 @@ def shop(db: Database, clock: FakeClock) -> Shop:
     customer = make.project(db)
     client = Client(huddle.build(context), customer.api_key)
     return Shop(db, clock, context, client, customer, pokes)
+
+
+def _rows(tx: Tx) -> dict[str, int]:
+    found = {}
+    for table in ("instances", "ssh_keys", "api_keys", "events", "entries", "holds", "idempotency_records"):
+        row = tx.one(f"SELECT COUNT(*) FROM {table}")
+        found[table] = row[0] if row else 0
+    return found
 
 
 def _encoded(body: Body) -> bytes:

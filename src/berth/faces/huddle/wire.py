@@ -174,7 +174,8 @@ class Offer(Struct, kw_only=True):
     spot_price_per_sec: Decimal | None
     currency: Literal["USD"] = "USD"
     is_available: bool
-    regions: list[str] | list[OfferRegion]
+    regions: list[str | OfferRegion]
+    """Codes; under the nested mount objects."""
     region_details: list[OfferRegion]
     observed_at: str
     is_simulated: bool

@@ -1,0 +1,83 @@
+"""One accepted request for every route of the retail API. A route without one fails the tests that visit all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from berth.faces.face import Route
+from tests import make
+from tests.faces.conftest import Response, Shop
+
+
+@dataclass(frozen=True)
+class Sample:
+    path: str
+    body: Mapping[str, Any] | None = None
+
+
+def order(shop: Shop, **members: Any) -> dict[str, Any]:
+    """The body of a deploy that is accepted. Members that are None are left out."""
+    known = {
+        "cluster_type": make.H100,
+        "image": "ubuntu-24.04",
+        "hostname": "my-training-run",
+        "location": "FIN-01",
+    }
+    if "ssh_key_ids" not in members:
+        members["ssh_key_ids"] = [f"sk_{make.ssh_key(shop.db, shop.customer.by).id}"]
+    return {name: value for name, value in (known | members).items() if value is not None}
+
+
+def _deployment(shop: Shop, ending: str = "", status: str = "running") -> str:
+    return f"/deployments/dep_{make.instance(shop.db, status, shop.customer.by).id}{ending}"
+
+
+def _ssh_key(shop: Shop) -> str:
+    return f"/ssh-keys/sk_{make.ssh_key(shop.db, shop.customer.by).id}"
+
+
+def _api_key(shop: Shop) -> str:
+    return f"/api-keys/ak_{make.key(shop.db, shop.customer.by)[0].id}"
+
+
+SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
+    ("GET", "/billing/balance"): lambda shop: Sample("/billing/balance"),
+    ("GET", "/gpus/available"): lambda shop: Sample("/gpus/available"),
+    ("GET", "/gpus/available/summary"): lambda shop: Sample("/gpus/available/summary"),
+    ("GET", "/gpus/available/{instance_type}"): lambda shop: Sample(f"/gpus/available/{make.H100}"),
+    ("GET", "/images"): lambda shop: Sample("/images"),
+    ("GET", "/images/{id}"): lambda shop: Sample("/images/ubuntu-24.04"),
+    ("GET", "/regions"): lambda shop: Sample("/regions"),
+    ("GET", "/regions/{code}"): lambda shop: Sample("/regions/FIN-01"),
+    ("GET", "/ssh-keys"): lambda shop: Sample("/ssh-keys"),
+    ("POST", "/ssh-keys"): lambda shop: Sample("/ssh-keys", {"name": "k", "public_key": make.public_key()}),
+    ("GET", "/ssh-keys/{id}"): lambda shop: Sample(_ssh_key(shop)),
+    ("DELETE", "/ssh-keys/{id}"): lambda shop: Sample(_ssh_key(shop)),
+    ("GET", "/api-keys"): lambda shop: Sample("/api-keys"),
+    ("POST", "/api-keys"): lambda shop: Sample("/api-keys", {"name": "ci"}),
+    ("GET", "/api-keys/{id}"): lambda shop: Sample(_api_key(shop)),
+    ("DELETE", "/api-keys/{id}"): lambda shop: Sample(_api_key(shop)),
+    ("POST", "/deployments/clusters"): lambda shop: Sample("/deployments/clusters", order(shop)),
+    ("GET", "/deployments"): lambda shop: Sample("/deployments"),
+    ("GET", "/deployments/availability/{cluster_type}"): lambda shop: Sample(
+        f"/deployments/availability/{make.H100}"
+    ),
+    ("GET", "/deployments/{id}"): lambda shop: Sample(_deployment(shop)),
+    ("DELETE", "/deployments/{id}"): lambda shop: Sample(_deployment(shop)),
+    ("POST", "/deployments/{id}/actions"): lambda shop: Sample(
+        _deployment(shop, "/actions"), {"action": "stop"}
+    ),
+    ("GET", "/deployments/{id}/billing"): lambda shop: Sample(_deployment(shop, "/billing", "deleted")),
+    ("GET", "/deployments/{id}/events"): lambda shop: Sample(_deployment(shop, "/events")),
+}
+
+
+async def visit(shop: Shop, route: Route, *, key: str | None, sample: Sample | None = None) -> Response:
+    """Sends the route's sample with `key`."""
+    sample = sample or SAMPLES[route.method, route.path](shop)
+    return await shop.client.with_key(key).call(route.method, sample.path, body=sample.body)
+
+
+def name_of(route: Route) -> str:
+    """For the names of parametrised tests."""
+    return f"{route.method} {route.path}"
