@@ -91,7 +91,9 @@ class Runner:
     async def _work(self, loop: Loop) -> None:
         backoff_s = _BACKOFF_FIRST_S
         while not self._is_stopping:
-            await self._wakes[loop.name].get()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(loop.period_s):
+                    await self._wakes[loop.name].get()
             task = asyncio.current_task()
             name = loop.name if task is None else task.get_name()
             self._working.add(name)
