@@ -42,9 +42,11 @@ class Fate:
         if is_last and not self._is_after:
             self.die()
         await self._pass_gate(verb)
-        answer = await call()
-        if is_last:
-            self.die()
+        try:
+            answer = await call()
+        finally:
+            if is_last:
+                self.die()
         await self._pass_gate(f"{verb} answered")
         self.check()
         return answer
