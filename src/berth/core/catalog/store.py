@@ -1,7 +1,9 @@
 """Statements of the catalogue."""
 
 import json
+from functools import lru_cache
 
+from berth.base import ids
 from berth.base.clock import Instant
 from berth.base.db import Row, Tx
 from berth.base.money import Micros
@@ -28,13 +30,14 @@ def _type(row: Row) -> InstanceType:
     return InstanceType(*row)
 
 
+@lru_cache(1024)
 def _image(row: Row) -> Image:
     return Image(
         id=row[0],
         slug=row[1],
         name=row[2],
         category=row[3],
-        details=json.loads(row[4]),
+        details=tuple(json.loads(row[4])),
         is_default=bool(row[5]),
         is_cluster=bool(row[6]),
         os_name=row[7],
@@ -78,11 +81,11 @@ def list_locations(tx: Tx) -> list[Location]:
 
 def find_image(tx: Tx, image: str) -> Image | None:
     """By id, then by slug."""
-    row = tx.one(
-        f"SELECT {_IMAGE} FROM images WHERE id = :image OR slug = :image"
-        " ORDER BY CASE WHEN id = :image THEN 0 ELSE 1 END LIMIT 1",
-        image=image,
-    )
+    row = None
+    if ids.is_id(image):
+        row = tx.one(f"SELECT {_IMAGE} FROM images WHERE id = :image", image=image)
+    if row is None:
+        row = tx.one(f"SELECT {_IMAGE} FROM images WHERE slug = :image", image=image)
     return None if row is None else _image(row)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from berth.base.db import Tx
 from berth.core.events.model import Event
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def insert(
     tx: Tx,
@@ -27,7 +29,7 @@ def insert(
         subject=subject,
         sequence=sequence,
         actor=actor,
-        data=json.dumps(data, separators=(",", ":")) if data else "{}",
+        data=_encode(data) if data else "{}",
         now=tx.now,
     )
 

@@ -1,8 +1,7 @@
 """The verbs a customer has: order, look, start, stop, restart, delete. They write what is wanted."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from berth.base import ids
 from berth.base.db import Tx
@@ -50,7 +49,6 @@ def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
             f"{kind.name} has no capacity in {spec.location} now. Try another location or type.",
         )
     billing.gate(tx, by.project, instance_id, offer.price, rules)
-    specs = _specs(kind, offer)
     instance = Instance(
         id=instance_id,
         project=by.project,
@@ -64,7 +62,7 @@ def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
         image_slug=image.slug,
         os_name=image.os_name,
         ssh_user=image.ssh_user,
-        specs=specs,
+        specs=_specs(kind, offer),
         os_volume_name=spec.os_volume_name,
         os_volume_gb=size_gb,
         ssh_key_ids=tuple(key.id for key in ssh_keys),
@@ -95,7 +93,7 @@ def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
         lease_token=0,
         attempt=0,
     )
-    store.insert(tx, instance, json.dumps(asdict(specs), separators=(",", ":")))
+    store.insert(tx, instance)
     events.record(
         tx, by, "instance.ordered", subject=instance_id, sequence=1, data={"status": Status.ORDERED.value}
     )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import lru_cache
 
 from berth.base.clock import Instant, after
@@ -91,11 +92,21 @@ def _instance(row: Row) -> Instance:
     )
 
 
+@lru_cache(4096)
+def _specs_text(specs: Specs) -> str:
+    return json.dumps(asdict(specs), separators=(",", ":"))
+
+
+@lru_cache(4096)
+def _list_text(values: tuple[str, ...]) -> str:
+    return json.dumps(values, separators=(",", ":"))
+
+
 def json_list(values: Sequence[str]) -> str:
-    return json.dumps(list(values), separators=(",", ":"))
+    return _list_text(tuple(values))
 
 
-def insert(tx: Tx, instance: Instance, specs: str) -> None:
+def insert(tx: Tx, instance: Instance) -> None:
     tx.run(
         _INSERT,
         id=instance.id,
@@ -110,7 +121,7 @@ def insert(tx: Tx, instance: Instance, specs: str) -> None:
         image_slug=instance.image_slug,
         os_name=instance.os_name,
         ssh_user=instance.ssh_user,
-        specs=specs,
+        specs=_specs_text(instance.specs),
         os_volume_name=instance.os_volume_name,
         os_volume_gb=instance.os_volume_gb,
         ssh_key_ids=json_list(instance.ssh_key_ids),
