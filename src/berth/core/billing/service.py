@@ -25,7 +25,7 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
     Exact under concurrency: of two that both just fit, one gets in.
     """
     ledger.lock(tx, account)
-    accrued, _ = store.accrued(tx, account, swept=_swept_at(tx))
+    accrued, _ = store.accrued(tx, account, sweep=_SWEEP)
     amount = rates.total(price_micros_per_hour, rates.MINIMUM_S)
     if ledger.hold(tx, account, subject, amount, owed=Micros(accrued), floor=rules.minimum_balance):
         return
@@ -135,7 +135,7 @@ def sweep(tx: Tx) -> int:
 def balance(tx: Tx, account: str, rules: Rules) -> Balance:
     """The account now, live to the second. Raises NotFound."""
     state = ledger.account(tx, account)
-    accrued, burn = store.accrued(tx, account, swept=_swept_at(tx))
+    accrued, burn = store.accrued(tx, account, sweep=_SWEEP)
     return Balance(state.balance, Micros(accrued), state.held, burn, rules.minimum_balance)
 
 

@@ -102,21 +102,21 @@ def end_segment(tx: Tx, segment: Segment, at: Instant) -> None:
     )
 
 
-def accrued(tx: Tx, account: str, *, swept: Instant) -> tuple[int, int]:
-    """(micros used by open segments since their last tick, sum of their prices per hour)."""
-    paid_s = f"{_ticks('CAST(:swept AS BIGINT)')} * {TICK_S}"
-    # What was paid is the least that was used, also for a replica whose clock is behind the last sweep.
-    used_s = (
-        f"CASE WHEN :now > started_at AND (:now - started_at) / {SECOND} > {paid_s}"
-        f" THEN (:now - started_at) / {SECOND} ELSE {paid_s} END"
-    )
-    used, paid = _total(f"before_s + {used_s}"), _total(f"before_s + {paid_s}")
-    row = tx.one(
-        f"SELECT CAST(COALESCE(SUM({used} - {paid}), 0) AS BIGINT),"
-        " CAST(COALESCE(SUM(price_micros_per_hour), 0) AS BIGINT)"
-        " FROM segments WHERE account_id = :account AND ended_at IS NULL",
-        account=account,
-        now=tx.now,
-        swept=swept,
-    )
+def accrued(tx: Tx, account: str, *, sweep: str) -> tuple[int, int]:
+    """(micros used by open segments since their tick in the last `sweep`, sum of their prices per hour)."""
+    row = tx.one(_ACCRUED, account=account, now=tx.now, sweep=sweep)
     return (0, 0) if row is None else (row[0], row[1])
+
+
+_PAID_S = f"{_ticks('swept_at')} * {TICK_S}"
+# What was paid is the least that was used, also for a replica whose clock is behind the last sweep.
+_USED_S = (
+    f"CASE WHEN :now > started_at AND (:now - started_at) / {SECOND} > {_PAID_S}"
+    f" THEN (:now - started_at) / {SECOND} ELSE {_PAID_S} END"
+)
+_ACCRUED = (
+    f"SELECT CAST(COALESCE(SUM({_total(f'before_s + {_USED_S}')} - {_total(f'before_s + {_PAID_S}')}), 0) AS BIGINT),"
+    " CAST(COALESCE(SUM(price_micros_per_hour), 0) AS BIGINT)"
+    " FROM (SELECT COALESCE(MAX(swept_at), 0) AS swept_at FROM sweeps WHERE name = :sweep) AS last, segments"
+    " WHERE account_id = :account AND ended_at IS NULL"
+)

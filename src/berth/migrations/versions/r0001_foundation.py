@@ -149,7 +149,12 @@ def _money() -> None:
         ["phase", "account_id", "subject", "started_at", "price_micros_per_hour", "before_s", "first_tick"],
         where="ended_at IS NULL",
     )
-    _index("segments_open", "segments", ["account_id"], where="ended_at IS NULL")
+    _index(
+        "segments_open",
+        "segments",
+        ["account_id", "started_at", "price_micros_per_hour", "before_s"],
+        where="ended_at IS NULL",
+    )
     op.create_table("sweeps", _text("name", primary_key=True), _number("swept_at"))
 
 
