@@ -17,7 +17,8 @@ from berth.base.db import sqlite_path
 
 _BLOCK = 512
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
-_FOREVER = 2**62
+_APART = 10**15
+_SLOTS = 100
 
 
 def open_sqlite(url: str) -> sqlite3.Connection:
@@ -75,7 +76,7 @@ def pgbench(url: str, templates: Sequence[Template], *, clients: int, seconds: f
             path = Path(directory) / f"{number}.sql"
             path.write_text(_script(template), encoding="utf-8")
             files += ["-f", str(path)]
-        command = [str(program), "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(2, clients))]
+        command = [str(program), "-n", "-M", "prepared", "-D", "made=0", "-c", str(clients), "-j", str(min(2, clients))]
         command += ["-T", str(max(1, round(seconds))), *files, url]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
     assert done.returncode == 0, done.stderr
@@ -86,7 +87,12 @@ def pgbench(url: str, templates: Sequence[Template], *, clients: int, seconds: f
 
 
 def _script(template: Template) -> str:
-    lines = [f"\\set fresh{slot} random(1, {_FOREVER})" for slot in range(template.fresh_count)]
+    # Ids that grow, as ours do: random ones would touch more pages.
+    lines = ["\\set made :made + 1"]
+    lines += [
+        f"\\set fresh{slot} (:client_id + 1) * {_APART} + :made * {_SLOTS} + {slot}"
+        for slot in range(template.fresh_count)
+    ]
     lines.append("BEGIN;")
     for statement, slots in zip(template.statements, template.fresh, strict=True):
         written = {

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Literal
 
 from berth.base import ids
-from berth.base.clock import Instant
+from berth.base.clock import Instant, SystemClock
 from berth.base.db import Database, P, R, Row, Tx
 
+_clock = SystemClock()
 How = Literal["run", "one", "all"]
 
 
@@ -102,7 +103,8 @@ class Template:
 
     def replay(self) -> list[dict[str, Any]]:
         """The values of one more run, statement by statement."""
-        names = [ids.new(Instant(0)) for _ in range(self.fresh_count)]
+        now = _clock.now()
+        names = [ids.new(now) for _ in range(self.fresh_count)]
         return [
             {**statement.values, **{member: names[slot] for member, slot in slots.items()}}
             for statement, slots in zip(self.statements, self.fresh, strict=True)
