@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +11,7 @@ import pytest
 
 from berth.base.db import Database, Tx
 from berth.faces import huddle
-from berth.faces.face import Context, Edge
+from berth.faces.face import Context, Edge, KnownKeys
 from tests import make
 from tests.conftest import FakeClock
 
@@ -142,6 +142,15 @@ class Shop:
     def rows(self) -> dict[str, int]:
         """How many rows each table has that a request could write to."""
         return self.db.read_now(_rows)
+
+    def nested(self) -> Client:
+        """The same face under its other mount."""
+        return Client(huddle.build(self.context, is_nested=True), self.customer.api_key, "/hudl/api/v1")
+
+    def replica(self) -> Client:
+        """The same face in what might be another process: nothing in memory is shared."""
+        context = replace(self.context, known_keys=KnownKeys(), in_flight=set())
+        return Client(huddle.build(context), self.customer.api_key)
 
     def stranger(self) -> tuple[make.Customer, Client]:
         """Somebody else, at the same face."""

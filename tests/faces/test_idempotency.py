@@ -1,0 +1,198 @@
+"""One key, one request, one answer: whatever is repeated, and whatever has changed since."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from berth.core import instances
+from berth.faces.face.replays import fingerprint
+from tests import make
+from tests.faces.conftest import Response, Shop
+from tests.faces.samples import order
+
+DEPLOY = "/deployments/clusters"
+
+
+async def deploy(shop: Shop, body: Mapping[str, Any], key: str = "run-1") -> Response:
+    return await shop.client.post(DEPLOY, body, idempotency_key=key)
+
+
+def deployments(shop: Shop) -> int:
+    return shop.db.read_now(instances.list_page, shop.customer.by, status=None, after=None, limit=1).total
+
+
+def test_the_fingerprint_is_the_one_that_is_written_down() -> None:
+    body = {
+        "location": "FIN-01",
+        "cluster_type": "1A100.22V",
+        "image": "img",
+        "hostname": "h",
+        "ssh_key_ids": ["k"],
+    }
+    expected = "ac7b1ee204c945626c0795f2d14051d2c5b4c50925534fa34df1f2507cab2440"
+    assert fingerprint("POST", DEPLOY, body, []) == expected
+    assert fingerprint("POST", DEPLOY, body | {"description": None}, []) != expected
+    assert fingerprint("POST", DEPLOY, body, [("a", "1")]) != expected
+    assert fingerprint("POST", DEPLOY, body, [("b", "1"), ("a", "2")]) == fingerprint(
+        "POST", DEPLOY, body, [("a", "2"), ("b", "1")]
+    )
+
+
+async def test_a_repeated_deploy_gets_the_first_answer_and_makes_nothing(shop: Shop) -> None:
+    body = order(shop)
+    first = await deploy(shop, body)
+    assert "idempotent-replayed" not in first.headers
+    assert shop.pokes == ["provisioning"]
+    again = await deploy(shop, body)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (again.status, again.content) == (200, first.content)
+    assert deployments(shop) == 1
+    assert shop.pokes == ["provisioning"]
+
+
+async def test_the_order_of_members_and_blanks_do_not_matter(shop: Shop) -> None:
+    body = order(shop)
+    first = await deploy(shop, body)
+    turned = "{ " + ", ".join(f'"{name}" : {_json(value)}' for name, value in reversed(body.items())) + " }\n"
+    again = await shop.client.post(DEPLOY, turned, idempotency_key='"run-1"')
+    assert again.content == first.content
+
+
+async def test_another_body_or_route_under_the_key_is_refused(shop: Shop) -> None:
+    body = order(shop)
+    first = (await deploy(shop, body)).data
+    problem = (await deploy(shop, body | {"hostname": "other"})).refused(409, "idempotency_key_reused")
+    assert problem["code"] == "CONFLICT"
+    (await deploy(shop, body | {"unknown": 1})).refused(409, "idempotency_key_reused")
+    (await deploy(shop, {"hostname": 1})).refused(409, "idempotency_key_reused")
+    path = f"/deployments/{first['id']}"
+    (await shop.client.delete(path, idempotency_key="run-1")).refused(409, "idempotency_key_reused")
+    assert deployments(shop) == 1
+
+
+async def test_two_at_once_make_one(shop: Shop) -> None:
+    body = order(shop)
+    answers = await asyncio.gather(*(deploy(shop, body) for _ in range(8)))
+    done = [answer for answer in answers if answer.status == 200]
+    refused = [answer for answer in answers if answer.status != 200]
+    assert done
+    assert len({answer.data["id"] for answer in done}) == 1
+    for answer in refused:
+        answer.refused(409, "idempotency_in_flight")
+        assert answer.headers["retry-after"] == "1"
+    assert deployments(shop) == 1
+    assert (await deploy(shop, body)).content == done[0].content
+
+
+async def test_two_processes_at_once_make_one(shop: Shop) -> None:
+    """The second one knows nothing of what the first has in hand: the row in the database decides."""
+    body = order(shop)
+    other = shop.replica()
+    answers = await asyncio.gather(deploy(shop, body), other.post(DEPLOY, body, idempotency_key="run-1"))
+    assert sorted({answer.status for answer in answers}) in ([200], [200, 409])
+    assert deployments(shop) == 1
+
+
+async def test_a_refusal_is_not_kept(shop: Shop) -> None:
+    make.topup(shop.db, shop.customer.by, "-40")
+    body = order(shop)
+    (await deploy(shop, body)).refused(402, "below_minimum")
+    make.topup(shop.db, shop.customer.by, "40")
+    assert (await deploy(shop, body)).status == 200
+
+
+async def test_a_replay_needs_neither_balance_nor_capacity_nor_a_body_that_would_do_now(shop: Shop) -> None:
+    body = order(shop)
+    first = await deploy(shop, body)
+    make.topup(shop.db, shop.customer.by, "-49")
+    make.catalogue(shop.db, make.offer(free=0))
+    key_id = str(body["ssh_key_ids"][0])
+    await shop.client.delete(f"/ssh-keys/{key_id}")
+    assert (await deploy(shop, body)).content == first.content
+
+
+async def test_a_replay_outlives_what_it_made(shop: Shop) -> None:
+    body = order(shop)
+    first = await deploy(shop, body)
+    path = f"/deployments/{first.data['id']}"
+    deleted = await shop.client.delete(path, idempotency_key="end-1")
+    assert deleted.data["status"] == "deleting"
+    again = await shop.client.delete(path, idempotency_key="end-1")
+    assert again.content == deleted.content
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (await deploy(shop, body)).data["status"] == "ordered"
+
+
+async def test_the_key_works_on_actions_and_on_deleting_keys(shop: Shop) -> None:
+    made = make.instance(shop.db, by=shop.customer.by)
+    path = f"/deployments/dep_{made.id}/actions"
+    first = await shop.client.post(path, {"action": "stop"}, idempotency_key="stop-1")
+    assert (
+        await shop.client.post(path, {"action": "stop"}, idempotency_key="stop-1")
+    ).content == first.content
+    key = make.ssh_key(shop.db, shop.customer.by, "another")
+    for _ in range(2):
+        assert (await shop.client.delete(f"/ssh-keys/sk_{key.id}", idempotency_key="gone-1")).status == 200
+    (await shop.client.delete(f"/ssh-keys/sk_{key.id}")).refused(404, "ssh_key_not_found")
+
+
+async def test_after_a_day_the_key_is_free_again(shop: Shop) -> None:
+    body = order(shop)
+    first = (await deploy(shop, body)).data
+    shop.clock.advance(seconds=24 * 3600 - 1)
+    assert (await deploy(shop, body)).data["id"] == first["id"]
+    shop.clock.advance(seconds=1)
+    assert (await deploy(shop, body)).data["id"] != first["id"]
+
+
+async def test_two_api_keys_may_use_the_same_string(shop: Shop) -> None:
+    body = order(shop)
+    first = (await deploy(shop, body)).data
+    _, secret = make.key(shop.db, shop.customer.by)
+    other = await shop.client.with_key(secret).post(DEPLOY, body, idempotency_key="run-1")
+    assert other.data["id"] != first["id"]
+    stranger, theirs = shop.stranger()
+    mine = body | {"ssh_key_ids": [make.ssh_key(shop.db, stranger.by).id]}
+    assert (await theirs.post(DEPLOY, mine, idempotency_key="run-1")).status == 200
+
+
+async def test_a_get_ignores_the_key(shop: Shop) -> None:
+    for path in ("/regions", "/deployments"):
+        response = await shop.client.call("GET", path, headers={"idempotency-key": " bad key "})
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("key", ["", '""', "x" * 256, "a b", "é", "a\tb"])
+async def test_a_malformed_key_is_refused(shop: Shop, key: str) -> None:
+    problem = (await deploy(shop, order(shop), key)).refused(400, "invalid_field")
+    assert problem["details"]["field"] == "Idempotency-Key"
+    assert deployments(shop) == 0
+
+
+@pytest.mark.parametrize("key", ["x" * 255, '"' + "x" * 255 + '"', "!#~", '"'])
+async def test_every_visible_key_works(shop: Shop, key: str) -> None:
+    assert (await deploy(shop, order(shop), key)).status == 200
+
+
+async def test_the_secret_of_a_new_key_is_not_replayed(shop: Shop) -> None:
+    first = (await shop.client.post("/api-keys", {"name": "ci"}, idempotency_key="key-1")).data
+    assert first["secret"].startswith("mk_")
+    assert "secret_redacted" not in first
+    again = await shop.client.post("/api-keys", {"name": "ci"}, idempotency_key="key-1")
+    assert again.data == first | {"secret": None, "secret_redacted": True}
+    assert first["secret"] not in again.content.decode()
+    assert len((await shop.client.get("/api-keys")).data) == 2
+
+
+async def test_a_key_is_free_after_a_crash(shop: Shop) -> None:
+    """What never committed left nothing behind, in memory neither."""
+    body = order(shop, hostname="")
+    for _ in range(2):
+        (await deploy(shop, body)).refused(400, "invalid_field")
+    assert not shop.context.in_flight
+
+
+def _json(value: Any) -> str:
+    return str(value).replace("'", '"') if isinstance(value, list) else f'"{value}"'
