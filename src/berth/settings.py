@@ -110,7 +110,7 @@ def read(arguments: Mapping[str, Any], environ: Mapping[str, str] | None = None)
 
 
 def _path(kind: type, value: object) -> Path:
-    if kind is not Path or not isinstance(value, str) or not value:
+    if kind is not Path or not isinstance(value, str | Path) or not str(value):
         raise ValueError("must be a path")
     return Path(value).expanduser()
 
