@@ -11,8 +11,7 @@ from berth.base.db import DatabaseUnavailable, Tx
 from berth.core import errors as kinds
 from berth.core.errors import Refusal
 from berth.faces.face import Call, Context, Edge, Face, Route, authenticate_by_key
-from berth.faces.huddle import ROUTES
-from berth.faces.huddle import envelope, errors, wire
+from berth.faces.huddle import ROUTES, envelope, errors, wire
 from tests import make
 from tests.faces.conftest import Client, Shop
 

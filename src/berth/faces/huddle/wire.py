@@ -1,5 +1,6 @@
 """The retail API's types, member for member. Amounts are exact decimals, times RFC 3339 text, ids prefixed."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -174,7 +175,7 @@ class Offer(Struct, kw_only=True):
     spot_price_per_sec: Decimal | None
     currency: Literal["USD"] = "USD"
     is_available: bool
-    regions: list[str | OfferRegion]
+    regions: Sequence[str | OfferRegion]
     """Codes; under the nested mount objects."""
     region_details: list[OfferRegion]
     observed_at: str
