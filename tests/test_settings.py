@@ -36,7 +36,9 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_p
 
 
 def test_a_database_address_replaces_the_file() -> None:
-    settings = read({"database_url": "postgresql://host/berth"}, {"BERTH_DATABASE_URL": "postgresql://other/berth"})
+    settings = read(
+        {"database_url": "postgresql://host/berth"}, {"BERTH_DATABASE_URL": "postgresql://other/berth"}
+    )
     assert settings.database == "postgresql://host/berth"
 
 

@@ -168,12 +168,17 @@ def application(process: Process) -> Asgi:
     faces = [(prefix, make(process.context)) for prefix, make in FACES.items()]
     faces.sort(key=lambda face: len(face[0]), reverse=True)
     fallback = faces[-1][1]
+    welcome = f"{faces[-1][0]}/docs".encode()
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(process, receive, send)
             return
         path = scope["path"]
+        if path == "/":
+            await send({"type": "http.response.start", "status": 307, "headers": [(b"location", welcome)]})
+            await send({"type": "http.response.body", "body": b""})
+            return
         for prefix, face in faces:
             if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
                 await face({**scope, "root_path": prefix}, receive, send)

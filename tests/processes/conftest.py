@@ -25,8 +25,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
             if running.process.poll() is None:
                 running.process.kill()
             running.process.wait()
-        if (tmp_path / "berth.sqlite3").exists():
-            asyncio.run(_destroy_all(tmp_path))
+        if (tmp_path / "sandbox").exists():
+            asyncio.run(_destroy_all(running))
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +34,8 @@ def login_key() -> asyncssh.SSHKey:
     return asyncssh.generate_private_key("ssh-ed25519", comment="test")
 
 
-async def _destroy_all(directory: Path) -> None:
-    process = app.build(Settings(data_dir=directory, simulate=True))
+async def _destroy_all(server: Server) -> None:
+    process = app.build(Settings(data_dir=server.directory, simulate=True, database_url=server.database_url))
     for driver in process.drivers.values():
         for sighting in (await driver.list_own(process.runner.world.install_id)).sightings:
             await driver.destroy(sighting.handle)

@@ -43,7 +43,8 @@ class Server:
 
     directory: Path
     first_ssh_port: int
-    arguments: tuple[str, ...] = ("--simulate",)
+    database_url: str | None = None
+    """PostgreSQL instead of the data directory's own file."""
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -63,7 +64,7 @@ class Server:
 
     def popen(self, log: Any) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            [sys.executable, "-m", "berth", "serve", "--port", str(self.port), *self.arguments],
+            [sys.executable, "-m", "berth", "serve", "--simulate", "--port", str(self.port)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -88,6 +89,8 @@ class Server:
             "BERTH_SANDBOX_FIRST_PORT": str(self.first_ssh_port),
             "BERTH_SANDBOX_LAST_PORT": str(self.first_ssh_port + 99),
         }
+        if self.database_url is not None:
+            own["BERTH_DATABASE_URL"] = self.database_url
         return {**os.environ, **own}
 
     def kill(self) -> None:
