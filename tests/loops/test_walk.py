@@ -1,5 +1,6 @@
 """The main job through all loops: order, run, stop, start, restart, delete, and an exact bill."""
 
+from berth.core import billing
 from berth.core.billing import rates
 from berth.core.instances import Status
 from tests import make
@@ -97,6 +98,4 @@ async def test_two_customers_pay_each_their_own(world: World) -> None:
 
 
 def _billed_s(world: World, subject: str) -> int:
-    from berth.core import billing
-
     return world.db.read_now(billing.bill, subject).billed_s

@@ -4,7 +4,8 @@
 on the same database and providers and goes on, unless the test asked to see the death itself.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Concatenate, Protocol
 
 from berth.base.clock import SECOND, Instant, after
@@ -121,6 +122,10 @@ class World:
                 self.deaths += 1
         return reports
 
+    def begin(self, name: str) -> "asyncio.Task[Report]":
+        """A tick that runs beside the test, for example until it is frozen."""
+        return asyncio.create_task(_awaited(TICKS[name](self.loops)))
+
     async def settle(self, *, within_s: int = SETTLES_WITHIN_S) -> None:
         """Lets the provisioning loop work until nothing is due, turning the clock to whatever is due next."""
         ends_at = after(self.clock.now(), seconds=within_s)
@@ -234,6 +239,10 @@ class World:
             patience=self.patience,
             poke=self.pokes.append,
         )
+
+
+async def _awaited(tick: Awaitable[Report]) -> Report:
+    return await tick
 
 
 def make_offers(db: Database) -> int:
