@@ -85,8 +85,12 @@ class Client:
         body: Body = None,
         headers: Mapping[str, str] | None = None,
         chunks: int = 1,
+        is_cut_off: bool = False,
     ) -> Response:
-        """`headers` may use underscores for dashes; `chunks` cuts the body and leaves out its length."""
+        """`headers` may use underscores for dashes; `chunks` cuts the body and leaves out its length.
+
+        With `is_cut_off` the caller goes away before the end of the body.
+        """
         content = _encoded(body)
         sent = [(name.replace("_", "-").lower(), value) for name, value in (headers or {}).items()]
         names = {name for name, _ in sent}
@@ -105,14 +109,16 @@ class Client:
             "query_string": _query(query, written).encode(),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent],
         }
-        return await self._call(scope, _cut(content, chunks))
+        return await self._call(scope, _cut(content, chunks), is_cut_off=is_cut_off)
 
-    async def _call(self, scope: dict[str, Any], parts: list[bytes]) -> Response:
+    async def _call(self, scope: dict[str, Any], parts: list[bytes], *, is_cut_off: bool) -> Response:
         messages: list[Any] = []
 
         async def receive() -> dict[str, Any]:
+            if not parts:
+                return {"type": "http.disconnect"}
             part = parts.pop(0)
-            return {"type": "http.request", "body": part, "more_body": bool(parts)}
+            return {"type": "http.request", "body": part, "more_body": bool(parts) or is_cut_off}
 
         async def send(message: Any) -> None:
             messages.append(message)

@@ -288,6 +288,8 @@ async def test_a_wrong_ssh_key_is_refused(shop: Shop, body: dict[str, object], f
         ({"scopes": []}, "scopes"),
         ({"scopes": "*"}, "scopes"),
         ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
+        ({"expires_at": "2026-13-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_in_days": 0}, "expires_in_days"),
         ({"expires_in_days": 1, "expires_at": "2030-01-01T00:00:00Z"}, "expires_in_days"),
@@ -337,3 +339,11 @@ async def test_a_length_declared_over_the_limit_is_refused_without_reading(shop:
     for length in ("99999999", "9" * 400):
         response = await shop.client.call("POST", "/ssh-keys", body=b"{}", headers={"content-length": length})
         response.refused(413, "body_too_large")
+
+
+async def test_a_body_that_is_cut_off_does_nothing(shop: Shop) -> None:
+    before = shop.rows()
+    for parts in ([], [b"{}"], [b'{"name":', b'"k"}']):
+        response = await shop.client.call("POST", "/api-keys", body=b"".join(parts), is_cut_off=True)
+        response.refused(400, "body_cut_off")
+    assert shop.rows() == before

@@ -41,18 +41,19 @@ async def read(receive: Receive, headers: Headers, limit: int) -> bytes:
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and (len(declared) > len(str(limit)) or int(declared) > limit):
         raise BodyTooLarge(limit)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        parts, size = [body], len(body)
-        while message.get("more_body", False) and size <= limit:
-            message = await receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-        body = b"".join(parts)
-    if len(body) > limit:
-        raise BodyTooLarge(limit)
-    return body
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Invalid("body_cut_off", "The body ended before it was complete.")
+        part = message.get("body", b"")
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise BodyTooLarge(limit)
+        if not message.get("more_body", False):
+            return part if len(parts) == 1 else b"".join(parts)
 
 
 def parse(body: bytes, headers: Headers) -> dict[str, Any]:

@@ -27,6 +27,10 @@ from berth.faces.face.table import Call, Face, Headers, Page, Reply, Route
 OK = 200
 _REQUEST_ID = re.compile(rb"[\w.:+/=@-]{1,128}", re.ASCII)
 _REPLAYED = ((b"idempotent-replayed", b"true"),)
+_PAGE_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+)
 _log = structlog.get_logger()
 _numbers = count(1)
 _PROCESS = os.urandom(6).hex()
@@ -84,7 +88,7 @@ class Edge:
         method = scope["method"]
         page = self._pages.get(path)
         if page is not None and method in {"GET", "HEAD"}:
-            return Reply(OK, page.body(), media_type=page.media_type.encode())
+            return Reply(OK, page.body(), _PAGE_HEADERS, page.media_type.encode())
         route, parameters = self._router.find(method, path)
         by = await self._face.authenticate(self._context, headers)
         by.may(route.scope)

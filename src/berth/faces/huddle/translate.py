@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -22,9 +22,6 @@ from berth.faces.huddle import wire
 DEPLOYMENT, OFFER, IMAGE, SSH_KEY, API_KEY, EVENT = "dep_", "off_", "img_", "sk_", "ak_", "evt_"
 _SAFE = re.compile(r"[A-Za-z0-9._:+-]{1,128}")
 _ID_LIMIT = 64
-_HOUR_S = 3600
-_SHOWN_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
-_LARGEST = Decimal(10**9)
 _LISTED_LIMIT = 50_000
 """About 1 KB each."""
 _listed: dict[Version, msgspec.Raw] = {}
@@ -143,7 +140,10 @@ def key_expiry(request: wire.ApiKeyRequest, now: Instant) -> Instant | None:
     if request.expires_at is None:
         return None
     try:
-        return parse_rfc3339(request.expires_at)
+        expires_at = parse_rfc3339(request.expires_at)
+        # An offset can push the last years beyond what can be shown again.
+        rfc3339(expires_at)
+        return expires_at
     except (ValueError, OverflowError):
         raise Invalid(
             "invalid_field", "expires_at must be a time such as 2026-04-03T10:00:00Z.", field="expires_at"
