@@ -53,7 +53,7 @@ class Router(Generic[R]):
                 allow |= set(others)
         if allow:
             raise MethodNotAllowed(method, sorted(allow))
-        raise RouteNotFound("route_not_found", f"There is nothing at {path[:100]!r}.")
+        raise RouteNotFound("route_not_found", f"There is nothing at {path[:100] or '/'!r}.")
 
 
 def _match(segments: tuple[str, ...], parts: list[str]) -> dict[str, str] | None:
