@@ -44,6 +44,9 @@ class Fate:
         await self._pass_gate(verb)
         try:
             answer = await call()
+        except Exception:
+            await self._pass_gate(f"{verb} failed")
+            raise
         finally:
             if is_last:
                 self.die()
@@ -51,8 +54,12 @@ class Fate:
         self.check()
         return answer
 
+    async def reads(self, verb: str) -> None:
+        """Something is about to be read from the database: a place to freeze between two calls."""
+        await self._pass_gate(f"read {verb}")
+
     def freeze(self, point: str) -> None:
-        """The next call of that verb (`create`), or its answer (`create answered`), waits until `thaw`."""
+        """Calls of that verb (`create`), or answers (`create answered`, `create failed`), wait until `thaw`."""
         self.gates[point] = asyncio.Event()
         self.waiting[point] = asyncio.Event()
 
@@ -98,6 +105,7 @@ class MortalDatabase:
 
     async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         self._fate.check()
+        await self._fate.reads(getattr(verb, "__name__", ""))
         return await self._db.read(verb, *args, **kwargs)
 
     def write_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -13,8 +13,6 @@ import structlog
 from berth.base.clock import SECOND, Instant
 from berth.loops.world import Report, World
 
-_BACKOFF_FIRST_S = 0.5
-_BACKOFF_MOST_S = 30.0
 _log = structlog.get_logger()
 
 
@@ -25,6 +23,9 @@ class Loop:
     period_s: float
     workers: int = 1
     """How many ticks may run at once in this process."""
+    backoff_first_s: float = 0.5
+    """After a failed tick; twice that after the next in a row, and so on up to `backoff_most_s`."""
+    backoff_most_s: float = 30.0
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self, loop: Loop) -> None:
-        backoff_s = _BACKOFF_FIRST_S
+        backoff_s = loop.backoff_first_s
         while not self._is_stopping:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(loop.period_s):
@@ -99,11 +100,11 @@ class Runner:
             self._working.add(name)
             try:
                 delay_s = await self._tick(loop)
-                backoff_s = _BACKOFF_FIRST_S
+                backoff_s = loop.backoff_first_s
             except Exception as error:  # noqa: BLE001 - a loop must outlive whatever one tick runs into
                 self._note_failure(loop, error)
                 delay_s = backoff_s
-                backoff_s = min(backoff_s * 2, _BACKOFF_MOST_S)
+                backoff_s = min(backoff_s * 2, loop.backoff_most_s)
             finally:
                 self._working.discard(name)
             self._wake_in(loop.name, delay_s)

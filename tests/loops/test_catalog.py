@@ -1,0 +1,74 @@
+"""The catalogue says what providers sell now, or, while one is silent, what it said last."""
+
+from dataclasses import replace
+
+from berth.core import catalog
+from berth.core.catalog import Search
+from berth.core.driver import RateLimited, Unreachable
+from berth.core.events import system
+from tests import make
+from tests.conftest import FakeClock
+from tests.world import truth
+from tests.world.provider import Provider
+from tests.world.world import World
+
+
+async def test_what_a_provider_sells_can_be_ordered(world: World, provider: Provider) -> None:
+    await world.open_shop()
+    views = world.db.read_now(catalog.search, system("p", "test"), Search())
+    assert [(view.type.name, view.price) for view in views] == [(make.H100, 1_710_000)]
+
+
+async def test_a_silent_provider_keeps_what_it_sold_last(world: World, provider: Provider) -> None:
+    await world.open_shop()
+    provider.breaks("catalogue", Unreachable("no route"))
+    (report,) = await world.tick("catalog")
+    assert report.done == 0
+    assert report.notes
+    assert world.free() == 8
+    assert truth.rows(world.db, "SELECT failure IS NULL FROM providers") in ([(0,)], [(False,)])
+    await world.tick("catalog")
+    assert truth.rows(world.db, "SELECT failure FROM providers") == [(None,)]
+
+
+async def test_one_silent_provider_leaves_the_others_alone(world: World, provider: Provider) -> None:
+    other = Provider(world.clock, "other", [make.offer(name="second")])
+    world = World(world.db, world.clock, provider, other)
+    provider.breaks("catalogue", RateLimited("slow", retry_after_s=60))
+    (report,) = await world.tick("catalog")
+    assert report.done == 1
+    assert world.free("second") == 8
+
+
+async def test_what_is_no_longer_offered_is_no_longer_sold_and_still_runs(
+    world: World, provider: Provider
+) -> None:
+    instance = await world.running()
+    provider.offers = []
+    await world.live(100)
+    assert world.db.read_now(catalog.search, system("p", "test"), Search(available_only=False)) == []
+    assert world.status(instance) == "running"
+
+
+async def test_units_on_order_are_not_sold_twice_while_the_provider_does_not_know(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    provider.offers = [make.offer(free=2)]
+    customer = await world.customer()
+    await world.order(customer)
+    assert world.free() == 1
+    await world.tick("catalog")
+    assert world.free() == 1
+    await world.settle()
+    clock.advance(seconds=30)
+    await world.tick("catalog")
+    assert world.free() == 1
+
+
+async def test_a_provider_without_prices_is_sold_with_the_operators_margin(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    provider.offers = [replace(make.offer(cost="1"), price_micros_per_hour=None)]
+    world.loops = replace(world.loops, margins={provider.name: 25})
+    await world.tick("catalog")
+    assert truth.rows(world.db, "SELECT price_micros_per_hour FROM offers") == [(1_250_000,)]
