@@ -20,7 +20,7 @@ VOLUME_NAME_LIMIT = 64
 SCRIPT_LIMIT = 64 * 1024
 OS_VOLUME_DEFAULT_GB = 50
 OS_VOLUME_MAX_GB = 512
-_NOT_FOUND = ("deployment_not_found", "No such instance.")
+_NOT_FOUND = ("instance_not_found", "Instance not found.")
 
 
 def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
@@ -33,7 +33,7 @@ def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
     try:
         kind = catalog.get_type(tx, events.system(by.project, by.key_id), spec.instance_type)
     except NotFound as error:
-        raise _invalid("cluster_type", error.message) from None
+        raise _invalid("instance_type", error.message) from None
     image = catalog.pick_image(tx, spec.image, kind)
     size_gb = spec.os_volume_gb or max(OS_VOLUME_DEFAULT_GB, image.min_os_volume_gb)
     if size_gb < image.min_os_volume_gb:

@@ -51,6 +51,11 @@ _RETRY_SOON_S = 1
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
+_WORDS = {"instance_type": "cluster_type"}
+"""Members of a request that core knows by another name."""
+_REASONS = {"instance_not_found": "deployment_not_found"}
+
+
 def refuse(refusal: Refusal, request_id: str) -> Reply:
     status, code = KINDS[type(refusal)]
     details = {
@@ -59,7 +64,7 @@ def refuse(refusal: Refusal, request_id: str) -> Reply:
     problem = wire.Problem(
         code=code,
         error=_sentence(refusal),
-        reason=refusal.code,
+        reason=_REASONS.get(refusal.code, refusal.code),
         details=details or msgspec.UNSET,
         request_id=request_id,
     )
@@ -89,6 +94,8 @@ def _detail(member: str, value: Any) -> list[tuple[str, Any]]:
             return [(member, f"sk_{value}")]
         case "retry_after_s", _:
             return []
+        case "field", str():
+            return [(member, _WORDS.get(value, value))]
         case _, Decimal() | str() | int() | bool() | None | list() | tuple() | dict():
             return [(member, value)]
         case _:
@@ -99,5 +106,9 @@ def _sentence(refusal: Refusal) -> str:
     match refusal:
         case InsufficientCredits(details={"balance_micros": int(balance), "required_micros": int(required)}):
             return f"{refusal.message} Available: {money.show(balance)}, required: {money.show(required)}."
+        case Refusal(code="instance_not_found"):
+            return "Deployment not found."
+        case Refusal(details={"field": str(field)}) if field in _WORDS:
+            return _WORDS[field] + refusal.message.removeprefix(field)
         case _:
             return refusal.message
