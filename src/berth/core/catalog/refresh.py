@@ -1,6 +1,6 @@
 """Takes in what a provider says it sells. An offer that is no longer named is no longer sold, never deleted."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from berth.base import ids
 from berth.base.clock import Instant
@@ -12,7 +12,9 @@ from berth.core.driver import Catalogue, ProviderImage
 
 def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, margin_percent: int) -> int:
     """Replaces what `provider` sells. `listed_at` is when its answer was asked for. Returns how many offers."""
-    store.lock_provider(tx, provider)
+    store.add_provider(tx, provider)
+    store.lock_providers(tx)  # all of them: locations, types and images are common
+    known = store.lock_offers(tx, provider)
     for place in {offer.place.code: offer.place for offer in catalogue.offers}.values():
         store.upsert_location(tx, place)
     for hardware in {offer.hardware.name: offer.hardware for offer in catalogue.offers}.values():
@@ -30,22 +32,26 @@ def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, 
             price=Micros(price),
             counted_before=listed_at,
         )
-    store.unlist_offers(tx, provider)
+    store.unlist_offers(tx, provider, known - {offer.provider_offer_id for offer in catalogue.offers})
     store.note_refresh(tx, provider, failure=None)
     return len(catalogue.offers)
 
 
 def note_failure(tx: Tx, provider: str, failure: str) -> None:
     """The provider could not be asked: what it sold last time stands."""
-    store.lock_provider(tx, provider)
+    store.add_provider(tx, provider)
     store.note_refresh(tx, provider, failure=failure)
 
 
-def _take_images(tx: Tx, provider: str, images: Iterable[ProviderImage]) -> None:
+def _take_images(tx: Tx, provider: str, images: Sequence[ProviderImage]) -> None:
+    offered = {image.slug for image in images}
     for image in images:
         known = store.find_image(tx, image.slug)
         providers = frozenset({provider}) if known is None else known.providers | {provider}
         store.upsert_image(tx, image, image_id=ids.new(tx.now), providers=providers)
+    for other in store.list_images(tx):
+        if provider in other.providers and other.slug not in offered:
+            store.set_providers(tx, other.id, other.providers - {provider})
 
 
 def _with_margin(cost: int, margin_percent: int) -> int:

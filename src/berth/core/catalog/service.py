@@ -76,7 +76,7 @@ def get_image(tx: Tx, by: Actor, image: str) -> Image:
 def pick_image(tx: Tx, image: str, instance_type: InstanceType) -> Image:
     """The image for an order. Raises Invalid when it is unknown or does not fit, naming some that do."""
     found = store.find_image(tx, image)
-    if found is None:
+    if found is None or not found.providers:
         raise Invalid("invalid_field", f"image: unknown image {image!r}.", field="image")
     if not fits(found, instance_type):
         raise Invalid(
@@ -94,9 +94,7 @@ def compatible_images(tx: Tx, instance_type: InstanceType) -> Sequence[Image]:
 
 def candidates(tx: Tx, instance_type: str, location: str, image: Image) -> Sequence[Offer]:
     """Where an order could be placed now, cheapest first."""
-    return [
-        offer for offer in store.candidates(tx, instance_type, location) if offer.provider in image.providers
-    ]
+    return store.candidates(tx, instance_type, location, image.providers)
 
 
 def known_offer(tx: Tx, offer_id: str) -> Offer:

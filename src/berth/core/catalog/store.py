@@ -1,6 +1,7 @@
 """Statements of the catalogue."""
 
 import json
+from collections.abc import Collection
 from functools import lru_cache
 
 from berth.base import ids
@@ -90,19 +91,25 @@ def find_image(tx: Tx, image: str) -> Image | None:
 
 
 def list_images(tx: Tx) -> list[Image]:
-    rows = tx.all(f"SELECT {_IMAGE} FROM images ORDER BY created_at DESC, id DESC LIMIT {_LIMIT}")
+    """Those that somebody boots; the others are kept for what was ordered with them."""
+    rows = tx.all(
+        f"SELECT {_IMAGE} FROM images WHERE providers <> '[]' ORDER BY created_at DESC, id DESC LIMIT {_LIMIT}"
+    )
     return [_image(row) for row in rows]
 
 
-def candidates(tx: Tx, instance_type: str, location: str) -> list[Offer]:
-    """Offers with something free, cheapest first."""
+def candidates(tx: Tx, instance_type: str, location: str, providers: Collection[str]) -> list[Offer]:
+    """Offers of `providers` with something free, cheapest first."""
+    names = {f"provider_{number}": provider for number, provider in enumerate(sorted(providers))}
     rows = tx.all(
         f"SELECT {_OFFER} FROM offers WHERE instance_type = :instance_type AND location = :location"
+        f" AND provider IN ({', '.join(':' + name for name in names)})"
         " AND free_units > 0 AND is_listed = 1 AND suppressed_until <= :now"
         " ORDER BY price_micros_per_hour, cost_micros_per_hour, id LIMIT 20",
         instance_type=instance_type,
         location=location,
         now=tx.now,
+        **names,
     )
     return [_offer(row) for row in rows]
 
@@ -224,6 +231,14 @@ def upsert_image(tx: Tx, image: ProviderImage, *, image_id: str, providers: froz
     )
 
 
+def set_providers(tx: Tx, image_id: str, providers: frozenset[str]) -> None:
+    tx.run(
+        "UPDATE images SET providers = :providers WHERE id = :id",
+        id=image_id,
+        providers=json.dumps(sorted(providers)),
+    )
+
+
 def upsert_offer(
     tx: Tx, offer: ProviderOffer, *, offer_id: str, provider: str, price: Micros, counted_before: Instant
 ) -> None:
@@ -255,26 +270,42 @@ def upsert_offer(
     )
 
 
-def unlist_offers(tx: Tx, provider: str) -> None:
-    tx.run(
-        "UPDATE offers SET is_listed = 0 WHERE provider = :provider AND observed_at < :now",
+def unlist_offers(tx: Tx, provider: str, names: Collection[str]) -> None:
+    if names:
+        tx.run_many(
+            "UPDATE offers SET is_listed = 0 WHERE provider = :provider AND provider_offer_id = :name",
+            [{"provider": provider, "name": name} for name in names],
+        )
+
+
+def lock_offers(tx: Tx, provider: str) -> set[str]:
+    """The provider's names of its offers that are listed; no unit of any is taken or given until the commit.
+
+    A statement of its own, so that those after it see every claim that was made before.
+    """
+    rows = tx.all(
+        "SELECT provider_offer_id, is_listed FROM offers WHERE provider = :provider ORDER BY id"
+        + tx.for_update,
         provider=provider,
-        now=tx.now,
     )
+    return {row[0] for row in rows if row[1]}
 
 
-def lock_provider(tx: Tx, provider: str) -> None:
+def add_provider(tx: Tx, provider: str) -> None:
     tx.run("INSERT INTO providers (name) VALUES (:name) ON CONFLICT (name) DO NOTHING", name=provider)
-    tx.one("SELECT 1 FROM providers WHERE name = :name" + tx.for_update, name=provider)
+
+
+def lock_providers(tx: Tx) -> None:
+    tx.all("SELECT 1 FROM providers ORDER BY name" + tx.for_update)
 
 
 def note_refresh(tx: Tx, provider: str, *, failure: str | None) -> None:
-    refreshed = "" if failure else ", refreshed_at = :now"
+    refreshed = "" if failure is not None else ", refreshed_at = :now"
     tx.run(
         f"UPDATE providers SET failure = :failure{refreshed} WHERE name = :name",
         name=provider,
         failure=failure,
-        **({} if failure else {"now": tx.now}),
+        **({} if failure is not None else {"now": tx.now}),
     )
 
 

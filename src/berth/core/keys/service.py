@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from berth.base import ids
 from berth.base.db import Tx
+from berth.core import projects
 from berth.core.errors import Conflict, Invalid, NotFound
 from berth.core.events import Actor, record
 from berth.core.keys import store
@@ -21,6 +22,7 @@ def add(tx: Tx, by: Actor, *, name: str, public_key: str) -> SshKey:
     if not 1 <= len(name) <= _NAME_LIMIT or not name.isprintable():
         raise Invalid("invalid_field", f"name must be 1 to {_NAME_LIMIT} printable characters.", field="name")
     parsed = parse(public_key)
+    projects.lock(tx, by)
     if len(store.list_keys(tx, by.project, limit=KEYS_PER_PROJECT)) >= KEYS_PER_PROJECT:
         raise Conflict("quota", f"At most {KEYS_PER_PROJECT} SSH keys can be kept; delete one first.")
     key = SshKey(ids.new(tx.now), by.project, name, parsed.line, parsed.fingerprint, parsed.key_type, tx.now)

@@ -72,6 +72,9 @@ def topup(tx: Tx, by: Actor, amount: Micros, *, reference: str, note: str | None
     """Adds credit to the actor's project, once for each `reference`."""
     if not 0 < amount <= MAX_MICROS:
         raise Invalid("invalid_field", "The amount must be more than zero.", field="amount")
+    lock(
+        tx, by.project
+    )  # first, so that of two that bring one reference the second sees what the first wrote
     known = store.find_entry(tx, by.project, code=Code.TOPUP, subject=reference, tick=0)
     if known is not None:
         return known

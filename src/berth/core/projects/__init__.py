@@ -11,6 +11,7 @@ from berth.core.projects.service import (
     installation_id,
     list_keys,
     list_projects,
+    lock,
     revoke_key,
     touch_key,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "installation_id",
     "list_keys",
     "list_projects",
+    "lock",
     "revoke_key",
     "touch_key",
 ]

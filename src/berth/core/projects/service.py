@@ -46,6 +46,11 @@ def find(tx: Tx, name: str) -> Project | None:
     return store.find_project(tx, name)
 
 
+def lock(tx: Tx, by: Actor) -> None:
+    """Until the commit, nobody else adds to what the actor's project may only have so many of."""
+    store.lock_project(tx, by.project)
+
+
 def list_projects(tx: Tx, *, after_name: str = "", limit: int = 1000) -> Sequence[tuple[Project, Micros]]:
     """Projects by name, each with its balance."""
     return [
@@ -104,7 +109,7 @@ def create_key(
     wanted = _wanted_scopes(by, scopes)
     if expires_at is not None and expires_at <= tx.now:
         raise Invalid("invalid_field", "expires_at must lie in the future.", field="expires_at")
-    store.lock_project(tx, by.project)
+    lock(tx, by)
     if len(store.list_keys(tx, by.project, limit=KEYS_PER_PROJECT)) >= KEYS_PER_PROJECT:
         raise Conflict("quota", f"At most {KEYS_PER_PROJECT} API keys can be active; revoke one first.")
     key, secret = _new_key(
@@ -132,7 +137,7 @@ def revoke_key(tx: Tx, by: Actor, key_id: str, *, force: bool = False) -> ApiKey
     Raises NotFound, and Conflict for the last key that could make another unless `force`.
     """
     by.may("api_keys:write")
-    store.lock_project(tx, by.project)
+    lock(tx, by)
     key = _existing(tx, by, key_id)
     if key.revoked_at is not None:
         return key
