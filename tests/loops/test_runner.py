@@ -162,12 +162,23 @@ async def test_a_failing_tick_is_tried_again_later_and_later(world: World) -> No
 
 
 async def test_success_ends_the_back_off(world: World) -> None:
-    tick = Counted([ValueError("no"), ValueError("no"), Report(has_more=True), ValueError("no"), Report()])
+    failure = ValueError("no")
+    tick = Counted([failure, failure, failure, Report(has_more=True)] * 5)
     loop = Loop("one", tick, NEVER_S, backoff_first_s=SHORT_S, backoff_most_s=NEVER_S)
     runner = Runner(world.loops, [loop])
     runner.start()
-    await until(lambda: tick.count == 5)
-    assert tick.times[4] - tick.times[3] < 3.9 * SHORT_S + SOON_S / 100
+    await until(lambda: tick.count == 20)
+    after_first_failure = [tick.times[at + 1] - tick.times[at] for at in range(0, 20, 4)]
+    assert min(after_first_failure) < 8 * SHORT_S, "without an end it would be a hundred times that"
+    await runner.stop(grace_s=1)
+
+
+async def test_a_tick_a_period_and_no_more(world: World) -> None:
+    tick = Counted()
+    runner = Runner(world.loops, [Loop("one", tick, SHORT_S)])
+    runner.start()
+    await until(lambda: tick.count == 20)
+    assert tick.times[-1] - tick.times[0] >= 19 * 0.9 * SHORT_S
     await runner.stop(grace_s=1)
 
 

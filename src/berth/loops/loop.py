@@ -90,24 +90,27 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self, loop: Loop) -> None:
-        backoff_s = loop.backoff_first_s
+        backoff_s, wait_s = loop.backoff_first_s, loop.period_s
         while not self._is_stopping:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(loop.period_s):
+                async with asyncio.timeout(wait_s):
                     await self._wakes[loop.name].get()
             task = asyncio.current_task()
             name = loop.name if task is None else task.get_name()
             self._working.add(name)
             try:
                 delay_s = await self._tick(loop)
-                backoff_s = loop.backoff_first_s
+                backoff_s, wait_s = loop.backoff_first_s, loop.period_s
             except Exception as error:  # noqa: BLE001 - a loop must outlive whatever one tick runs into
                 self._note_failure(loop, error)
                 delay_s = backoff_s
+                wait_s = max(loop.period_s, backoff_s)
                 backoff_s = min(backoff_s * 2, loop.backoff_most_s)
             finally:
                 self._working.discard(name)
-            self._wake_in(loop.name, delay_s)
+            # Whole periods each worker waits by itself: a timer beside that would make two ticks of one.
+            if delay_s < loop.period_s:
+                self._wake_in(loop.name, delay_s)
 
     async def _tick(self, loop: Loop) -> float:
         """Runs one tick; returns the seconds until the next."""
