@@ -1,10 +1,21 @@
 """A world for each test, on both engines."""
 
+from collections.abc import Iterator
+
 import pytest
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from berth.base.db import Database
 from tests.world.provider import Provider
 from tests.world.world import Turnable, World
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[list[EventDict]]:
+    """What was logged: kept instead of printed, because a traceback in colours takes longer than a test."""
+    with capture_logs() as entries:
+        yield entries
 
 
 @pytest.fixture
