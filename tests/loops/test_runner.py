@@ -69,7 +69,7 @@ async def test_every_loop_runs_when_it_starts(world: World) -> None:
     one, other = Counted(), Counted()
     runner = Runner(world.loops, [Loop("one", one, NEVER_S), Loop("other", other, NEVER_S)])
     runner.start()
-    await until(lambda: one.count == 1 and other.count == 1)
+    await until(lambda: one.count >= 1 and other.count >= 1)
     await a_moment()
     assert (one.count, other.count) == (1, 1)
     await runner.stop(grace_s=1)
@@ -79,7 +79,7 @@ async def test_a_poke_wakes_its_loop_at_once_and_no_other(world: World) -> None:
     one, other = Counted(), Counted()
     runner = Runner(world.loops, [Loop("one", one, NEVER_S), Loop("other", other, NEVER_S)])
     runner.start()
-    await until(lambda: one.count == 1 and other.count == 1)
+    await until(lambda: one.count >= 1 and other.count >= 1)
     runner.poke("one")
     runner.poke("nobody")
     await until(lambda: one.count == 2)
@@ -92,12 +92,12 @@ async def test_pokes_during_a_tick_are_one_more_tick(world: World) -> None:
     tick = Counted(gate=asyncio.Event())
     runner = Runner(world.loops, [Loop("one", tick, NEVER_S)])
     runner.start()
-    await until(lambda: tick.count == 1)
+    await until(lambda: tick.count >= 1)
     for _ in range(10):
         runner.poke("one")
     assert tick.gate is not None
     tick.gate.set()
-    await until(lambda: tick.count == 2)
+    await until(lambda: tick.count >= 2)
     await a_moment()
     assert tick.count == 2
     await runner.stop(grace_s=1)
@@ -107,7 +107,7 @@ async def test_a_loop_comes_again_after_its_period(world: World) -> None:
     tick = Counted()
     runner = Runner(world.loops, [Loop("one", tick, SHORT_S)])
     runner.start()
-    await until(lambda: tick.count == 4)
+    await until(lambda: tick.count >= 4)
     assert all(later - earlier >= 0.9 * SHORT_S for earlier, later in pairwise(tick.times))
     await runner.stop(grace_s=1)
 
@@ -117,7 +117,7 @@ async def test_a_loop_comes_sooner_when_something_is_due(world: World) -> None:
     tick = Counted([Report(wake_at=due_at)])
     runner = Runner(world.loops, [Loop("one", tick, NEVER_S)])
     runner.start()
-    await until(lambda: tick.count == 2)
+    await until(lambda: tick.count >= 2)
     assert tick.times[1] - tick.times[0] >= 0.019
     await runner.stop(grace_s=1)
 
@@ -127,9 +127,9 @@ async def test_a_later_tick_does_not_put_off_an_earlier_wake_up(world: World) ->
     tick = Counted([Report(wake_at=due_at), Report()])
     runner = Runner(world.loops, [Loop("one", tick, NEVER_S)])
     runner.start()
-    await until(lambda: tick.count == 1)
+    await until(lambda: tick.count >= 1)
     runner.poke("one")
-    await until(lambda: tick.count == 3)
+    await until(lambda: tick.count >= 3)
     await runner.stop(grace_s=1)
 
 
@@ -137,7 +137,7 @@ async def test_a_loop_that_has_more_comes_again_at_once(world: World) -> None:
     tick = Counted([Report(has_more=True), Report(has_more=True), Report()])
     runner = Runner(world.loops, [Loop("one", tick, NEVER_S)])
     runner.start()
-    await until(lambda: tick.count == 3)
+    await until(lambda: tick.count >= 3)
     await a_moment()
     assert tick.count == 3
     await runner.stop(grace_s=1)
@@ -149,7 +149,7 @@ async def test_a_failing_tick_is_tried_again_later_and_later(world: World) -> No
     loop = Loop("one", tick, NEVER_S, backoff_first_s=SHORT_S, backoff_most_s=4 * SHORT_S)
     runner = Runner(world.loops, [loop])
     runner.start()
-    await until(lambda: tick.count == 5)
+    await until(lambda: tick.count >= 5)
     gaps = [later - earlier for earlier, later in pairwise(tick.times)]
     for gap, least in zip(gaps, [SHORT_S, 2 * SHORT_S, 4 * SHORT_S, 4 * SHORT_S], strict=True):
         assert gap >= 0.9 * least
@@ -167,7 +167,7 @@ async def test_success_ends_the_back_off(world: World) -> None:
     loop = Loop("one", tick, NEVER_S, backoff_first_s=SHORT_S, backoff_most_s=NEVER_S)
     runner = Runner(world.loops, [loop])
     runner.start()
-    await until(lambda: tick.count == 20)
+    await until(lambda: tick.count >= 20)
     after_first_failure = [tick.times[at + 1] - tick.times[at] for at in range(0, 20, 4)]
     assert min(after_first_failure) < 8 * SHORT_S, "without an end it would be a hundred times that"
     await runner.stop(grace_s=1)
@@ -177,8 +177,8 @@ async def test_a_tick_a_period_and_no_more(world: World) -> None:
     tick = Counted()
     runner = Runner(world.loops, [Loop("one", tick, SHORT_S)])
     runner.start()
-    await until(lambda: tick.count == 20)
-    assert tick.times[-1] - tick.times[0] >= 19 * 0.9 * SHORT_S
+    await until(lambda: tick.count >= 20)
+    assert tick.times[19] - tick.times[0] >= 19 * 0.9 * SHORT_S
     await runner.stop(grace_s=1)
 
 
@@ -210,7 +210,7 @@ async def test_stop_lets_a_tick_under_way_finish(world: World) -> None:
     tick = Counted(gate=asyncio.Event())
     runner = Runner(world.loops, [Loop("one", tick, SHORT_S), Loop("idle", Counted(), NEVER_S)])
     runner.start()
-    await until(lambda: tick.count == 1)
+    await until(lambda: tick.count >= 1)
     assert tick.gate is not None
     asyncio.get_running_loop().call_later(SHORT_S, tick.gate.set)
     await runner.stop(grace_s=SOON_S)
@@ -224,7 +224,7 @@ async def test_stop_cuts_off_what_does_not_finish(world: World) -> None:
     tick = Counted(gate=asyncio.Event())
     runner = Runner(world.loops, [Loop("one", tick, NEVER_S)])
     runner.start()
-    await until(lambda: tick.count == 1)
+    await until(lambda: tick.count >= 1)
     await runner.stop(grace_s=SHORT_S)
     assert tick.at_once == 0
     assert tick.finished == 0
