@@ -60,17 +60,23 @@ class PostgresDatabase:
         self._pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
             url, min_size=1, max_size=CONNECTIONS, timeout=_POOL_TIMEOUT_S, open=True
         )
+        self._is_closed = False
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="postgres")
 
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        loop = asyncio.get_running_loop()
         work: Callable[[], tuple[R, list[Callable[[], None]]]] = partial(
             self._write, lambda tx: verb(tx, *args, **kwargs)
         )
-        # Shielded, so that a caller who goes away does not lose what must follow the commit.
-        result, actions = await asyncio.shield(loop.run_in_executor(self._threads, work))
-        _act(actions)
-        return result
+
+        committed = self._in_thread(work)
+
+        async def follow() -> R:
+            result, actions = await committed
+            _act(actions)
+            return result
+
+        # A task of its own, so that a caller who goes away does not take along what must follow the commit.
+        return await asyncio.shield(asyncio.create_task(follow()))
 
     def write_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         result, actions = self._write(lambda tx: verb(tx, *args, **kwargs))
@@ -79,7 +85,7 @@ class PostgresDatabase:
 
     async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         work: Callable[[], R] = partial(self.read_now, verb, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._in_thread(work)
 
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
@@ -96,7 +102,13 @@ class PostgresDatabase:
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise DatabaseUnavailable(str(error)) from error
 
+    def _in_thread(self, work: Callable[[], R]) -> "asyncio.Future[R]":
+        if self._is_closed:
+            raise DatabaseUnavailable("the database is closed")
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
+
     def close(self) -> None:
+        self._is_closed = True
         self._threads.shutdown(wait=True)
         self._pool.close()
 
@@ -107,9 +119,9 @@ class PostgresDatabase:
                     tx = PostgresTx(connection, self._clock.now())
                     result = verb(tx)
                 return result, tx.actions
-            except _LOST_RACE:
+            except _LOST_RACE as error:
                 if attempt == _ATTEMPTS:
-                    raise
+                    raise DatabaseUnavailable(f"lost {attempt} races in a row: {error}") from error
             except (psycopg.OperationalError, PoolTimeout) as error:
                 raise DatabaseUnavailable(str(error)) from error
         raise AssertionError("unreachable")

@@ -69,8 +69,11 @@ class _Job:
         self.actions: list[Callable[[], None]] = []
 
     def answer(self) -> None:
-        for action in self.actions:
-            action()
+        try:
+            for action in self.actions:
+                action()
+        except BaseException as error:  # noqa: BLE001 - it belongs to the caller, not to those answered after it
+            self.error = error
         if self.future.done():
             return  # the caller went away; its work is committed all the same
         if self.error is None:
@@ -94,6 +97,7 @@ class SqliteDatabase:
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
         self._is_closed = False
+        self._closing = threading.Lock()
         self._writer.start()
 
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -115,6 +119,8 @@ class SqliteDatabase:
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         connection = self._reader_connection
         with self._reader_lock:
+            if self._is_closed:
+                raise DatabaseUnavailable("the database is closed")
             connection.execute("BEGIN")
             try:
                 return verb(SqliteTx(connection, self._clock.now()), *args, **kwargs)
@@ -122,21 +128,23 @@ class SqliteDatabase:
                 connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self._queue.put(None)
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._queue.put(None)
         self._writer.join()
         with self._reader_lock:
             self._reader_connection.close()
         self._writer_connection.close()
 
     def _enqueue(self, job: _Job) -> None:
-        if self._is_closed:
-            raise DatabaseUnavailable("the database is closed")
         if self._queue.qsize() >= QUEUE_LIMIT:
             raise DatabaseUnavailable("too many writes are waiting")
-        self._queue.put(job)
+        with self._closing:  # nothing may be put behind the mark that ends the writer
+            if self._is_closed:
+                raise DatabaseUnavailable("the database is closed")
+            self._queue.put(job)
 
     def _serve(self) -> None:
         is_open = True
@@ -172,9 +180,9 @@ class SqliteDatabase:
                 job.actions = []
 
     def _run_job(self, connection: sqlite3.Connection, job: _Job) -> None:
-        tx = SqliteTx(connection, self._clock.now())
         connection.execute("SAVEPOINT verb")
         try:
+            tx = SqliteTx(connection, self._clock.now())
             job.result = job.verb(tx)
             job.actions = tx.actions
         except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to this thread
