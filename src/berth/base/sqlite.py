@@ -186,6 +186,10 @@ class SqliteDatabase:
             job.result = job.verb(tx)
             job.actions = tx.actions
         except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to this thread
+            if (
+                not connection.in_transaction
+            ):  # SQLite undid the whole group itself, as it does on a full disk
+                raise sqlite3.OperationalError(str(error)) from error
             connection.execute("ROLLBACK TO verb")
             job.error = error
         connection.execute("RELEASE verb")
