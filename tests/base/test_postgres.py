@@ -22,10 +22,12 @@ def engine() -> str:
 def grown(database_url: str, clock: FakeClock) -> PostgresDatabase:
     database = PostgresDatabase(database_url, clock)
     for key in "ab":
-        database.write_now(
-            lambda tx, name=key: tx.run("INSERT INTO installation (key, value) VALUES (:key, '0')", key=name)
-        )
+        database.write_now(put, key)
     return database
+
+
+def put(tx: Tx, key: str) -> None:
+    tx.run("INSERT INTO installation (key, value) VALUES (:key, '0')", key=key)
 
 
 def add_one(tx: Tx, key: str) -> None:

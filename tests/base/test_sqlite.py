@@ -22,9 +22,13 @@ TABLES = (
 def lite(tmp_path: Path, clock: FakeClock) -> Iterator[SqliteDatabase]:
     database = SqliteDatabase(tmp_path / "deeper" / "berth.sqlite3", clock)
     for statement in TABLES:
-        database.write_now(lambda tx, text=statement: tx.run(text))
+        database.write_now(run, statement)
     yield database
     database.close()
+
+
+def run(tx: Tx, statement: str) -> None:
+    tx.run(statement)
 
 
 def put(tx: Tx, name: str) -> str:

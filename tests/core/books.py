@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from berth.base.db import Database, Row
+from berth.base.db import Database, Row, Tx
 from berth.core import billing, ledger
 from berth.core.billing import rates
 
@@ -16,7 +16,7 @@ def rows(db: Database, statement: str) -> list[Row]:
 def clear(db: Database) -> None:
     """Forgets all money, so that checking the next example does not mean checking all before it again."""
     for table in ("entries", "holds", "segments", "accounts"):
-        db.write_now(lambda tx, name=table: tx.run(f"DELETE FROM {name}"))
+        db.write_now(_run, f"DELETE FROM {table}")
 
 
 def amounts(db: Database, account: str, subject: str | None = None) -> list[int]:
@@ -45,6 +45,10 @@ def assert_exact(db: Database) -> None:
     )
     for subject in sorted({row[0] for row in segments}):
         _assert_subject(db, subject, [row for row in segments if row[0] == subject])
+
+
+def _run(tx: Tx, statement: str) -> None:
+    tx.run(statement)
 
 
 def _entries(db: Database, account: str) -> list[Row]:

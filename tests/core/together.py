@@ -2,18 +2,17 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any
 
 from berth.base.db import Database, Tx
 
-T = TypeVar("T")
 _LIMIT_S = 60
 _OVERLAP_S = 0.25
 
 
-def together(work: Sequence[Callable[[], T]]) -> list[T | Exception]:
+def together(work: Sequence[Callable[[], Any]]) -> list[Any]:
     """What each returned or raised, in order. All begin at once."""
-    outcomes: list[T | Exception] = [AssertionError("did not end")] * len(work)
+    outcomes: list[Any] = [AssertionError("did not end")] * len(work)
     gate = threading.Barrier(len(work))
 
     def run(number: int) -> None:
@@ -31,11 +30,11 @@ def together(work: Sequence[Callable[[], T]]) -> list[T | Exception]:
     return outcomes
 
 
-def succeeded(outcomes: list[T | Exception]) -> list[T]:
+def succeeded(outcomes: list[Any]) -> list[T]:
     return [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
 
 
-def failed(outcomes: list[T | Exception], *allowed: type[Exception]) -> list[Exception]:
+def failed(outcomes: list[Any], *allowed: type[Exception]) -> list[Exception]:
     """The exceptions; one that is not of an `allowed` kind is raised."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     for error in errors:
@@ -44,17 +43,17 @@ def failed(outcomes: list[T | Exception], *allowed: type[Exception]) -> list[Exc
     return errors
 
 
-def overlap(db: Database, first: Callable[[Tx], T], second: Callable[[Tx], T]) -> list[T | Exception]:
+def overlap(db: Database, first: Callable[[Tx], Any], second: Callable[[Tx], Any]) -> list[Any]:
     """Begins `second` after `first` has written and before it commits: the order in which races are lost."""
     written, over = threading.Event(), threading.Event()
 
-    def hold_open(tx: Tx) -> T:
+    def hold_open(tx: Tx) -> Any:
         result = first(tx)
         written.set()
         over.wait(_OVERLAP_S)  # either it gets through meanwhile, or it waits for us
         return result
 
-    def follow() -> T:
+    def follow() -> Any:
         written.wait(_LIMIT_S)
         try:
             return db.write_now(second)

@@ -185,7 +185,7 @@ class SqliteDatabase:
             tx = SqliteTx(connection, self._clock.now())
             job.result = job.verb(tx)
             job.actions = tx.actions
-        except BaseException as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to this thread
+        except BaseException as error:
             if (
                 not connection.in_transaction
             ):  # SQLite undid the whole group itself, as it does on a full disk
