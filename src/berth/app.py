@@ -3,15 +3,15 @@
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from berth import __version__
 from berth.base import banner, db, leases, money, secrets
+from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import SystemClock
 from berth.base.db import Database, Tx, is_postgresql
 from berth.core import instances, projects
@@ -25,11 +25,6 @@ from berth.loops.loop import Loop, Runner
 from berth.loops.world import Patience, World
 from berth.migrations import upgrade
 from berth.settings import Settings, SettingsError
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = structlog.get_logger()
 
@@ -91,6 +86,7 @@ class Process:
         """Drains. Instances stay as they are."""
         self.is_ready = False
         await self.runner.stop(grace_s=self.settings.server.drain_s)
+        await self.context.known_keys.settle()
         for driver in self.drivers.values():
             await driver.close()
         self.database.close()

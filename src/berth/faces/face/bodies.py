@@ -9,8 +9,8 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_ty
 from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.types import Receive
 
+from berth.base.asgi import Receive
 from berth.core.errors import Invalid
 from berth.faces.face.refusals import BodyTooLarge, UnsupportedMediaType
 from berth.faces.face.table import Headers

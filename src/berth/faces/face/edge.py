@@ -12,8 +12,8 @@ from itertools import count
 from typing import Any
 
 import structlog
-from starlette.types import Receive, Scope, Send
 
+from berth.base.asgi import Receive, Scope, Send
 from berth.base.db import DatabaseUnavailable, Tx
 from berth.core import idempotency
 from berth.core.errors import Conflict, Invalid, Refusal, Unavailable
