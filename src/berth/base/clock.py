@@ -5,7 +5,8 @@ An `Instant` is a plain integer, so that it compares, subtracts and is stored th
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import NewType, Protocol
 
 Instant = NewType("Instant", int)
@@ -52,8 +53,20 @@ def seconds_between(start: Instant, end: Instant) -> int:
 
 def rfc3339(instant: Instant) -> str:
     """`2026-04-03T10:00:00Z`: seconds precision, the form of every timestamp of the retail API."""
-    whole = (_EPOCH + timedelta(microseconds=instant)).replace(microsecond=0, tzinfo=None)
-    return whole.isoformat() + "Z"
+    minutes, second = divmod(instant // SECOND, 60)
+    days, minute_of_day = divmod(minutes, 24 * 60)
+    return f"{_date(days)}T{_time(minute_of_day)}:{second:02}Z"
+
+
+# An answer holds many timestamps, and most are of a few days: their text is kept.
+@lru_cache(4096)
+def _date(days: int) -> str:
+    return date.fromordinal(_EPOCH.toordinal() + days).isoformat()
+
+
+@lru_cache(24 * 60)
+def _time(minute_of_day: int) -> str:
+    return f"{minute_of_day // 60:02}:{minute_of_day % 60:02}"
 
 
 def parse_rfc3339(text: str) -> Instant:
