@@ -223,7 +223,7 @@ def page_of_versions(
     tx: Tx, project: str, *, status: Status | None, after_row: After | None, limit: int
 ) -> list[Version]:
     """As `page`, without what cannot change."""
-    return [Version(*row) for row in _page(tx, _VERSION, project, status, after_row, limit)]
+    return [Version._make(row) for row in _page(tx, _VERSION, project, status, after_row, limit)]
 
 
 def _page(
