@@ -30,7 +30,7 @@ def together(work: Sequence[Callable[[], Any]]) -> list[Any]:
     return outcomes
 
 
-def succeeded(outcomes: list[Any]) -> list[T]:
+def succeeded(outcomes: list[Any]) -> list[Any]:
     return [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
 
 
