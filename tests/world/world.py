@@ -157,6 +157,10 @@ class World:
             await self.tick("provisioning")
         raise AssertionError(f"always something due: {self.unsettled()}")
 
+    def turn(self, seconds: float) -> None:
+        """Time passes and nothing works."""
+        self.clock.set(Instant(self.clock.now() + int(seconds * SECOND)))
+
     async def calm(self) -> None:
         """Every fault ends, and all loops get the time that they need."""
         for provider in self.providers:
