@@ -1,0 +1,57 @@
+"""Every loop's rig for the contract suite: a new loop adds one."""
+
+from berth.base import ids
+from berth.core.billing import rates
+from berth.core.driver import Label
+from tests.contract.loop import Rig
+from tests.world import truth
+from tests.world.world import World
+
+
+async def _something_is_sold(world: World) -> None:
+    """The provider's offers are there by themselves."""
+
+
+def _is_sold(world: World) -> bool:
+    return truth.rows(world.db, "SELECT 1 FROM offers WHERE provider = :name", name=world.provider.name) != []
+
+
+async def _something_is_ordered(world: World) -> None:
+    world.turn(60)
+    await world.open_shop()
+    await world.order()
+
+
+def _runs(world: World) -> bool:
+    handles = {machine.handle for machine in world.provider.alive()}
+    rows = truth.rows(world.db, "SELECT handle FROM instances WHERE status = 'running'")
+    return handles != set() and handles <= {row[0] for row in rows}
+
+
+async def _an_orphan_is_there(world: World) -> None:
+    await world.open_shop()
+    world.provider.plant(Label(world.install_id, ids.new(world.clock.now())))
+
+
+def _nothing_is_there(world: World) -> bool:
+    return world.provider.alive() == []
+
+
+async def _something_runs(world: World) -> None:
+    await world.running()
+    world.turn(2 * rates.TICK_S)
+
+
+def _is_charged(world: World) -> bool:
+    return truth.rows(world.db, "SELECT 1 FROM entries WHERE code = 'usage'") != []
+
+
+RIGS = {
+    rig.loop: rig
+    for rig in (
+        Rig("catalog", _something_is_sold, _is_sold),
+        Rig("provisioning", _something_is_ordered, _runs),
+        Rig("observation", _an_orphan_is_there, _nothing_is_there),
+        Rig("metering", _something_runs, _is_charged),
+    )
+}
