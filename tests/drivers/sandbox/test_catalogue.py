@@ -1,6 +1,7 @@
 """What is on offer: the pretended catalogue that the official clients expect, and what a real host has."""
 
 import asyncio
+import platform
 import re
 from collections import defaultdict
 from dataclasses import replace
@@ -12,7 +13,7 @@ from berth.core.driver import Hardware, NoCapacity, Power, ProviderImage, Refuse
 from berth.drivers.sandbox import SandboxDriver, catalogue, gpus, simulated
 from berth.drivers.sandbox.catalogue import Capacity, Use
 from berth.drivers.sandbox.config import THIS_HOST
-from berth.drivers.sandbox.images import IMAGES
+from berth.drivers.sandbox.images import SIMULATED, of_this_host
 from tests.contract.driver import until
 from tests.drivers.sandbox.rig import SandboxRig, in_sandbox, offered
 
@@ -27,7 +28,7 @@ def boots_on(image: ProviderImage, hardware: Hardware) -> bool:
 
 
 def image(slug: str) -> ProviderImage:
-    return next(image for image in IMAGES if image.slug == slug)
+    return next(image for image in SIMULATED if image.slug == slug)
 
 
 def test_the_pretended_catalogue_holds_what_clients_ask_for_by_name() -> None:
@@ -83,8 +84,8 @@ def test_images_fit_the_types_they_are_ordered_for() -> None:
     assert boots_on(image("ubuntu-22.04-cuda-12.9-cluster"), offered("16B200@FIN-03").hardware)
     cheapest = min(simulated.offers([]), key=lambda offer: offer.spot_price_micros_per_hour or 0)
     assert boots_on(image("ubuntu-24.04-cuda-12.8-open-docker"), cheapest.hardware)
-    assert [each.slug for each in IMAGES if each.is_default] == ["ubuntu-24.04-cuda-12.8-open-docker"]
-    assert all(each.ssh_user == ("root" if each.is_cluster else "ubuntu") for each in IMAGES)
+    assert [each.slug for each in SIMULATED if each.is_default] == ["ubuntu-24.04-cuda-12.8-open-docker"]
+    assert all(each.ssh_user == ("root" if each.is_cluster else "ubuntu") for each in SIMULATED)
 
 
 def test_a_host_sells_what_it_has_less_what_runs() -> None:
@@ -260,3 +261,10 @@ def test_a_limit_that_is_published_holds(tmp_path: Path, limit: str) -> None:
         connection.abort()
 
     in_sandbox(tmp_path, test, simulate=False)
+
+
+def test_without_simulation_the_one_image_is_the_host_itself() -> None:
+    image = of_this_host()
+    assert image.gpu_models is None
+    assert re.fullmatch(r"[a-z0-9.-]+", image.slug)
+    assert image.slug.startswith(platform.freedesktop_os_release()["ID"])

@@ -21,8 +21,8 @@ from berth.core.driver import (
     Sighting,
     Unreachable,
 )
+from berth.drivers.sandbox import images
 from berth.drivers.sandbox.config import SandboxConfig
-from berth.drivers.sandbox.images import IMAGES
 from berth.drivers.sandbox.instances import Instances
 
 Answer = TypeVar("Answer")
@@ -52,6 +52,7 @@ class SandboxDriver:
             notes.append(_SIMULATED)
         if host.problem is not None:
             notes.append(f"No instance can be created here: {host.problem}")
+        self._images = images.SIMULATED if config.simulate else (images.of_this_host(),)
         self._abilities = Abilities(limits=host.limits, notes=tuple(notes))
         # Threads of our own: waiting for an instance must not hold up the other users of the loop's pool.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sandbox")
@@ -64,7 +65,9 @@ class SandboxDriver:
 
     async def catalogue(self) -> Catalogue:
         offers = await self._run(self._instances.offers)
-        return Catalogue(offers=offers, images=IMAGES)
+        return Catalogue(
+            offers=offers, images=images.SIMULATED if self._config.simulate else (images.of_this_host(),)
+        )
 
     async def create(self, order: CreateOrder) -> Sighting:
         return await self._run(lambda: self._instances.create(order))

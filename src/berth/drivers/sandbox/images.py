@@ -1,4 +1,10 @@
-"""The images that can be ordered here. The sandbox boots none of them: each gives the host's own system."""
+"""The images that can be ordered here: the host's own system, or, with a pretended catalogue, pretended ones.
+
+The sandbox boots nothing: whatever image is ordered, an instance gets the host's system.
+"""
+
+import platform
+import re
 
 from berth.core.driver import ProviderImage
 
@@ -57,7 +63,7 @@ def _ubuntu(
     )
 
 
-IMAGES = (
+SIMULATED = (
     _ubuntu("24.04", cuda="12.8", driver="570", has_open_driver=True, has_docker=True, is_default=True),
     _ubuntu(
         "24.04",
@@ -73,3 +79,23 @@ IMAGES = (
     _ubuntu("24.04"),
     _ubuntu("22.04"),
 )
+
+
+def of_this_host() -> ProviderImage:
+    """The system that instances really get here, as the host names it."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    system, version = release.get("ID", "linux"), release.get("VERSION_ID")
+    name = release.get("NAME", "Linux")
+    return ProviderImage(
+        slug=re.sub(r"[^a-z0-9.]+", "-", "-".join(filter(None, (system, version))).lower()),
+        name=release.get("PRETTY_NAME", name),
+        category=system,
+        os_name=" ".join(filter(None, (name, version))),
+        os_version=version,
+        ssh_user="root",
+        details=("This host's own system",),
+        is_default=True,
+    )
