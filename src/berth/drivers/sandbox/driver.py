@@ -65,9 +65,7 @@ class SandboxDriver:
 
     async def catalogue(self) -> Catalogue:
         offers = await self._run(self._instances.offers)
-        return Catalogue(
-            offers=offers, images=images.SIMULATED if self._config.simulate else (images.of_this_host(),)
-        )
+        return Catalogue(offers=offers, images=self._images)
 
     async def create(self, order: CreateOrder) -> Sighting:
         return await self._run(lambda: self._instances.create(order))
