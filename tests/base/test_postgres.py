@@ -53,7 +53,7 @@ def test_of_two_that_wait_for_each_other_both_get_through(grown: PostgresDatabas
 
     failed(together([partial(grown.write_now, cross, "a", "b"), partial(grown.write_now, cross, "b", "a")]))
     assert grown.read_now(values) == ["2", "2"]
-    assert len(tries) == 3
+    assert len(tries) >= 3
     grown.close()
 
 

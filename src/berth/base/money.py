@@ -1,6 +1,15 @@
 """Money: whole micro-dollars (10^-6 USD). Never a float, not even on the way to the wire."""
 
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import (
+    ROUND_HALF_UP,
+    Context,
+    Decimal,
+    DecimalException,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    Underflow,
+)
 from typing import NewType
 
 Micros = NewType("Micros", int)
@@ -9,13 +18,15 @@ Micros = NewType("Micros", int)
 USD = 1_000_000
 MAX_MICROS = 10**15
 """A billion dollars: a bound on any single amount, far inside 64 bits even when summed."""
+_EXACT = Context(prec=40, traps=[InvalidOperation, Inexact, Overflow, Underflow])
+"""Refuses what it would have to round."""
 
 
 def from_usd(text: str) -> Micros:
     """Reads a decimal amount of dollars such as `12.5`. Raises ValueError if it is not exact in micros."""
     try:
-        scaled = Decimal(text).scaleb(6)
-    except InvalidOperation:
+        scaled = _EXACT.create_decimal(text).scaleb(6, _EXACT)
+    except DecimalException:
         raise ValueError(f"not an amount of dollars: {text!r}") from None
     if not scaled.is_finite() or scaled != scaled.to_integral_value():
         raise ValueError(f"not an exact amount of micro-dollars: {text!r}")

@@ -39,6 +39,16 @@ def load_or_create(path: Path) -> bytes:
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(fresh, path)
+            _keep(path.parent)
     finally:
         fresh.unlink(missing_ok=True)
     return path.read_bytes()
+
+
+def _keep(directory: Path) -> None:
+    """Makes the names in `directory` durable: a pepper lost with the power would lock everybody out."""
+    opened = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
