@@ -76,7 +76,18 @@ def pgbench(url: str, templates: Sequence[Template], *, clients: int, seconds: f
             path = Path(directory) / f"{number}.sql"
             path.write_text(_script(template), encoding="utf-8")
             files += ["-f", str(path)]
-        command = [str(program), "-n", "-M", "prepared", "-D", "made=0", "-c", str(clients), "-j", str(min(2, clients))]
+        command = [
+            str(program),
+            "-n",
+            "-M",
+            "prepared",
+            "-D",
+            "made=0",
+            "-c",
+            str(clients),
+            "-j",
+            str(min(2, clients)),
+        ]
         command += ["-T", str(max(1, round(seconds))), *files, url]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
     assert done.returncode == 0, done.stderr
