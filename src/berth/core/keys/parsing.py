@@ -9,6 +9,8 @@ from berth.core.errors import Invalid
 
 LONGEST = 16 * 1024
 _LEAST_RSA_BITS = 2048
+_MOST_RSA_BITS = 16384
+_LEAST_RSA_EXPONENT = 3
 _KINDS = {
     "ssh-ed25519": "ed25519",
     "sk-ssh-ed25519@openssh.com": "ed25519",
@@ -28,6 +30,8 @@ _MEMBERS = {
     "sk-ecdsa-sha2-nistp256@openssh.com": 4,
 }
 _ED25519_BYTES = 32
+_POINT_BYTES = {"nistp256": 65, "nistp384": 97, "nistp521": 133}
+_UNCOMPRESSED = b"\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,8 @@ def parse(text: str) -> Parsed:
     if "PRIVATE KEY" in text:
         raise _invalid("is a private key; send the .pub file and consider the private key leaked")
     line = text.strip(" \r\n\t")
-    if any(ord(character) < 32 or ord(character) == 127 for character in line):  # noqa: PLR2004 - control codes
-        raise _invalid("must be a single line")
+    if not line.isprintable():
+        raise _invalid("must be a single line of printable characters")
     kind, _, rest = line.partition(" ")
     encoded, _, _ = rest.strip(" ").partition(" ")
     if "-cert-v01" in kind:
@@ -71,14 +75,31 @@ def _check_blob(kind: str, blob: bytes) -> None:
         raise _invalid("names one type and contains another, or is cut off")
     if len(members) != _MEMBERS[kind]:
         raise _invalid("is cut off or has something added")
-    if kind == "ssh-rsa" and int.from_bytes(members[2]).bit_length() < _LEAST_RSA_BITS:
+    if kind == "ssh-rsa":
+        _check_rsa(exponent=members[1], modulus=members[2])
+    elif _KINDS[kind] == "ed25519":
+        if len(members[1]) != _ED25519_BYTES:
+            raise _invalid("is cut off")
+    else:
+        _check_ecdsa(kind, curve=members[1], point=members[2])
+
+
+def _check_rsa(*, exponent: bytes, modulus: bytes) -> None:
+    e, n = int.from_bytes(exponent, signed=True), int.from_bytes(modulus, signed=True)
+    if n % 2 == 0 or e % 2 == 0 or e < _LEAST_RSA_EXPONENT or n < 0:
+        raise _invalid("is no RSA key")
+    if n.bit_length() < _LEAST_RSA_BITS:
         raise _invalid(f"is an RSA key shorter than {_LEAST_RSA_BITS} bits")
-    if _KINDS[kind] == "ed25519" and len(members[1]) != _ED25519_BYTES:
-        raise _invalid("is cut off")
-    if _KINDS[kind] == "ecdsa" and not kind.split("@", maxsplit=1)[0].endswith(
-        members[1].decode("ascii", "replace") or "-"
-    ):
+    if n.bit_length() > _MOST_RSA_BITS:
+        raise _invalid(f"is an RSA key longer than {_MOST_RSA_BITS} bits, which no SSH server takes")
+
+
+def _check_ecdsa(kind: str, *, curve: bytes, point: bytes) -> None:
+    name = curve.decode("ascii", "replace")
+    if name not in _POINT_BYTES or not kind.split("@")[0].endswith(name):
         raise _invalid("names one curve and contains another")
+    if len(point) != _POINT_BYTES[name] or point[:1] != _UNCOMPRESSED:
+        raise _invalid("holds no point of its curve, or is cut off")
 
 
 def _split(blob: bytes) -> list[bytes] | None:
