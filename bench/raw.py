@@ -122,4 +122,6 @@ def _literal(value: Any) -> str:
         case int():
             return str(int(value))
         case _:
-            return "'" + str(value).replace("'", "''").replace("\n", " ") + "'"
+            # pgbench takes a colon and a letter for a variable, also within quotes.
+            text = re.sub(r":(?=\w)", ": ", str(value).replace("\n", " "))
+            return "'" + text.replace("'", "''") + "'"
