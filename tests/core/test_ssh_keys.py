@@ -4,6 +4,7 @@ import base64
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 import pytest
@@ -19,7 +20,7 @@ VECTOR = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFx
 FINGERPRINT = "SHA256:ZkAslGjFiUHdGf/WUL8rQvkib4PTvQatUV0OUQSncCA"
 
 
-def generated(algorithm: str, **options: int) -> str:
+def generated(algorithm: str, **options: Any) -> str:
     key = asyncssh.generate_private_key(algorithm, **options)
     return key.export_public_key("openssh").decode().strip()
 

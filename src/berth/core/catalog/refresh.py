@@ -5,25 +5,30 @@ from collections.abc import Sequence
 from berth.base import ids
 from berth.base.clock import Instant
 from berth.base.db import Tx
-from berth.base.money import Micros
+from berth.base.money import USD, Micros
 from berth.core.catalog import store
-from berth.core.driver import Catalogue, ProviderImage
+from berth.core.driver import Catalogue, ProviderImage, ProviderOffer
+
+MOST_MICROS_PER_HOUR = 10_000 * USD
+"""Far above any instance; for ten years of it 64 bits are enough."""
 
 
 def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, margin_percent: int) -> int:
     """Replaces what `provider` sells. `listed_at` is when its answer was asked for. Returns how many offers."""
+    offers = [
+        (offer, price)
+        for offer in catalogue.offers
+        if _is_sane(offer, price := _price(offer, margin_percent))
+    ]
     store.add_provider(tx, provider)
     store.lock_providers(tx)  # all of them: locations, types and images are common
     known = store.lock_offers(tx, provider)
-    for place in {offer.place.code: offer.place for offer in catalogue.offers}.values():
+    for place in {offer.place.code: offer.place for offer, _ in offers}.values():
         store.upsert_location(tx, place)
-    for hardware in {offer.hardware.name: offer.hardware for offer in catalogue.offers}.values():
+    for hardware in {offer.hardware.name: offer.hardware for offer, _ in offers}.values():
         store.upsert_type(tx, hardware)
     _take_images(tx, provider, catalogue.images)
-    for offer in catalogue.offers:
-        price = offer.price_micros_per_hour
-        if price is None:
-            price = _with_margin(offer.cost_micros_per_hour, margin_percent)
+    for offer, price in offers:
         store.upsert_offer(
             tx,
             offer,
@@ -32,9 +37,9 @@ def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, 
             price=Micros(price),
             counted_before=listed_at,
         )
-    store.unlist_offers(tx, provider, known - {offer.provider_offer_id for offer in catalogue.offers})
+    store.unlist_offers(tx, provider, known - {offer.provider_offer_id for offer, _ in offers})
     store.note_refresh(tx, provider, failure=None)
-    return len(catalogue.offers)
+    return len(offers)
 
 
 def note_failure(tx: Tx, provider: str, failure: str) -> None:
@@ -54,5 +59,14 @@ def _take_images(tx: Tx, provider: str, images: Sequence[ProviderImage]) -> None
             store.set_providers(tx, other.id, other.providers - {provider})
 
 
-def _with_margin(cost: int, margin_percent: int) -> int:
-    return (cost * (100 + margin_percent) + 99) // 100
+def _price(offer: ProviderOffer, margin_percent: int) -> int:
+    if offer.price_micros_per_hour is not None:
+        return offer.price_micros_per_hour
+    return (offer.cost_micros_per_hour * (100 + margin_percent) + 99) // 100
+
+
+def _is_sane(offer: ProviderOffer, price: int) -> bool:
+    """One offer that would pay its customer, or overflow a bill, must not reach the ledger of everybody."""
+    spot = offer.spot_price_micros_per_hour
+    amounts = (price, offer.cost_micros_per_hour, 0 if spot is None else spot)
+    return offer.free_units >= 0 and all(0 <= amount <= MOST_MICROS_PER_HOUR for amount in amounts)

@@ -96,7 +96,7 @@ def _check_rsa(*, exponent: bytes, modulus: bytes) -> None:
 
 def _check_ecdsa(kind: str, *, curve: bytes, point: bytes) -> None:
     name = curve.decode("ascii", "replace")
-    if name not in _POINT_BYTES or not kind.split("@")[0].endswith(name):
+    if name not in _POINT_BYTES or not kind.split("@", maxsplit=1)[0].endswith(name):
         raise _invalid("names one curve and contains another")
     if len(point) != _POINT_BYTES[name] or point[:1] != _UNCOMPRESSED:
         raise _invalid("holds no point of its curve, or is cut off")
