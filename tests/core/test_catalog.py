@@ -351,3 +351,13 @@ def test_the_catalogue_needs_its_scope(db: Database) -> None:
             db.read_now(verb, by)
     with pytest.raises(Forbidden):
         search(db, by)
+
+
+def test_an_image_that_only_another_provider_boots_does_not_fit(db: Database) -> None:
+    by = make.project(db).by
+    make.catalogue(db, make.offer("1H100"), provider="alpha", images=[make.image("alpha-linux")])
+    make.catalogue(db, make.offer("1A100"), provider="beta", images=[make.image("beta-linux")])
+    fitting = [image.slug for image in db.read_now(catalog.images, by, instance_type="1H100")]
+    assert fitting == ["alpha-linux"]
+    assert refuses(db, by, instance_type="1H100", image="beta-linux") == "image_incompatible"
+    assert refuses(db, by, instance_type="1H100", image="alpha-linux") is None

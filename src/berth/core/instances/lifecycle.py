@@ -14,6 +14,7 @@ from berth.core import billing, catalog, events
 from berth.core.billing import Rules
 from berth.core.catalog import Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
+from berth.core.errors import Invalid
 from berth.core.instances import states, store
 from berth.core.instances.model import Instance, Status, Wanted
 
@@ -286,7 +287,10 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
 
 def _next_offer(tx: Tx, current: Instance) -> Offer | None:
     kind = catalog.get_type(tx, events.system(current.project, _ACTOR), current.instance_type)
-    image = catalog.pick_image(tx, current.image_id, kind)
+    try:
+        image = catalog.pick_image(tx, current.image_id, kind)
+    except Invalid:  # nobody boots it any more, or not on this type
+        return None
     for offer in catalog.candidates(tx, current.instance_type, current.location, image):
         is_new = offer.id not in current.tried_offers
         if is_new and offer.cost <= current.price and catalog.claim(tx, offer, current.id):

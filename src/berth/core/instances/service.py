@@ -1,5 +1,6 @@
 """The verbs a customer has: order, look, start, stop, restart, delete. They write what is wanted."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -17,9 +18,12 @@ from berth.core.instances.model import Action, Instance, OrderSpec, Specs, Statu
 HOSTNAME_LIMIT = 255
 DESCRIPTION_LIMIT = 1000
 VOLUME_NAME_LIMIT = 64
+NAME_LIMIT = 255
+"""Of anything an order refers to by name or id."""
 SCRIPT_LIMIT = 64 * 1024
 OS_VOLUME_DEFAULT_GB = 50
 OS_VOLUME_MAX_GB = 512
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _NOT_FOUND = ("instance_not_found", "Instance not found.")
 
 
@@ -262,8 +266,23 @@ def _check(spec: OrderSpec) -> None:
     _check_text("os_volume", spec.os_volume_name, VOLUME_NAME_LIMIT, least=1)
     if spec.os_volume_gb is not None and not 1 <= spec.os_volume_gb <= OS_VOLUME_MAX_GB:
         raise _invalid("os_volume", f"size must be 1 to {OS_VOLUME_MAX_GB} GB.")
-    if spec.startup_script is not None and len(spec.startup_script) > SCRIPT_LIMIT:
+    for field, name in (
+        ("instance_type", spec.instance_type),
+        ("image", spec.image),
+        ("location", spec.location),
+    ):
+        _check_text(field, name, NAME_LIMIT)
+    for key_id in spec.ssh_key_ids:
+        _check_text("ssh_key_ids", key_id, NAME_LIMIT)
+    if spec.startup_script is not None:
+        _check_script(spec.startup_script)
+
+
+def _check_script(script: str) -> None:
+    if len(script) > SCRIPT_LIMIT:
         raise _invalid("startup_script", f"must be at most {SCRIPT_LIMIT} characters.")
+    if _NO_TEXT.search(script):
+        raise _invalid("startup_script", "must be text, without zero bytes and halves of characters.")
 
 
 def _check_text(field: str, text: str, longest: int, *, least: int = 0) -> None:
