@@ -359,5 +359,5 @@ def test_an_image_that_only_another_provider_boots_does_not_fit(db: Database) ->
     make.catalogue(db, make.offer("1A100"), provider="beta", images=[make.image("beta-linux")])
     fitting = [image.slug for image in db.read_now(catalog.images, by, instance_type="1H100")]
     assert fitting == ["alpha-linux"]
-    assert refuses(db, by, instance_type="1H100", image="beta-linux") == "image_incompatible"
-    assert refuses(db, by, instance_type="1H100", image="alpha-linux") is None
+    assert refuses(db, by, instance_type="1H100", image_slug="beta-linux") == "image_incompatible"
+    assert refuses(db, by, instance_type="1H100", image_slug="alpha-linux") is None

@@ -21,6 +21,8 @@ class InstanceType:
     description: str
     manufacturer: str
     boot_timeout_s: int
+    providers: frozenset[str]
+    """Who sells it now."""
 
     @property
     def total_vram_gb(self) -> int:

@@ -1,13 +1,13 @@
 """Takes in what a provider says it sells. An offer that is no longer named is no longer sold, never deleted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from berth.base import ids
 from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.money import USD, Micros
 from berth.core.catalog import store
-from berth.core.driver import Catalogue, ProviderImage, ProviderOffer
+from berth.core.driver import Catalogue, Hardware, ProviderImage, ProviderOffer
 
 MOST_MICROS_PER_HOUR = 10_000 * USD
 """Far above any instance; for ten years of it 64 bits are enough."""
@@ -25,8 +25,7 @@ def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, 
     known = store.lock_offers(tx, provider)
     for place in {offer.place.code: offer.place for offer, _ in offers}.values():
         store.upsert_location(tx, place)
-    for hardware in {offer.hardware.name: offer.hardware for offer, _ in offers}.values():
-        store.upsert_type(tx, hardware)
+    _take_types(tx, provider, {offer.hardware.name: offer.hardware for offer, _ in offers})
     _take_images(tx, provider, catalogue.images)
     for offer, price in offers:
         store.upsert_offer(
@@ -48,6 +47,15 @@ def note_failure(tx: Tx, provider: str, failure: str) -> None:
     store.note_refresh(tx, provider, failure=failure)
 
 
+def _take_types(tx: Tx, provider: str, offered: Mapping[str, Hardware]) -> None:
+    known = {kind.name: kind.providers for kind in store.list_types(tx)}
+    for name, hardware in offered.items():
+        store.upsert_type(tx, hardware, providers=known.get(name, frozenset()) | {provider})
+    for name, providers in known.items():
+        if provider in providers and name not in offered:
+            store.set_type_providers(tx, name, providers - {provider})
+
+
 def _take_images(tx: Tx, provider: str, images: Sequence[ProviderImage]) -> None:
     offered = {image.slug for image in images}
     for image in images:
@@ -56,7 +64,7 @@ def _take_images(tx: Tx, provider: str, images: Sequence[ProviderImage]) -> None
         store.upsert_image(tx, image, image_id=ids.new(tx.now), providers=providers)
     for other in store.list_images(tx):
         if provider in other.providers and other.slug not in offered:
-            store.set_providers(tx, other.id, other.providers - {provider})
+            store.set_image_providers(tx, other.id, other.providers - {provider})
 
 
 def _price(offer: ProviderOffer, margin_percent: int) -> int:

@@ -13,7 +13,7 @@ from berth.core.driver import Hardware, Place, ProviderImage, ProviderOffer
 
 _TYPE = (
     "name, gpu_model, gpu_count, gpu_vram_gb, vcpu_count, ram_gb, storage_gb, description, manufacturer,"
-    " boot_timeout_s"
+    " boot_timeout_s, providers"
 )
 _IMAGE = (
     "id, slug, name, category, details, is_default, is_cluster, os_name, os_version, cuda_version,"
@@ -28,7 +28,7 @@ _LIMIT = 100_000
 
 
 def _type(row: Row) -> InstanceType:
-    return InstanceType(*row)
+    return InstanceType(*(*row[:10], frozenset(json.loads(row[10]))))
 
 
 @lru_cache(1024)
@@ -178,14 +178,15 @@ def upsert_location(tx: Tx, place: Place) -> None:
     )
 
 
-def upsert_type(tx: Tx, hardware: Hardware) -> None:
+def upsert_type(tx: Tx, hardware: Hardware, *, providers: frozenset[str]) -> None:
     tx.run(
         f"INSERT INTO instance_types ({_TYPE}, created_at) VALUES (:name, :gpu_model, :gpu_count, :gpu_vram_gb,"
-        " :vcpu_count, :ram_gb, :storage_gb, :description, :manufacturer, :boot_timeout_s, :now)"
+        " :vcpu_count, :ram_gb, :storage_gb, :description, :manufacturer, :boot_timeout_s, :providers, :now)"
         " ON CONFLICT (name) DO UPDATE SET gpu_model = excluded.gpu_model, gpu_count = excluded.gpu_count,"
         " gpu_vram_gb = excluded.gpu_vram_gb, vcpu_count = excluded.vcpu_count, ram_gb = excluded.ram_gb,"
         " storage_gb = excluded.storage_gb, description = excluded.description,"
-        " manufacturer = excluded.manufacturer, boot_timeout_s = excluded.boot_timeout_s",
+        " manufacturer = excluded.manufacturer, boot_timeout_s = excluded.boot_timeout_s,"
+        " providers = excluded.providers",
         name=hardware.name,
         gpu_model=hardware.gpu_model,
         gpu_count=hardware.gpu_count,
@@ -196,6 +197,7 @@ def upsert_type(tx: Tx, hardware: Hardware) -> None:
         description=hardware.description,
         manufacturer=hardware.manufacturer,
         boot_timeout_s=hardware.boot_timeout_s,
+        providers=_names(providers),
         now=tx.now,
     )
 
@@ -226,17 +228,27 @@ def upsert_image(tx: Tx, image: ProviderImage, *, image_id: str, providers: froz
         ssh_user=image.ssh_user,
         min_os_volume_gb=image.min_os_volume_gb,
         gpu_models=None if image.gpu_models is None else json.dumps(sorted(image.gpu_models)),
-        providers=json.dumps(sorted(providers)),
+        providers=_names(providers),
         now=tx.now,
     )
 
 
-def set_providers(tx: Tx, image_id: str, providers: frozenset[str]) -> None:
+def set_image_providers(tx: Tx, image_id: str, providers: frozenset[str]) -> None:
     tx.run(
-        "UPDATE images SET providers = :providers WHERE id = :id",
-        id=image_id,
-        providers=json.dumps(sorted(providers)),
+        "UPDATE images SET providers = :providers WHERE id = :id", id=image_id, providers=_names(providers)
     )
+
+
+def set_type_providers(tx: Tx, name: str, providers: frozenset[str]) -> None:
+    tx.run(
+        "UPDATE instance_types SET providers = :providers WHERE name = :name",
+        name=name,
+        providers=_names(providers),
+    )
+
+
+def _names(providers: frozenset[str]) -> str:
+    return json.dumps(sorted(providers))
 
 
 def upsert_offer(

@@ -201,6 +201,7 @@ def _catalogue() -> None:
         _text("description"),
         _text("manufacturer"),
         _number("boot_timeout_s"),
+        _text("providers"),
         _number("created_at"),
     )
     op.create_table(
