@@ -14,8 +14,17 @@ def rows(db: Database, statement: str) -> list[Row]:
 
 
 def clear(db: Database) -> None:
-    """Forgets all money, so that checking the next example does not mean checking all before it again."""
-    for table in ("entries", "holds", "segments", "accounts"):
+    """Forgets all money and all that was ordered: checking the next example is not checking those before again."""
+    for table in (
+        "entries",
+        "holds",
+        "segments",
+        "accounts",
+        "instances",
+        "instance_counts",
+        "claims",
+        "offers",
+    ):
         db.write_now(_run, f"DELETE FROM {table}")
 
 
