@@ -94,13 +94,14 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def interleave(title: str, steps: Sequence[Step], *, rounds: int) -> Result:
-    """Runs rounds until `rounds` of them were quiet, or twice as many in all."""
+    """Runs rounds until `rounds` of them were quiet, or twice as many in all; a single one is not repeated."""
+    most = 1 if rounds == 1 else 2 * rounds
     limits = {step.limit for step in steps} - {None}
     first = [step for step in steps if step.name in limits]
     others = [step for step in steps if step.name not in limits]
     quiet: list[Round] = []
     noisy: list[Round] = []
-    while len(quiet) < rounds and len(quiet) + len(noisy) < 2 * rounds:
+    while len(quiet) < rounds and len(quiet) + len(noisy) < most:
         taken: Round = {step.name: [] for step in steps}
         for step in [*first, *others, *first]:
             _progress(f"{title}: round {len(quiet) + len(noisy) + 1}, {step.name}")
