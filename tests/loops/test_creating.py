@@ -103,6 +103,21 @@ async def test_a_wrong_404_while_booting_does_not_kill(world: World, provider: P
     assert "instance.placed_again" not in world.events(instance)
 
 
+async def test_what_is_taken_for_lost_while_it_boots_does_not_live_beside_its_successor(
+    world: World, provider: Provider
+) -> None:
+    provider.offers.append(make.offer(name="dearer", price="2"))
+    provider.boot_s = 60
+    instance = await world.order()
+    await world.tick("provisioning")
+    provider.unlisted.add(provider.made[0].handle)
+    provider.breaks("inspect", None)
+    await world.settle()
+    assert world.status(instance) == "running"
+    assert len(provider.made) == 2
+    assert world.machines(instance) == 1
+
+
 async def test_what_the_provider_ends_while_it_boots_is_placed_elsewhere(
     world: World, provider: Provider
 ) -> None:

@@ -124,6 +124,21 @@ async def test_a_wrong_404_after_a_wrong_listing_is_not_believed_once_it_is_list
     assert world.status(instance) == "running"
 
 
+async def test_what_listings_forget_again_and_again_is_not_gone_while_it_answers_itself(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    await world.live(120)
+    provider.unlisted.add(world.now(instance).handle or "")
+    await _observed(world, clock, 6)
+    assert world.status(instance) == "running"
+    assert world.machines(instance) == 1
+    provider.heals()
+    await _observed(world, clock)
+    assert world.now(instance).missing_since is None
+    world.check(at_rest=False)
+
+
 async def test_a_question_without_an_answer_proves_nothing(
     world: World, provider: Provider, clock: FakeClock
 ) -> None:

@@ -70,6 +70,8 @@ class Provider:
     listing_lag_s: float = 0
     is_partial: bool = False
     """Listings lack everything and say that they are not complete."""
+    unlisted: set[str] = field(default_factory=set)
+    """Handles that its listings forget, and call themselves complete all the same."""
     boot_s: float = 0
     ssh_s: float | None = 0
     """Seconds from power to an SSH server that answers; None: never."""
@@ -95,6 +97,7 @@ class Provider:
         """From now on it does what it promises."""
         self.faults.clear()
         self.secretly_empty.clear()
+        self.unlisted.clear()
         self.is_partial = self.boot_fails = self.start_is_refused = False
         self.boot_s = self.stop_s = self.destroy_s = 0
         self.ssh_s = 0
@@ -187,7 +190,7 @@ class Provider:
         sightings = [
             self._sighting(machine)
             for machine in self.alive()
-            if self._is_visible(machine) and not self.is_partial
+            if self._is_visible(machine) and not self.is_partial and machine.handle not in self.unlisted
         ]
         self._raise("list_own", is_after=True)
         return Listing(sightings, is_complete=not self.is_partial)
@@ -219,7 +222,8 @@ class Provider:
         self._raise("destroy")
         self._pass_time()
         machine = self.machines.get(handle)
-        if machine is not None and machine.power is not Power.DELETING:
+        # What it does not list yet it knows nothing of, and says that nothing is left.
+        if machine is not None and self._is_visible(machine) and machine.power is not Power.DELETING:
             self._do(machine, Power.DELETING, seconds=self.destroy_s, becomes=None)
         self._raise("destroy", is_after=True)
 
