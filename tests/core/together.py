@@ -48,8 +48,10 @@ def overlap(db: Database, first: Callable[[Tx], Any], second: Callable[[Tx], Any
     written, over = threading.Event(), threading.Event()
 
     def hold_open(tx: Tx) -> Any:
-        result = first(tx)
-        written.set()
+        try:
+            result = first(tx)
+        finally:
+            written.set()
         over.wait(_OVERLAP_S)  # either it gets through meanwhile, or it waits for us
         return result
 
