@@ -111,7 +111,7 @@ def test_no_verb_brings_a_deleted_instance_back(db: Database, clock: FakeClock, 
     assert_exact(db)
 
 
-@pytest.mark.parametrize("verb", VERBS.keys() - {"gone"})
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "gone"])
 def test_no_verb_but_gone_ends_a_delete(db: Database, verb: str) -> None:
     made = make.instance(db, "deleting")
     VERBS[verb](db, made)
