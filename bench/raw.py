@@ -34,10 +34,10 @@ def sqlite(url: str, templates: Sequence[Template], *, per_commit: int, seconds:
     """Replays each second; making up the values is not in the time."""
     connection = open_sqlite(url)
     execute = connection.execute
-    count, elapsed_s = 0, 0.0
+    count, elapsed_s, cpu_s = 0, 0.0, 0.0
     while elapsed_s < seconds:
         block = list(replays(templates, _BLOCK))
-        started_at = time.perf_counter()
+        cpu_before, started_at = time.process_time(), time.perf_counter()
         for start in range(0, _BLOCK, per_commit):
             execute("BEGIN IMMEDIATE")
             for template, values in block[start : start + per_commit]:
@@ -47,9 +47,10 @@ def sqlite(url: str, templates: Sequence[Template], *, per_commit: int, seconds:
                         cursor.fetchall()
             execute("COMMIT")
         elapsed_s += time.perf_counter() - started_at
+        cpu_s += time.process_time() - cpu_before
         count += _BLOCK
     connection.close()
-    return Sample(count / elapsed_s)
+    return Sample(count / elapsed_s, cpu_us=cpu_s * 1e6 / count)
 
 
 def sqlite_reads(url: str, statements: Sequence[Statement], *, seconds: float) -> Sample:

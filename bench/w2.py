@@ -251,7 +251,6 @@ def _context(db: Database) -> Context:
         rules=make.RULES,
         poke=lambda _loop: None,
         version="bench",
-        is_ready=lambda: True,
     )
 
 
