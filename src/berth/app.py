@@ -1,10 +1,12 @@
 """The parts list: every face, driver and loop, and how they are wired into one process."""
 
+import asyncio
 import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -26,6 +28,7 @@ from berth.loops.world import Patience, World
 from berth.migrations import upgrade
 from berth.settings import Settings, SettingsError
 
+_FIRST_CATALOGUE_S = 10.0
 _log = structlog.get_logger()
 
 
@@ -47,7 +50,10 @@ def _sandbox(settings: Settings, install_id: str) -> SandboxDriver | None:
     )
 
 
-FACES: Mapping[str, Callable[[Context], Asgi]] = {"/api/v1": huddle.build}
+FACES: Mapping[str, Callable[[Context], Asgi]] = {
+    huddle.PREFIX: huddle.build,
+    huddle.NESTED_PREFIX: partial(huddle.build, is_nested=True),
+}
 """Who calls us, by the prefix of their paths."""
 
 DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _sandbox}
@@ -71,20 +77,21 @@ class Process:
     drivers: Mapping[str, Driver]
     runner: Runner
     context: Context
-    is_ready: bool = False
 
     async def start(self) -> None:
-        """Asks every provider what it sells, then lets the loops run."""
+        """Asks every provider what it sells, for a while, then lets the loops run."""
         if not self.database.is_shared:
             # Nobody else works on this file, so what a killed process held need not wait for its leases to end.
             await self.database.write(_release_everything)
-        await catalog.tick(self.runner.world)
+        try:
+            async with asyncio.timeout(_FIRST_CATALOGUE_S):
+                await catalog.tick(self.runner.world)
+        except Exception as error:  # noqa: BLE001 - what was sold last time stands, and the loop tries again
+            _log.warning("no_first_catalogue", error=repr(error))
         self.runner.start()
-        self.is_ready = True
 
     async def stop(self) -> None:
         """Drains. Instances stay as they are."""
-        self.is_ready = False
         await self.runner.stop(grace_s=self.settings.server.drain_s)
         await self.context.known_keys.settle()
         for driver in self.drivers.values():
@@ -100,7 +107,10 @@ def _release_everything(tx: Tx) -> None:
 def open_database(settings: Settings) -> Database:
     """The database at its newest schema. Raises SettingsError when it cannot be had."""
     if not is_postgresql(settings.database):
-        db.sqlite_path(settings.database).parent.mkdir(parents=True, exist_ok=True)
+        path = db.sqlite_path(settings.database)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # SQLite gives its other files the mode of this one: whoever shares the machine must not read them.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     upgrade(settings.database)
     return db.connect(settings.database, SystemClock())
 
@@ -135,7 +145,6 @@ def build(settings: Settings) -> Process:
     )
     runner = Runner(world, LOOPS)
     pokes.append(runner.poke)
-    process: Process
     context = Context(
         db=database,
         clock=clock,
@@ -144,10 +153,8 @@ def build(settings: Settings) -> Process:
         poke=poke,
         body_limit=settings.server.body_limit_bytes,
         version=__version__,
-        is_ready=lambda: process.is_ready,
     )
-    process = Process(settings, database, drivers, runner, context)
-    return process
+    return Process(settings, database, drivers, runner, context)
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -163,8 +170,8 @@ def application(process: Process) -> Asgi:
     """All faces behind one port, joined by their prefixes; starts and stops the process with the server."""
     faces = [(prefix, make(process.context)) for prefix, make in FACES.items()]
     faces.sort(key=lambda face: len(face[0]), reverse=True)
-    fallback = faces[-1][1]
-    welcome = f"{faces[-1][0]}/docs".encode()
+    fallback = dict(faces)[huddle.PREFIX]
+    welcome = f"{huddle.PREFIX}/docs".encode()
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

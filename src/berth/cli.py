@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import structlog
-import uvicorn
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from berth import __version__, app, demonstration
+from berth import __version__, app, demonstration, serving
 from berth.base import log, money, secrets
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
 from berth.core import ledger, projects
@@ -66,27 +65,14 @@ def serve(
         }
     )
     log.configure(is_json=not sys.stderr.isatty())
-    with _sole_process(settings):
+    with _sole_process(settings), serving.bind(settings.server) as listener:
         process = app.build(settings)
-        _welcome(process)
-        config = uvicorn.Config(
-            app.application(process),
-            host=settings.server.host,
-            port=settings.server.port,
-            loop="uvloop",
-            http="httptools",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            h11_max_incomplete_event_size=64 * 1024,
-            timeout_graceful_shutdown=settings.server.drain_s,
-        )
-        server = _Server(config)
-        server.run()
-        if not server.started:
-            sys.exit(1)
+        _introduce(process)
+        address = f"http://{settings.server.host}:{settings.server.port}"
+        ready = f"Berth {__version__} serves {address}/api/v1 (docs: {address}/api/v1/docs)"
+        has_started = serving.serve(app.application(process), listener, settings.server, lambda: _tell(ready))
+    if not has_started:
+        sys.exit(1)
 
 
 @cli.command
@@ -181,21 +167,6 @@ def credit_project(
         Console().print(f"{name} has {money.show(balance)}.")
 
 
-class _Server(uvicorn.Server):
-    """Ends with status 0 when it was asked to end: the usual one raises the signal again after draining."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        before = {
-            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 def _create(tx: Tx, name: str, credit: money.Micros, pepper: bytes) -> Credentials:
     made = projects.create(tx, name, pepper=pepper)
     if credit:
@@ -241,21 +212,18 @@ def _shown(made: Credentials) -> Mapping[str, str]:
     }
 
 
-def _welcome(process: app.Process) -> None:
+def _introduce(process: app.Process) -> None:
     """Says where the credentials are, and what an operator must know of each provider before trusting it."""
     settings = process.settings
-    console = Console(stderr=True)
     if process.database.write_now(_create_default, settings, process.context.pepper):
-        console.print(
-            f"Created project [b]{DEFAULT_PROJECT}[/b]; its credentials: {app.credentials_path(settings)}"
-        )
+        _tell(f"Created project {DEFAULT_PROJECT}; its credentials: {app.credentials_path(settings)}")
     for name, driver in process.drivers.items():
         for note in driver.abilities.notes:
-            console.print(f"[b]{name}[/b]: {note}", highlight=False)
-    address = f"http://{settings.server.host}:{settings.server.port}"
-    console.print(
-        f"Berth {__version__} serves {address}/api/v1 (docs: {address}/api/v1/docs)", highlight=False
-    )
+            _tell(f"{name}: {note}")
+
+
+def _tell(sentence: str) -> None:
+    Console(stderr=True).print(sentence, highlight=False, markup=False)
 
 
 async def _work(process: app.Process) -> None:

@@ -8,12 +8,15 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 _PREFIX = "BERTH_"
 _CONFIG = "BERTH_CONFIG"
+
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
 class SettingsError(Exception):
@@ -25,11 +28,11 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     """Address to listen on."""
-    port: int = 8080
+    port: Port = 8080
     """TCP port to listen on."""
-    body_limit_bytes: int = 1024 * 1024
+    body_limit_bytes: Annotated[int, msgspec.Meta(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     """The largest request body that is read."""
-    drain_s: int = 20
+    drain_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 20
     """Seconds that requests and steps under way have to finish after SIGTERM."""
 
 
@@ -47,9 +50,9 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Loops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The loops' patience."""
 
-    call_s: float = 60.0
+    call_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60.0
     """Seconds that one call to a provider may take."""
-    orphan_grace_s: int = 300
+    orphan_grace_s: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 300
     """Seconds between reporting an orphan and destroying it."""
 
 
@@ -62,9 +65,9 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Address on which instances' SSH servers listen."""
     advertise_ip: str | None = None
     """Address that customers are told, where it differs."""
-    first_port: int = 22000
+    first_port: Port = 22000
     """First TCP port for instances' SSH servers."""
-    last_port: int = 22999
+    last_port: Port = 22999
     """Last TCP port for instances' SSH servers."""
     network: Literal["none", "host"] = "none"
     """`host` lets instances reach this host's loopback and each other."""

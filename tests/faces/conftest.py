@@ -174,7 +174,6 @@ def shop(db: Database, clock: FakeClock) -> Shop:
         rules=make.RULES,
         poke=pokes.append,
         version="0.0.0-test",
-        is_ready=lambda: True,
         body_limit=64 * 1024,
     )
     make.catalogue(

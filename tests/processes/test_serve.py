@@ -1,7 +1,10 @@
 """`berth serve` as its operator and its customers meet it: started, used, stopped, killed."""
 
 import asyncio
+import contextlib
+import http.client
 import json
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -179,3 +182,65 @@ def test_killed_in_the_middle_of_twenty_deploys_it_settles_all_of_them_once(
             "SELECT COUNT(DISTINCT subject) FROM entries WHERE code <> 'topup'"
         ).fetchone()[0]
     assert charged == 20
+
+
+def test_headers_without_end_are_refused_before_they_are_kept(server: Server) -> None:
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"GET /api/v1/regions HTTP/1.1\r\nhost: here\r\n")
+        sent = 0
+        try:
+            while sent < 64 * 1024 * 1024:
+                sent += connection.send(b"x-more: " + b"a" * 60_000 + b"\r\n")
+        except OSError:
+            pass  # it hung up on us, which is what we are here for
+        with contextlib.suppress(OSError):
+            assert b" 431 " in connection.recv(100)
+    assert sent < 16 * 1024 * 1024
+    assert server.call("GET", "/billing/balance").status == 200
+
+
+def test_many_requests_on_one_connection_are_no_long_header(server: Server) -> None:
+    server.start()
+    key = server.credentials()["api_key"]
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for _ in range(200):
+        connection.request("GET", "/api/v1/regions", headers={"X-API-Key": key, "X-Padding": "a" * 2000})
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+    connection.close()
+
+
+def test_a_taken_port_is_said_before_anything_else_starts(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", server.port)):
+        refused = server.berth("serve", "--port", str(server.port))
+    assert refused.returncode == 2
+    assert "cannot listen" in refused.stderr
+    assert not (server.directory / "berth.sqlite3").exists()
+    refused = server.berth("serve", "--port", "99999")
+    assert refused.returncode == 2
+    assert "port" in refused.stderr
+
+
+def test_what_is_kept_is_its_owners_alone_even_in_a_directory_that_was_there(server: Server) -> None:
+    server.directory.chmod(0o755)
+    server.start()
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode)
+        for path in server.directory.iterdir()
+        if path.name.startswith("berth.sqlite3") or path.name in {"pepper", "credentials.json"}
+    }
+    assert "berth.sqlite3-wal" in modes
+    assert set(modes.values()) == {0o600}
+
+
+def test_the_same_api_answers_nested_for_the_vendors_own_command_line(server: Server) -> None:
+    server.start()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    key = server.credentials()["api_key"]
+    connection.request("GET", "/hudl/api/v1/gpus/available", headers={"X-API-Key": key})
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    assert len(answer["data"]["data"]) == 6
+    assert answer["data"]["meta"]["total"] > 6

@@ -22,7 +22,6 @@ class Context:
     poke: Callable[[str], None]
     """Wakes the named loop; called after the commit."""
     version: str
-    is_ready: Callable[[], bool]
     body_limit: int = BODY_LIMIT
     """Bytes of a request's body that are read."""
     known_keys: KnownKeys = field(default_factory=KnownKeys)

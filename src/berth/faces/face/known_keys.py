@@ -73,7 +73,7 @@ class KnownKeys:
 
     async def settle(self) -> None:
         """Waits for what `touch` began."""
-        await asyncio.gather(*self._touching)
+        await asyncio.gather(*self._touching, return_exceptions=True)
 
 
 async def _touch(db: Database, key_id: str) -> None:

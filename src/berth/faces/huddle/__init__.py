@@ -1,5 +1,5 @@
 """The retail API: flat envelopes, `mk_` keys, deployments."""
 
-from berth.faces.huddle.routes import PREFIX, ROUTES, build
+from berth.faces.huddle.routes import NESTED_PREFIX, PREFIX, ROUTES, build
 
-__all__ = ["PREFIX", "ROUTES", "build"]
+__all__ = ["NESTED_PREFIX", "PREFIX", "ROUTES", "build"]
