@@ -4,9 +4,11 @@ A rig stands for one provider, real or fake, that this suite may fill and empty.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -16,6 +18,15 @@ from berth.core.driver import CreateOrder, Driver, DriverError, Label, Listing, 
 WAIT_LIMIT_S = 20.0
 TEST_LIMIT_S = 90.0
 PARALLEL = 6
+KERNEL_NAME_BYTES = 64
+ODD_NAMES = (
+    "訓練" * 100,
+    "тренировка.example." * 10,
+    " ../a b/$(reboot)\\'\"; #%*?[]{}~|&<>é́😀 ",
+    "-dashed-",
+    "...",
+    "😀",
+)
 
 
 class Rig(Protocol):
@@ -116,6 +127,19 @@ class DriverContract:
             assert sighting.ip
             assert await driver.inspect(order.label, created.handle) == sighting
             assert await rig.run(sighting, "echo hello") in ("hello\n", None)
+
+        perform(open_rig, test)
+
+    @pytest.mark.parametrize("hostname", ODD_NAMES, ids=range(len(ODD_NAMES)))
+    def test_any_name_that_a_customer_may_choose_is_created(self, open_rig: OpenRig, hostname: str) -> None:
+        async def test(rig: Rig, driver: Driver) -> None:
+            order = replace(rig.order(), hostname=hostname)
+            await driver.create(order)
+            sighting = await until_running(driver, order.label)
+            named = await rig.run(sighting, "hostname")
+            if named is not None:
+                assert 1 <= len(named.removesuffix("\n").encode()) <= KERNEL_NAME_BYTES
+                assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\n", named)
 
         perform(open_rig, test)
 

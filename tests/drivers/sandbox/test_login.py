@@ -247,6 +247,23 @@ def test_with_the_hosts_network_everything_on_the_host_is_reached_and_the_notes_
     in_sandbox(tmp_path, test, network="host")
 
 
+@pytest.mark.parametrize(
+    ("ordered", "inside"),
+    [
+        ("trainer", "trainer"),
+        ("my_gpu.example.com", "my_gpu.example.com"),
+        ("Größe é", "Groe-e"),
+        ("gpu 1/é\n127.0.0.1 x", "gpu-1-e-127.0.0.1-x"),
+        ("-..-a-..-", "a"),
+        ("a" * 62 + "-.b", "a" * 62),
+        ("訓練", "instance"),
+        ("", "instance"),
+    ],
+)
+def test_a_name_is_made_of_what_every_program_takes(ordered: str, inside: str) -> None:
+    assert records.host_label(ordered) == inside
+
+
 def test_a_name_longer_than_the_kernel_allows_is_cut(tmp_path: Path) -> None:
     async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
         sighting = await driver.create(rig.order(hostname="n" * 255))

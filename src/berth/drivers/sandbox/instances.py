@@ -165,7 +165,7 @@ class Instances:
 
     def _make(self, order: CreateOrder, directory: Path) -> None:
         """Puts the instance's directory in place, in one step."""
-        key = asyncssh.generate_private_key("ssh-ed25519", comment=order.hostname)
+        key = asyncssh.generate_private_key("ssh-ed25519", comment=records.host_label(order.hostname))
         with self._store.locked():
             if directory.exists():
                 return

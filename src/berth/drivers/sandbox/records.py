@@ -4,7 +4,9 @@ Both stay out of the instance's reach. Written whole or not at all: temporary fi
 """
 
 import os
+import re
 import tempfile
+import unicodedata
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,8 +15,8 @@ import msgspec
 from berth.core.driver import CreateOrder, Label
 from berth.drivers.sandbox.process import ProcessIdentity
 
-MAX_HOSTNAME = 63
-"""The kernel's limit; customers may order longer names."""
+MAX_HOST_LABEL = 63
+"""The kernel allows 64 bytes; customers may order longer names, in any script."""
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +43,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
             install_id=order.label.install_id,
             instance_id=order.label.instance_id,
             provider_offer_id=order.provider_offer_id,
-            hostname=order.hostname[:MAX_HOSTNAME],
+            hostname=host_label(order.hostname),
             image_slug=order.image_slug,
             location=order.location,
             ssh_user=order.ssh_user,
@@ -75,6 +77,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Record = TypeVar("Record", Spec, Run)
+
+
+def host_label(hostname: str) -> str:
+    """The name that an instance has inside: what is left of `hostname` in letters that every program takes."""
+    plain = unicodedata.normalize("NFKD", hostname).encode("ascii", "ignore").decode()
+    parts = (re.sub(r"[^A-Za-z0-9_]+", "-", part).strip("-_") for part in plain.split("."))
+    return ".".join(filter(None, parts))[:MAX_HOST_LABEL].rstrip(".-_") or "instance"
 
 
 def read_spec(directory: Path) -> Spec | None:
