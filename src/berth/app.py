@@ -140,7 +140,11 @@ def build(settings: Settings) -> Process:
         holder=f"{socket.gethostname()}:{os.getpid()}",
         probe=banner.answers,
         rules=rules,
-        patience=Patience(call_s=settings.loops.call_s, orphan_grace_s=settings.loops.orphan_grace_s),
+        patience=Patience(
+            call_s=settings.loops.call_s,
+            lease_s=int(2.5 * settings.loops.call_s),
+            orphan_grace_s=settings.loops.orphan_grace_s,
+        ),
         poke=poke,
     )
     runner = Runner(world, LOOPS)

@@ -1,6 +1,7 @@
 """Nothing is registered without a rig: a driver, loop or face that no contract suite runs fails here."""
 
 from berth import app
+from berth.faces import huddle
 from tests.drivers import rigs as drivers
 from tests.faces import conftest as faces
 from tests.loops import rigs as loops
@@ -15,7 +16,9 @@ def test_every_loop_has_a_rig() -> None:
 
 
 def test_every_face_has_a_rig() -> None:
-    assert {faces.PREFIX} == set(app.FACES)
+    """`Shop.client` and `Shop.nested` are what the tests of the retail API call."""
+    assert {huddle.PREFIX, huddle.NESTED_PREFIX} == set(app.FACES)
+    assert huddle.PREFIX == faces.PREFIX
 
 
 def test_loops_have_names_of_their_own() -> None:

@@ -15,10 +15,10 @@ from tests import make
 from tests.conftest import FakeClock
 from tests.world import truth
 from tests.world.provider import Provider
-from tests.world.world import World
+from tests.world.world import PATIENCE, World
 
-FREEZES_S = 151
-"""Longer than the lease of a row."""
+FREEZES_S = PATIENCE.lease_s + 31
+"""Longer than any lease."""
 
 
 def _pair(world: World) -> tuple[World, World]:
@@ -204,11 +204,11 @@ async def test_a_catalogue_read_by_one_that_froze_is_not_believed(
 ) -> None:
     frozen, awake = _pair(world)
     await awake.open_shop()
-    clock.advance(seconds=121)
+    clock.advance(seconds=FREEZES_S)
     frozen.fate.freeze("catalogue answered")
     tick = frozen.begin("catalog")
     await frozen.fate.frozen("catalogue answered")
-    clock.advance(seconds=121)
+    clock.advance(seconds=FREEZES_S)
     provider.offers = [make.offer(free=3)]
     await awake.open_shop()
     frozen.fate.thaw("catalogue answered")
@@ -241,7 +241,7 @@ async def test_only_one_replica_asks_a_provider_what_it_has(world: World, clock:
         await other.tick("observation")
     assert "list_own" in one.fate.calls
     assert "list_own" not in other.fate.calls
-    clock.advance(seconds=181)
+    clock.advance(seconds=FREEZES_S)
     await other.tick("observation")
     assert "list_own" in other.fate.calls
 

@@ -73,13 +73,17 @@ def test_a_worker_alone_carries_on_what_a_killed_server_accepted(
 
 
 def _worker(server: Server) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
+    """One that has got as far as working: before that, SIGTERM ends it as it ends any process."""
+    worker = subprocess.Popen(
         [sys.executable, "-m", "berth", "work"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         env={**server.environment(), "BERTH_SIMULATE": "1"},
     )
+    assert worker.stderr is not None
+    assert any(b"working" in line for line in worker.stderr)
+    return worker
 
 
 def test_work_without_postgresql_says_what_it_needs(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from berth.core.errors import Refusal
 from berth.core.instances import Instance
 from tests import make
 from tests.world.provider import VERBS, Machine, Provider
-from tests.world.world import TICKS, Turnable, World
+from tests.world.world import PATIENCE, TICKS, Turnable, World
 
 CHANGING = ("create", "start", "stop", "restart", "destroy")
 
@@ -130,7 +130,7 @@ class Storm:
         await self.world.tick(name)
 
     async def _turn(self) -> None:
-        seconds = self.random.choice([0.3, 5, 59, 151, 650])
+        seconds = self.random.choice([0.3, 5, 59, PATIENCE.lease_s + 1, 650])
         self._note(f"turn {seconds} s")
         self.world.turn(seconds)
 

@@ -13,7 +13,6 @@ from berth.core.driver import Catalogue, Driver, DriverError
 from berth.loops.world import Report, World
 
 PERIOD_S = 30.0
-_LEASE_S = 120
 _log = structlog.get_logger()
 
 
@@ -31,7 +30,9 @@ async def tick(world: World) -> Report:
 
 async def _refresh(world: World, provider: str, driver: Driver) -> str | None:
     """Says what went wrong, if anything did."""
-    lease = await world.db.write(leases.acquire, f"catalog:{provider}", holder=world.holder, seconds=_LEASE_S)
+    lease = await world.db.write(
+        leases.acquire, f"catalog:{provider}", holder=world.holder, seconds=world.patience.lease_s
+    )
     if lease is None:
         return None
     listed_at = world.clock.now()

@@ -19,7 +19,6 @@ from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
-_LEASE_S = 180
 _log = structlog.get_logger()
 
 
@@ -46,6 +45,8 @@ def judge(
     instance: Instance, sighting: Sighting | None, *, is_complete: bool, asked_at: Instant, grace_s: int
 ) -> Verdict:
     """Pure: what to make of what the provider said, or did not say, of `instance`."""
+    if instance.updated_at > asked_at:
+        return Verdict.FINE  # the answer is older than the row
     if sighting is not None:
         if instance.missing_since is not None:
             return Verdict.BACK
@@ -84,7 +85,7 @@ async def tick(world: World) -> Report:
 
 async def _observe(world: World, provider: str, driver: Driver) -> str | None:
     lease = await world.db.write(
-        leases.acquire, f"observation:{provider}", holder=world.holder, seconds=_LEASE_S
+        leases.acquire, f"observation:{provider}", holder=world.holder, seconds=world.patience.lease_s
     )
     if lease is None:
         return None
@@ -136,18 +137,20 @@ async def _act(
         await world.db.write(instances.went_down, instance, seen_at=seen_before)
         world.poke("provisioning")
     elif verdict is Verdict.CAME_UP and instance.handle is not None:
-        await _stop_again(world, driver, instance.id, instance.handle)
+        await _stop_again(world, driver, instance, instance.handle)
     elif verdict is Verdict.STILL_MISSING:
         await _confirm_gone(world, driver, instance)
 
 
-async def _stop_again(world: World, driver: Driver, instance_id: str, handle: str) -> None:
+async def _stop_again(world: World, driver: Driver, instance: Instance, handle: str) -> None:
     """It is to be off and came up by itself, for example with its host."""
+    if not await world.db.read(instances.is_as_seen, instance):
+        return  # its owner has just asked for something
     try:
         async with asyncio.timeout(world.patience.call_s):
             await driver.stop(handle)
     except (DriverError, TimeoutError) as error:
-        _log.warning("not_stopped_again", instance=instance_id, error=repr(error))
+        _log.warning("not_stopped_again", instance=instance.id, error=repr(error))
 
 
 async def _confirm_gone(world: World, driver: Driver, instance: Instance) -> None:

@@ -194,6 +194,7 @@ async def _verify(world: World, driver: Driver, instance: Instance) -> None:
         await _look_again(world, instance)
     elif sighting.power is Power.FAILED:
         reason = sighting.reason or "The provider could not boot the instance."
+        _log.error("boot_failed", instance=instance.id, provider=instance.provider, reason=reason)
         await world.db.write(instances.fail, instance, reason=f"boot_failed: {reason}")
     else:
         await _reach(world, instance, sighting)
@@ -216,6 +217,7 @@ async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
 
 
 async def _give_up(world: World, _driver: Driver, instance: Instance) -> None:
+    _log.error("provisioning_timeout", instance=instance.id, provider=instance.provider)
     await world.db.write(
         instances.fail,
         instance,
@@ -245,6 +247,7 @@ async def _start(world: World, driver: Driver, instance: Instance) -> None:
     if handle is None or _is_late(instance, world.clock.now()):
         if handle is not None:
             await driver.stop(handle)
+        _log.error("start_failed", instance=instance.id, provider=instance.provider)
         reason = "start_timeout: The instance did not become reachable over SSH in time."
         await world.db.write(instances.start_failed, instance, reason=reason, releases_hardware=releases)
         return
@@ -269,8 +272,7 @@ async def _start(world: World, driver: Driver, instance: Instance) -> None:
 async def _restart(world: World, driver: Driver, instance: Instance) -> None:
     handle = instance.handle
     if handle is None or _is_late(instance, world.clock.now()):
-        reason = "restart_timeout: The instance did not answer over SSH after its restart."
-        await world.db.write(instances.restart_unconfirmed, instance, reason=reason)
+        await _give_up_restart(world, driver, instance)
         return
     if instance.deadline_at is None:
         # Before the deadline is kept, so that a crash between the two restarts twice rather than never.
@@ -287,6 +289,23 @@ async def _restart(world: World, driver: Driver, instance: Instance) -> None:
         await _look_again(world, instance)
     else:
         await _reach(world, instance, sighting)
+
+
+async def _give_up_restart(world: World, driver: Driver, instance: Instance) -> None:
+    """Up without SSH is the customer's to mend, and runs on; down is off, and not paid for."""
+    reason = "restart_timeout: The instance did not answer over SSH after its restart."
+    _log.error("restart_failed", instance=instance.id, provider=instance.provider)
+    sighting = await driver.inspect(instance.label(world.install_id), instance.handle)
+    if sighting is not None and sighting.power in {Power.STOPPED, Power.FAILED}:
+        await world.db.write(
+            instances.down_after_restart,
+            instance,
+            boot_timeout_s=await world.db.read(instances.boot_timeout_s, instance),
+            reason=reason,
+            releases_hardware=driver.abilities.stop_releases_hardware,
+        )
+    else:
+        await world.db.write(instances.restart_unconfirmed, instance, reason=reason)
 
 
 async def _destroy(world: World, driver: Driver, instance: Instance) -> None:

@@ -19,7 +19,7 @@ class Patience:
     call_s: float = 60.0
     """For one call to a provider; a create that takes longer has an unknown outcome."""
     lease_s: int = 150
-    """For one step of one instance; longer than any step can take."""
+    """For one step of one instance, or one look at one provider: longer than either can take."""
     probe_s: float = 1.0
     """For an SSH banner within one step."""
     retry_first_s: float = 0.1

@@ -1,6 +1,6 @@
 """The catalogue: what can be sold, where, at what price, with which images, and who has claimed it."""
 
-from berth.core.catalog.claims import claim, count_claim, reclaim, release, suppress
+from berth.core.catalog.claims import claim, count_claim, reclaim, release, suppress, uncount_claim
 from berth.core.catalog.compatibility import fits
 from berth.core.catalog.model import (
     Image,
@@ -55,4 +55,5 @@ __all__ = [
     "release",
     "search",
     "suppress",
+    "uncount_claim",
 ]

@@ -26,6 +26,11 @@ def count_claim(tx: Tx, subject: str) -> None:
     store.count_claim(tx, subject)
 
 
+def uncount_claim(tx: Tx, subject: str) -> None:
+    """The provider's listing no longer counts this unit as used, though it is kept for `subject`."""
+    store.uncount_claim(tx, subject)
+
+
 def release(tx: Tx, subject: str) -> None:
     """Gives the unit back. Releasing twice gives back one."""
     offer_id = store.delete_claim(tx, subject)

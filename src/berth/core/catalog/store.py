@@ -157,6 +157,10 @@ def count_claim(tx: Tx, subject: str) -> None:
     )
 
 
+def uncount_claim(tx: Tx, subject: str) -> None:
+    tx.run("UPDATE claims SET counted_at = NULL WHERE subject = :subject", subject=subject)
+
+
 def delete_claim(tx: Tx, subject: str) -> str | None:
     """The offer whose unit it was; None when nothing was claimed."""
     row = tx.one("DELETE FROM claims WHERE subject = :subject RETURNING offer_id", subject=subject)

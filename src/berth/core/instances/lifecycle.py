@@ -218,6 +218,25 @@ def restart_unconfirmed(tx: Tx, leased: Instance, *, reason: str) -> Instance | 
     return _keep(tx, changed, event="instance.unreachable", reason=reason)
 
 
+def down_after_restart(
+    tx: Tx, leased: Instance, *, boot_timeout_s: int, reason: str, releases_hardware: bool
+) -> Instance | None:
+    """It was restarted and never came up again: it is off, and its clock stops where the restart began."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    if current.status is not Status.RUNNING or current.wanted is not Wanted.RUNNING:
+        return _keep(tx, replace(current, due_at=tx.now))
+    if releases_hardware:
+        catalog.release(tx, current.id)
+    down_since = after(current.deadline_at or tx.now, seconds=-boot_timeout_s)
+    billing.pause(tx, current.project, current.id, min(down_since, tx.now))
+    changed = replace(
+        current, wanted=Wanted.OFFLINE, is_restart_wanted=False, deadline_at=None, status_reason=reason
+    )
+    return _move(tx, changed, Status.OFFLINE)
+
+
 def wait_for_boot(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance | None:
     """Starts the deadline of a start or restart; the row stays leased."""
     current = _current(tx, leased)

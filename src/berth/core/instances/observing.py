@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from berth.base.clock import Instant
 from berth.base.db import Tx
-from berth.core import billing, events
+from berth.core import billing, catalog, events
 from berth.core.driver import Sighting
 from berth.core.instances import states, store
 from berth.core.instances.model import Instance, Orphan, Status
@@ -47,11 +47,19 @@ def back(tx: Tx, instance: Instance, sighting: Sighting) -> None:
     _record(tx, events.system(current.project, "loop:observation"), current, "instance.recovered")
 
 
+def is_as_seen(tx: Tx, instance: Instance) -> bool:
+    """Whether nothing has happened to it since it was read."""
+    current = store.find_any(tx, instance.id, lock=False)
+    return current is not None and current.sequence == instance.sequence
+
+
 def went_down(tx: Tx, instance: Instance, *, seen_at: Instant) -> None:
     """It stopped by itself, for example with its host: its clock stops where it was last seen, and it is started again."""
     current = store.find_any(tx, instance.id)
     if current is None or current.sequence != instance.sequence or current.status is not Status.RUNNING:
         return
+    # Its provider counts the unit as free from now on, and it is still claimed.
+    catalog.uncount_claim(tx, current.id)
     billing.pause(tx, current.project, current.id, seen_at)
     store.count_move(tx, current.project, current.status, Status.OFFLINE)
     store.update(

@@ -41,7 +41,7 @@ def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
     image = catalog.pick_image(tx, spec.image, kind)
     size_gb = spec.os_volume_gb or max(OS_VOLUME_DEFAULT_GB, image.min_os_volume_gb)
     if size_gb < image.min_os_volume_gb:
-        raise _invalid("os_volume", f"{image.slug} needs at least {image.min_os_volume_gb} GB.")
+        raise _invalid("os_volume.size", f"{image.slug} needs at least {image.min_os_volume_gb} GB.")
     if catalog.find_location(tx, spec.location) is None:
         raise _invalid("location", f"unknown location {spec.location!r}.")
     ssh_keys = keys.take(tx, by, spec.ssh_key_ids)
@@ -191,15 +191,14 @@ def _settle_delete(tx: Tx, instance: Instance, rules: Rules) -> None:
         return  # settled when it failed
     if instance.first_running_at is None and instance.handle is None and instance.create_sent_at is not None:
         return
-    ran = instance.first_running_at is not None
-    billing.finish(
-        tx,
-        instance.project,
-        instance.id,
-        instance.price,
-        tx.now,
-        with_minimum=ran or (instance.handle is not None and rules.minimum_on_cancel),
-    )
+    if instance.missing_since is not None:
+        # Its provider has lost sight of it: nobody pays for what may have been down since.
+        ended_at, with_minimum = instance.missing_since, False
+    else:
+        ran = instance.first_running_at is not None
+        ended_at = tx.now
+        with_minimum = ran or (instance.handle is not None and rules.minimum_on_cancel)
+    billing.finish(tx, instance.project, instance.id, instance.price, ended_at, with_minimum=with_minimum)
 
 
 def _want(
@@ -263,9 +262,9 @@ def _specs(kind: InstanceType, offer: Offer) -> Specs:
 def _check(spec: OrderSpec) -> None:
     _check_text("hostname", spec.hostname, HOSTNAME_LIMIT, least=1)
     _check_text("description", spec.description, DESCRIPTION_LIMIT)
-    _check_text("os_volume", spec.os_volume_name, VOLUME_NAME_LIMIT, least=1)
+    _check_text("os_volume.name", spec.os_volume_name, VOLUME_NAME_LIMIT, least=1)
     if spec.os_volume_gb is not None and not 1 <= spec.os_volume_gb <= OS_VOLUME_MAX_GB:
-        raise _invalid("os_volume", f"size must be 1 to {OS_VOLUME_MAX_GB} GB.")
+        raise _invalid("os_volume.size", f"must be 1 to {OS_VOLUME_MAX_GB} GB.")
     for field, name in (
         ("instance_type", spec.instance_type),
         ("image", spec.image),

@@ -247,9 +247,11 @@ def lease_due(tx: Tx, *, limit: int, seconds: int) -> list[Instance]:
     """Takes what is due and nobody works on. A holder that dies leaves its rows due again when the lease ends."""
     until = after(tx.now, seconds=seconds)
     rows = tx.all(
-        "UPDATE instances SET lease_token = lease_token + 1, lease_expires_at = :until, due_at = :until,"
-        " attempt = attempt + 1 WHERE id IN (SELECT id FROM instances WHERE due_at <= :now"
-        f" AND lease_expires_at <= :now ORDER BY due_at LIMIT :limit{tx.skip_locked}) RETURNING {_INSTANCE}",
+        # Materialized: PostgreSQL may otherwise run a locking subselect more than once, past its limit.
+        "WITH due AS MATERIALIZED (SELECT id FROM instances WHERE due_at <= :now AND lease_expires_at <= :now"
+        f" ORDER BY due_at LIMIT :limit{tx.skip_locked})"
+        " UPDATE instances SET lease_token = lease_token + 1, lease_expires_at = :until, due_at = :until,"
+        f" attempt = attempt + 1 WHERE id IN (SELECT id FROM due) RETURNING {_INSTANCE}",
         now=tx.now,
         until=until,
         limit=limit,
