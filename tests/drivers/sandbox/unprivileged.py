@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.contract.driver import until_gone, until_running
+from tests.drivers.sandbox.attack import traps
 from tests.drivers.sandbox.rig import in_sandbox
 
 
@@ -25,12 +26,18 @@ def live(directory: Path) -> dict[str, object]:
         await driver.stop(sighting.handle)
         await driver.start(sighting.handle)
         seen["kept"] = await rig.run(sighting, "cat /root/kept /etc/kept; id -u")
+        outside = directory / "outside"
+        outside.mkdir()
+        await rig.run(sighting, traps(driver._instances.host.runtime.bound_paths, outside))
+        await driver.restart(sighting.handle)
+        seen["trapped"] = await rig.run(sighting, "echo up")
         again = rig.driver()
         await until_running(again, order.label)
         await again.destroy(sighting.handle)
         await until_gone(again, order.label)
         await again.close()
-        seen["is_gone"] = True
+        seen["outside"] = [path.name for path in outside.iterdir()]
+        seen["is_gone"] = not list((directory / "sandbox" / "instances").iterdir())
 
     in_sandbox(directory, test)
     return seen

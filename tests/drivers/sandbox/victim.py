@@ -30,7 +30,7 @@ def watch(at: str) -> None:
             return at == "listening" and is_in_place()
         if event == "subprocess.Popen":
             return at == "launching"
-        if event == "shutil.rmtree":
+        if event == "os.rmdir":
             return at == "removing" and ".deleting" in str(arguments[0])
         return False
 

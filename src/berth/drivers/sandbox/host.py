@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from berth.drivers.sandbox import layout, limits
+from berth.drivers.sandbox import layout, limits, trees
 from berth.drivers.sandbox.layout import Layout, Program, Runtime
 from berth.drivers.sandbox.records import Spec
 
@@ -108,7 +108,7 @@ def _try(runtime: Runtime, state_dir: Path, wanted: Layout) -> tuple[str | None,
     except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError) as error:
         return _explain(str(error)), None
     finally:
-        layout.remove_tree(directory)
+        trees.remove_tree(directory)
 
 
 def _explain(error: str) -> str:

@@ -5,6 +5,7 @@ process is doing right now.
 """
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from berth.core.driver import (
     Sighting,
     Unreachable,
 )
-from berth.drivers.sandbox import gpus, layout, limits, process, records
+from berth.drivers.sandbox import gpus, layout, limits, process, records, trees
 from berth.drivers.sandbox.catalogue import Use
 from berth.drivers.sandbox.config import SandboxConfig
 from berth.drivers.sandbox.host import examine
@@ -171,7 +172,7 @@ class Instances:
                 return
             spec = Spec.from_order(order, port=self._free_port(), host_key_fingerprint=key.get_fingerprint())
             creating = self._store.creating(order.label.instance_id)
-            layout.remove_tree(creating)
+            trees.remove_tree(creating)
             try:
                 creating.mkdir(mode=0o700)
                 layout.build(
@@ -185,7 +186,7 @@ class Instances:
                 records.write_spec(creating, spec)
                 creating.rename(directory)
             except BaseException:
-                layout.remove_tree(creating)
+                trees.remove_tree(creating)
                 raise
 
     def _begin(self, instance_id: str) -> None:
@@ -301,7 +302,7 @@ class Instances:
             return Power.CREATING, None
         if run is None:
             return Power.FAILED, "The host could not start this instance."
-        was_served = (directory / "agent" / "ready").is_symlink() or (directory / "agent" / "ready").exists()
+        was_served = os.path.lexists(directory / "agent" / "ready")
         if run.stop_was_asked or run.boot_id != process.boot_id() or was_served:
             return Power.STOPPED, None
         return Power.FAILED, "The instance ended before its SSH server was up."

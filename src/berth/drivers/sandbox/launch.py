@@ -41,11 +41,12 @@ def launch(
     Raises PortTaken, Refused when the sandbox does not start, Unreachable when the host lacks room.
     """
     records.forget_run(directory)
-    (directory / "agent" / "ready").unlink(missing_ok=True)
     listener = _listen(listen_host, spec.port)
     try:
         # Our copy of the listener is closed: kept open, clients of a dead instance would hang.
         with contextlib.closing(listener):
+            # Only now that the port is ours: nobody is in there any more.
+            layout.prepare(host.runtime, directory)
             outer, status = _start(host, directory, spec, listener, has_network=has_network, devices=devices)
     except BaseException:
         limits.leave(host.control_groups, group_name(spec))

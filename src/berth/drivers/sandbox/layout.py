@@ -5,15 +5,15 @@ through an overlay where the trial showed that this works, read-only otherwise.
 """
 
 import contextlib
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import msgspec
 
+from berth.drivers.sandbox import trees
 from berth.drivers.sandbox.records import Spec, replace_file
 
 Layout = Literal["overlay", "bind"]
@@ -104,6 +104,33 @@ def arguments(
     return [*line, str(runtime.python), "-I", "-S", *program.arguments]
 
 
+def prepare(runtime: Runtime, directory: Path) -> None:
+    """Takes out of the way what a stopped instance left there, by mistake or not. Before each start.
+
+    Bubblewrap makes mount points with our rights and in sight of the host's files, and it follows links.
+    """
+    trees.make_directory(directory, PurePosixPath("agent"))
+    trees.remove(directory / "agent" / "ready")
+    for point in mount_points(runtime):
+        trees.make_directory(directory, "root" / point)
+
+
+def mount_points(runtime: Runtime) -> list[PurePosixPath]:
+    """Where `arguments` mounts something, below the instance's root; and the home, where it begins."""
+    shared = ("etc" / PurePosixPath(name) for name in _SHARED_ETC if _is_directory(Path("/etc", name)))
+    whole = (
+        "usr",
+        "dev",
+        "proc",
+        "run",
+        "tmp",
+        HOME[1:],
+        *filter(lambda name: _is_directory(Path("/", name)), _MERGED),
+    )
+    bound = (path.relative_to("/") for path in runtime.bound_paths)
+    return [*map(PurePosixPath, whole), *shared, *map(PurePosixPath, bound)]
+
+
 def write_keys(directory: Path, public_keys: Sequence[str]) -> None:
     """Replaces the keys that may log in; they count from the next login on."""
     lines = (" ".join(key.split()) for key in public_keys)
@@ -129,19 +156,6 @@ def write_agent_settings(
     replace_file(directory / "agent.json", msgspec.json.encode(settings))
 
 
-def remove_tree(directory: Path) -> None:
-    """Removes everything at `directory`, also where modes would forbid it. Safe to repeat."""
-    # An overlay leaves a work directory of mode 0, and a customer may have made more of them.
-    for parent, names, _ in os.walk(directory, topdown=True):
-        for name in names:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                with contextlib.suppress(OSError):
-                    path.chmod(0o700)
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(directory)
-
-
 def _shared_with_host(directory: Path, layout: Layout) -> list[str]:
     """`/usr` and what belongs to it."""
     if layout == "overlay":
@@ -157,13 +171,17 @@ def _shared_with_host(directory: Path, layout: Layout) -> list[str]:
         line = ["--ro-bind", "/usr", "/usr"]
     for name in _MERGED:
         host = Path("/", name)
-        if host.is_dir() and not host.is_symlink():
+        if _is_directory(host):
             line += ["--ro-bind", str(host), str(host)]
     for name in _SHARED_ETC:
         host = Path("/etc", name)
-        if host.is_dir() and not host.is_symlink():
+        if _is_directory(host):
             line += ["--ro-bind", str(host), str(host)]
     return line
+
+
+def _is_directory(host: Path) -> bool:
+    return host.is_dir() and not host.is_symlink()
 
 
 def _fill_etc(etc: Path, hostname: str, *, has_network: bool) -> None:

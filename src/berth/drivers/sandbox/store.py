@@ -13,7 +13,7 @@ from pathlib import Path
 
 from berth.base import ids
 from berth.core.driver import Unreachable
-from berth.drivers.sandbox import layout
+from berth.drivers.sandbox import trees
 
 LOCK_LIMIT_S = 20.0
 _POLL_S = 0.005
@@ -48,7 +48,7 @@ class Store:
     def remove_unfinished(self) -> None:
         """Removes what a creation left behind before its spec was in place. Only under the state's lock."""
         for instance_id in self._with_ending(_CREATING):
-            layout.remove_tree(self.creating(instance_id))
+            trees.remove_tree(self.creating(instance_id))
 
     def remove_condemned(self, instance_id: str) -> None:
         """Finishes a removal, unless somebody else is at it."""
@@ -59,10 +59,10 @@ class Store:
             # The lock goes last: without it, two would remove one tree.
             for path in list(directory.iterdir()) if directory.exists() else []:
                 if path.is_dir() and not path.is_symlink():
-                    layout.remove_tree(path)
+                    trees.remove_tree(path)
                 elif path.name != _LOCK:
                     path.unlink(missing_ok=True)
-            layout.remove_tree(directory)
+            trees.remove_tree(directory)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
