@@ -428,6 +428,19 @@ async def test_a_restart_that_is_never_reachable_keeps_the_instance(world: World
     assert world.machines(instance) == 1
 
 
+async def test_a_restart_that_ends_down_is_billed_to_where_it_began(world: World, provider: Provider) -> None:
+    instance = await world.running()
+    await world.live(700)
+    provider.boot_fails = True
+    world.restart(instance)
+    await world.settle()
+    seen = world.now(instance)
+    assert (seen.status, seen.wanted) == ("offline", "offline")
+    assert world.charged(instance) == rates.total(instance.price, 700)
+    await world.calm()
+    world.check()
+
+
 async def test_the_clock_runs_through_a_restart(world: World, provider: Provider) -> None:
     instance = await world.running()
     provider.boot_s = 100

@@ -259,6 +259,60 @@ async def test_what_is_to_be_off_and_came_up_is_stopped_again(
     world.check()
 
 
+@pytest.mark.parametrize("used_s", [100, 700])
+async def test_deleting_what_is_out_of_sight_costs_what_it_was_seen_to_run(
+    world: World, provider: Provider, clock: FakeClock, used_s: int
+) -> None:
+    instance = await world.running()
+    await world.live(used_s)
+    provider.crash(world.now(instance).handle or "")
+    await _observed(world, clock)
+    world.turn(500)
+    world.delete(instance)
+    await world.settle()
+    assert world.status(instance) == "deleted"
+    assert world.charged(instance) == rates.total(instance.price, used_s)
+    world.check(at_rest=False)
+
+
+async def test_a_listing_from_before_a_start_does_not_stop_what_runs_since(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    await world.live(700)
+    world.stop(instance)
+    await world.settle()
+    clock.advance(seconds=PERIOD_S)
+    world.fate.freeze("list_own answered")
+    tick = world.begin("observation")
+    await world.fate.frozen("list_own answered")
+    clock.advance(seconds=1)
+    world.start(instance)
+    await world.settle()
+    world.fate.thaw("list_own answered")
+    await tick
+    assert world.status(instance) == "running"
+    assert world.events(instance)[-1] == "instance.running"
+
+
+async def test_the_unit_of_what_went_down_is_not_sold_while_it_is_to_be_started(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    await world.live(120)
+    provider.power_off(world.now(instance).handle or "")
+    provider.breaks("start", Unreachable("no route"), times=3)
+    await _observed(world, clock)
+    assert world.status(instance) == "offline"
+    world.turn(1)
+    await world.tick("catalog")
+    assert world.free() == 7
+    await world.settle()
+    assert world.status(instance) == "running"
+    await world.calm()
+    world.check()
+
+
 # Orphans: instances without a row.
 
 
