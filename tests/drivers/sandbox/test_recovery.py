@@ -18,6 +18,7 @@ import pytest
 
 from berth.core.driver import CreateOrder, Power, Unreachable
 from berth.drivers.sandbox import SandboxDriver, process, records
+from berth.drivers.sandbox.store import Store
 from tests.contract.driver import until, until_gone, until_running
 from tests.drivers.sandbox.rig import SandboxRig, in_sandbox
 
@@ -151,6 +152,20 @@ def test_a_lost_run_record_is_written_again(tmp_path: Path) -> None:
         await after.stop(created.handle)
         assert not process.scan(rig.install_id)
         await after.close()
+
+    in_sandbox(tmp_path, test)
+
+
+def test_trials_that_were_killed_are_removed_and_one_that_runs_is_left_alone(tmp_path: Path) -> None:
+    async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
+        left = rig.config.state_dir / "trial.killed"
+        (left / "usr.work" / "work").mkdir(parents=True)
+        (left / "usr.work" / "work").chmod(0)
+        with Store(rig.config.state_dir).trial() as running:
+            await driver.catalogue()
+            assert not left.exists()
+            assert running.is_dir()
+        assert not running.exists()
 
     in_sandbox(tmp_path, test)
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,9 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from berth.drivers.sandbox import layout, limits, trees
+from berth.drivers.sandbox import layout, limits
 from berth.drivers.sandbox.layout import Layout, Program, Runtime
 from berth.drivers.sandbox.records import Spec
+from berth.drivers.sandbox.store import Store
 
 _TRIAL = Path(__file__).with_name("trial.py")
 _TRIAL_LIMIT_S = 20
@@ -56,23 +56,23 @@ class _Result(msgspec.Struct):
     processes: bool
 
 
-def examine(state_dir: Path) -> Host:
-    """Starts a throw-away instance or two below `state_dir` and says what was seen."""
+def examine(store: Store) -> Host:
+    """Starts a throw-away instance or two in `store` and says what was seen."""
     # The answer is the file system's and the user's, not the directory's: it is asked for once.
-    key = (state_dir.stat().st_dev, os.geteuid())
+    key = (store.state_dir.stat().st_dev, os.geteuid())
     if key not in _examined:
-        _examined[key] = _examine(state_dir)
+        _examined[key] = _examine(store)
     return _examined[key]
 
 
-def _examine(state_dir: Path) -> Host:
+def _examine(store: Store) -> Host:
     runtime = _runtime()
     groups = limits.find_control_groups()
     wanted: Layout = "overlay" if os.geteuid() == 0 else "bind"
-    problem, result = _try(runtime, state_dir, wanted)
+    problem, result = _try(runtime, store, wanted)
     if wanted == "overlay" and (result is None or not result.usr_is_writable):
         wanted = "bind"
-        problem, result = _try(runtime, state_dir, wanted)
+        problem, result = _try(runtime, store, wanted)
     if result is not None and result.agent_runs is not None:
         problem = f"the agent does not run inside: {result.agent_runs}"
     return Host(
@@ -84,31 +84,30 @@ def _examine(state_dir: Path) -> Host:
     )
 
 
-def _try(runtime: Runtime, state_dir: Path, wanted: Layout) -> tuple[str | None, _Result | None]:
+def _try(runtime: Runtime, store: Store, wanted: Layout) -> tuple[str | None, _Result | None]:
     """What was seen in a throw-away instance, or why there was none."""
-    directory = Path(tempfile.mkdtemp(dir=state_dir, prefix="trial."))
     try:
-        layout.build(directory, _TRIAL_SPEC, layout=wanted, has_network=False)
-        program = Program(
-            arguments=["/run/trial.py", *map(str, runtime.library_paths)], binds=[(_TRIAL, "/run/trial.py")]
-        )
-        line = layout.arguments(runtime, directory, "trial", program, layout=wanted, has_network=False)
-        answer = subprocess.run(
-            line,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_TRIAL_LIMIT_S,
-            env={},
-            cwd="/",
-            check=False,
-        )
+        with store.trial() as directory:
+            layout.build(directory, _TRIAL_SPEC, layout=wanted, has_network=False)
+            program = Program(
+                arguments=["/run/trial.py", *map(str, runtime.library_paths)],
+                binds=[(_TRIAL, "/run/trial.py")],
+            )
+            line = layout.arguments(runtime, directory, "trial", program, layout=wanted, has_network=False)
+            answer = subprocess.run(
+                line,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TRIAL_LIMIT_S,
+                env={},
+                cwd="/",
+                check=False,
+            )
         if answer.returncode != 0:
             return _explain(answer.stderr.decode(errors="replace")), None
         return None, msgspec.json.decode(answer.stdout, type=_Result)
     except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError) as error:
         return _explain(str(error)), None
-    finally:
-        trees.remove_tree(directory)
 
 
 def _explain(error: str) -> str:

@@ -42,7 +42,7 @@ class Instances:
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
         self._store = Store(config.state_dir)
-        self.host = examine(self._store.state_dir)
+        self.host = examine(self._store)
         self._stock = Stock(config, self._store)
         self._next_port = config.first_port
 

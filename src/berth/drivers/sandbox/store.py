@@ -7,6 +7,7 @@ at any point leaves a name that says what is still to be done.
 import contextlib
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ LOCK_LIMIT_S = 20.0
 _POLL_S = 0.005
 _CREATING = ".creating"
 _DELETING = ".deleting"
+_TRIAL = "trial."
 _LOCK = "lock"
 
 
@@ -46,9 +48,24 @@ class Store:
         return self._with_ending(_DELETING)
 
     def remove_unfinished(self) -> None:
-        """Removes what a creation left behind before its spec was in place. Only under the state's lock."""
+        """Removes what a creation left behind before its spec was in place, and trials. Only under the state's lock."""
         for instance_id in self._with_ending(_CREATING):
             trees.remove_tree(self.creating(instance_id))
+        for directory in self.state_dir.glob(f"{_TRIAL}*"):
+            with _lock(directory, os.O_RDONLY | os.O_DIRECTORY, limit_s=0) as is_left_behind:
+                if is_left_behind:
+                    trees.remove_tree(directory)
+
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[Path]:
+        """A directory for a throw-away instance, locked as long as its maker lives."""
+        with contextlib.ExitStack() as held:
+            # Made and locked in one step, as seen by who removes what was left behind.
+            with self.locked():
+                directory = Path(tempfile.mkdtemp(dir=self.state_dir, prefix=_TRIAL))
+                held.callback(trees.remove_tree, directory)
+                held.enter_context(_lock(directory, os.O_RDONLY | os.O_DIRECTORY, limit_s=0))
+            yield directory
 
     def remove_condemned(self, instance_id: str) -> None:
         """Finishes a removal, unless somebody else is at it."""
