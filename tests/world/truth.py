@@ -122,6 +122,9 @@ def _money(db: Database, line: Line) -> Iterator[str]:
         with_minimum = rates.total(line.price, max(seconds, rates.MINIMUM_S))
         # Deleted before it ran, it costs the minimum or nothing, as something had been made for it or not.
         allowed = {with_minimum} if line.first_running_at is not None else {0, with_minimum}
+        if "instance.unreachable" in event_types(db, line.id):
+            # Deleted while its provider had lost sight of it, it pays for what it was seen to run.
+            allowed.add(rates.total(line.price, seconds))
     if paid not in allowed:
         yield f"charged {paid} for {seconds} s, which cost {sorted(allowed)}"
 
