@@ -15,9 +15,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from berth.core.driver import CreateOrder, Power, Unreachable
-from berth.drivers.sandbox import SandboxDriver, process, records
+from berth.drivers.sandbox import SandboxDriver, launch, process, records
 from berth.drivers.sandbox.store import Store
 from tests.contract.driver import until, until_gone, until_running
 from tests.drivers.sandbox.rig import SandboxRig, in_sandbox
@@ -299,14 +300,32 @@ def test_an_interpreter_that_is_missing_inside_is_a_failure_with_a_reason(tmp_pa
         driver._instances.host = replace(host, runtime=runtime)
         order = rig.order()
         # It is known only after the sandbox itself has come up, so the create succeeds.
-        await driver.create(order)
-        failed = await until(driver, order.label, Power.FAILED)
+        with capture_logs() as said:
+            await driver.create(order)
+            failed = await until(driver, order.label, Power.FAILED)
+            await driver.inspect(order.label, None)
+            await driver.list_own(rig.install_id)
         assert failed is not None
         assert failed.reason == "The instance ended before its SSH server was up."
+        (warning,) = [line for line in said if line["event"] == "an instance failed on its host"]
+        assert warning["log_level"] == "warning"
+        assert warning["instance_id"] == order.label.instance_id
+        assert "execvp" in "".join(warning["last_lines"])
         await driver.destroy(order.label.instance_id)
         await until_gone(driver, order.label)
 
     in_sandbox(tmp_path, test)
+
+
+def test_an_operator_reads_no_more_than_the_end_of_a_log(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"early\n" + b"x" * 5_000_000 + b"\xff\nno \x1b[2J room\n\n")
+    lines = launch.last_lines(tmp_path)
+    assert lines[-1] == "no \x1b[2J room"
+    assert sum(map(len, lines)) <= 2048
+    assert launch.last_lines(tmp_path / "none") == []
+    (tmp_path / "log").unlink()
+    (tmp_path / "log").symlink_to("/etc/hostname")
+    assert launch.last_lines(tmp_path) == []
 
 
 def test_a_full_disk_starts_nothing_and_says_so(tmp_path: Path) -> None:

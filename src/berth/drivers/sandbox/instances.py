@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import asyncssh
+import structlog
 
 from berth.base import ids
 from berth.core.driver import (
@@ -28,11 +29,13 @@ from berth.drivers.sandbox import gpus, layout, limits, process, records, trees
 from berth.drivers.sandbox.catalogue import Use
 from berth.drivers.sandbox.config import SandboxConfig
 from berth.drivers.sandbox.host import examine
-from berth.drivers.sandbox.launch import PortTaken, group_name, is_port_free, launch, reap
+from berth.drivers.sandbox.launch import PortTaken, group_name, is_port_free, last_lines, launch, reap
 from berth.drivers.sandbox.process import ProcessIdentity
 from berth.drivers.sandbox.records import Run, Spec
 from berth.drivers.sandbox.stock import Stock
 from berth.drivers.sandbox.store import Store
+
+_log = structlog.get_logger()
 
 _TAKEN_LIMIT_S = 3.0
 _POLL_S = 0.02
@@ -45,6 +48,8 @@ class Instances:
         self.host = examine(self._store)
         self._stock = Stock(config, self._store)
         self._next_port = config.first_port
+        self._told: set[str] = set()
+        """Failed instances whose last words the operator has."""
 
     def recover(self) -> None:
         """Finishes what an earlier control plane was killed in the middle of."""
@@ -155,6 +160,7 @@ class Instances:
         if self._store.deleting(instance_id).exists():
             self._end_condemned(instance_id)
             self._store.remove_condemned(instance_id)
+        self._told.discard(instance_id)
 
     def _check(self, order: CreateOrder) -> None:
         if self.host.problem is not None:
@@ -202,6 +208,7 @@ class Instances:
         directory = self._store.directory(spec.instance_id)
         if self._adopt(spec, directory) is not None:
             return
+        self._told.discard(spec.instance_id)
         previous = records.read_run(directory)
         claim = self._stock.claim(spec.instance_id, spec.provider_offer_id, Use.of(spec))
         with claim, self._stock.grant(spec) as cards:
@@ -280,6 +287,8 @@ class Instances:
     def _see(self, spec: Spec, directory: Path, living: set[str] | None) -> Sighting:
         """`living` is what a scan has just found; None: scan if it matters."""
         power, reason = self._power(spec, directory, living)
+        if power == Power.FAILED:
+            self._tell(spec.instance_id, directory)
         return Sighting(
             label=spec.label,
             handle=spec.instance_id,
@@ -290,6 +299,14 @@ class Instances:
             reason=reason,
             ssh_host_key_fingerprint=spec.host_key_fingerprint,
         )
+
+    def _tell(self, instance_id: str, directory: Path) -> None:
+        """Says once in the operator's log what goes with the instance when it is removed."""
+        if instance_id not in self._told:
+            self._told.add(instance_id)
+            _log.warning(
+                "an instance failed on its host", instance_id=instance_id, last_lines=last_lines(directory)
+            )
 
     def _power(self, spec: Spec, directory: Path, living: set[str] | None) -> tuple[Power, str | None]:
         run = records.read_run(directory)

@@ -22,6 +22,8 @@ from berth.drivers.sandbox.records import Run, Spec
 
 STATUS_LIMIT_S = 5.0
 BACKLOG = 64
+LOG_LIMIT_BYTES = 2048
+"""How much of an instance's log an operator is shown."""
 _REAP_LIMIT_S = 1.0
 
 
@@ -73,6 +75,16 @@ def reap(*, expected_pid: int | None = None) -> None:
     for pid, child in list(_children.items()):
         if child.poll() is not None:
             _children.pop(pid, None)
+
+
+def last_lines(directory: Path) -> list[str]:
+    """The end of what bubblewrap and the agent said. An instance may have written it: shown escaped, if at all."""
+    try:
+        with os.fdopen(os.open(directory / "log", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_LIMIT_BYTES))
+            return log.read(LOG_LIMIT_BYTES).decode(errors="replace").strip().splitlines()
+    except OSError:
+        return []
 
 
 def group_name(spec: Spec) -> str:
@@ -191,7 +203,7 @@ def _await_status(status: int, outer: subprocess.Popen[bytes], directory: Path, 
 
 
 def _failure(directory: Path, what: str) -> Refused | Unreachable:
-    log = (directory / "log").read_text(errors="replace").strip()[-500:]
+    log = " ".join(last_lines(directory))[-500:]
     message = f"the sandbox did not start, {what}: {log}"
     if "No space left" in log or "Cannot allocate memory" in log:
         return Unreachable(message, reason="The host has no room for this instance at the moment.")
