@@ -25,8 +25,7 @@ def test_a_token_is_its_prefix_and_64_hex_digits() -> None:
 def test_a_fingerprint_depends_on_the_secret_and_the_pepper() -> None:
     prints = {secrets.fingerprint(pepper, secret) for pepper in (b"a", b"b") for secret in ("x", "y")}
     assert len(prints) == 4
-    assert secrets.same(secrets.fingerprint(b"a", "x"), secrets.fingerprint(b"a", "x"))
-    assert not secrets.same("a", "b")
+    assert secrets.fingerprint(b"a", "x") in prints
 
 
 def test_a_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from berth.core import instances
+from berth.core import catalog, instances
 from berth.faces.face.replays import fingerprint
 from tests import make
 from tests.faces.conftest import Response, Shop
@@ -196,3 +196,22 @@ async def test_a_key_is_free_after_a_crash(shop: Shop) -> None:
 
 def _json(value: Any) -> str:
     return str(value).replace("'", '"') if isinstance(value, list) else f'"{value}"'
+
+
+async def test_of_one_request_at_two_replicas_at_once_neither_is_refused_for_what_the_other_took(
+    shop: Shop,
+) -> None:
+    """Its credit covers one deployment: the second to come must not be told that credit is lacking."""
+    for number in range(8):
+        customer = make.project(shop.db, credit="20")
+        key = make.ssh_key(shop.db, customer.by)
+        body = order(shop) | {"ssh_key_ids": [f"sk_{key.id}"]}
+        clients = [client.with_key(customer.api_key) for client in (shop.client, shop.replica())]
+        answers = await asyncio.gather(
+            *(client.post(DEPLOY, body, idempotency_key=f"run-{number}") for client in clients)
+        )
+        assert {answer.status for answer in answers} == {200}
+        assert len({answer.data["id"] for answer in answers}) == 1
+        made = str(answers[0].data["id"])
+        assert (await clients[0].delete(f"/deployments/{made}")).status == 200
+        shop.db.write_now(catalog.release, made.removeprefix("dep_"))

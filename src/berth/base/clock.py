@@ -4,6 +4,7 @@ An `Instant` is a plain integer, so that it compares, subtracts and is stored th
 """
 
 import re
+import threading
 import time
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -35,10 +36,12 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._latest = 0
+        self._lock = threading.Lock()
 
     def now(self) -> Instant:
-        self._latest = max(self._latest, time.time_ns() // 1000)
-        return Instant(self._latest)
+        with self._lock:
+            self._latest = max(self._latest, time.time_ns() // 1000)
+            return Instant(self._latest)
 
 
 def after(instant: Instant, *, seconds: int) -> Instant:

@@ -1,4 +1,4 @@
-"""Secrets: made from 32 random bytes, kept only as a keyed hash, compared in constant time.
+"""Secrets: made from 32 random bytes, kept only as a keyed hash.
 
 A slow password hash is not needed: nobody guesses 256 bits. The pepper, which is not in the
 database, makes a stolen copy of the database useless for recognising a key.
@@ -22,10 +22,6 @@ def new_token(prefix: str) -> str:
 def fingerprint(pepper: bytes, secret: str) -> str:
     """What is stored of a secret: HMAC-SHA-256 in hex."""
     return hmac.new(pepper, secret.encode(), hashlib.sha256).hexdigest()
-
-
-def same(left: str, right: str) -> bool:
-    return hmac.compare_digest(left.encode(), right.encode())
 
 
 def load_or_create(path: Path) -> bytes:

@@ -5,7 +5,7 @@ from berth.core.billing.rates import MINIMUM_S, TICK_S, total
 from berth.core.billing.service import (
     balance,
     bill,
-    bills,
+    charges,
     finish,
     gate,
     pause,
@@ -22,7 +22,7 @@ __all__ = [
     "Rules",
     "balance",
     "bill",
-    "bills",
+    "charges",
     "finish",
     "gate",
     "pause",

@@ -40,11 +40,10 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
 
 def require_credit(tx: Tx, account: str) -> None:
     """Raises InsufficientCredits when nothing is left: enough is asked to start again what was deployed."""
-    state = balance(tx, account, Rules())
-    if state.effective <= 0:
-        raise InsufficientCredits(
-            "account_suspended", "The balance is used up.", balance_micros=state.effective, required_micros=1
-        )
+    accrued, _ = store.accrued(tx, account, sweep=_SWEEP)
+    effective = ledger.account(tx, account).balance - accrued
+    if effective <= 0:
+        raise InsufficientCredits("account_suspended", "The balance is used up.", balance_micros=effective)
 
 
 def start(tx: Tx, account: str, subject: str, price_micros_per_hour: int) -> None:
@@ -159,9 +158,9 @@ def bill(tx: Tx, subject: str) -> Bill:
     )
 
 
-def bills(tx: Tx, by: Actor, subject: str) -> Sequence[ledger.Entry]:
-    """The rows of one subject's bill, oldest first."""
-    return ledger.entries_of(tx, by, subject)
+def charges(tx: Tx, by: Actor, subject: str, *, limit: int) -> Sequence[ledger.Entry]:
+    """The newest `limit` rows of one subject's bill, oldest of them first."""
+    return ledger.entries_of(tx, by, subject, limit=limit)
 
 
 def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) -> int:

@@ -3,7 +3,6 @@
 from berth.core.errors import Conflict
 from berth.core.instances.model import Action, Instance, Status, Wanted
 
-LIVE = tuple(status for status in Status if status is not Status.DELETED)
 FAILED = frozenset({Status.ERROR, Status.FAILED_NO_CAPACITY})
 STANDING = frozenset({Status.RUNNING, Status.OFFLINE})
 """It was reached once and should be there: if its provider lacks it, it was lost."""

@@ -112,9 +112,9 @@ def debited(tx: Tx, subject: str) -> tuple[Micros, int]:
     return Micros(amount), tick
 
 
-def entries_of(tx: Tx, by: Actor, subject: str, *, limit: int = 1000) -> list[Entry]:
-    """The rows of one subject, oldest first."""
-    return [entry for entry in store.entries_of(tx, subject, limit=limit) if entry.account == by.project]
+def entries_of(tx: Tx, by: Actor, subject: str, *, limit: int) -> list[Entry]:
+    """The newest `limit` rows of what one subject was charged, oldest of them first."""
+    return store.entries_of(tx, by.project, subject, limit=limit)
 
 
 def verify(tx: Tx) -> list[str]:

@@ -81,13 +81,16 @@ def find_entry(tx: Tx, account_id: str, *, code: Code, subject: str, tick: int) 
     return None if row is None else _entry(row)
 
 
-def entries_of(tx: Tx, subject: str, *, limit: int) -> list[Entry]:
+def entries_of(tx: Tx, account_id: str, subject: str, *, limit: int) -> list[Entry]:
+    """The newest `limit`, oldest of them first. Credit has tick 0: a reference may be anybody's name."""
     rows = tx.all(
-        f"SELECT {_ENTRY} FROM entries WHERE subject = :subject ORDER BY seq LIMIT :limit",
+        f"SELECT {_ENTRY} FROM entries WHERE subject = :subject AND account_id = :account AND tick > 0"
+        " ORDER BY tick DESC, seq DESC LIMIT :limit",
         subject=subject,
+        account=account_id,
         limit=limit,
     )
-    return [_entry(row) for row in rows]
+    return [_entry(row) for row in reversed(rows)]
 
 
 def debited(tx: Tx, subject: str) -> tuple[int, int]:

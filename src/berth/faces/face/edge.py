@@ -141,6 +141,12 @@ class Edge:
         in_flight.add(running)
         try:
             return await self._context.db.write(self._execute_once, route, call, key, fingerprint, refusal)
+        except Refusal:
+            # Another replica may have done this very request meanwhile, and taken what we were refused for.
+            known = await self._context.db.read(idempotency.find, call.by, key, fingerprint)
+            if known is None:
+                raise
+            return Reply(known.status, known.body.encode(), _REPLAYED)
         finally:
             in_flight.discard(running)
 

@@ -31,7 +31,8 @@ def get_deployment_bill(tx: Tx, call: Call) -> wire.DeploymentBill:
     # The scope of this route is about money: who may see bills need not be allowed to see deployments.
     reader = events.system(call.by.project, call.by.key_id)
     made = instances.get(tx, reader, _deployment_id(call))
-    return translate.deployment_bill(made, billing.bill(tx, made.id), billing.bills(tx, call.by, made.id))
+    rows = billing.charges(tx, call.by, made.id, limit=translate.CHARGES_SHOWN + 1)
+    return translate.deployment_bill(made, billing.bill(tx, made.id), rows)
 
 
 # Catalogue

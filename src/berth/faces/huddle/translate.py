@@ -1,7 +1,7 @@
 """Core's values in the retail API's words, and back."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from berth.faces.huddle import wire
 DEPLOYMENT, OFFER, IMAGE, SSH_KEY, API_KEY, EVENT = "dep_", "off_", "img_", "sk_", "ak_", "evt_"
 _SAFE = re.compile(r"[A-Za-z0-9._:+-]{1,128}")
 _ID_LIMIT = 64
+CHARGES_SHOWN = 1000
 _LISTED_LIMIT = 50_000
 """About 1 KB each."""
 _listed: dict[Version, msgspec.Raw] = {}
@@ -272,8 +273,9 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def deployment_bill(made: Instance, bill: Bill, rows: Iterable[Entry]) -> wire.DeploymentBill:
-    rows = list(rows)
+def deployment_bill(made: Instance, bill: Bill, rows: Sequence[Entry]) -> wire.DeploymentBill:
+    """`rows` are the newest, one more than is shown if there are more: a week of ticks is a thousand."""
+    is_cut, rows = len(rows) > CHARGES_SHOWN, rows[-CHARGES_SHOWN:]
     minimum = any(row.code is Code.MINIMUM for row in rows)
     return wire.DeploymentBill(
         deployment_id=DEPLOYMENT + made.id,
@@ -294,6 +296,7 @@ def deployment_bill(made: Instance, bill: Bill, rows: Iterable[Entry]) -> wire.D
         ended_at=optional_time(bill.ended_at),
         charging=bill.is_charging,
         charges=[_charge(row) for row in rows],
+        charges_truncated=is_cut,
     )
 
 

@@ -379,3 +379,5 @@ class DeploymentBill(Struct, kw_only=True):
     ended_at: str | None
     charging: bool
     charges: list[Charge]
+    """The newest thousand, oldest of them first."""
+    charges_truncated: bool
