@@ -1,19 +1,61 @@
 """What an instance cannot do to its host, whatever it writes into its own files."""
 
+import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from berth.core.driver import CreateOrder
+from berth.core.driver import CreateOrder, Refused
 from berth.drivers.sandbox import SandboxDriver, layout, trees
 from tests.contract.driver import until_gone
 from tests.drivers.sandbox.attack import OLD_ROOT, traps
 from tests.drivers.sandbox.rig import SandboxRig, in_sandbox
 
 DEPTH = 3000
+MARK = "m4rk0fth3h0st"
+# Every door that leads from a process to files, and everything a process says about itself.
+LOOK = """
+import json, os, sys
+mark, data, skipped = sys.argv[1][::-1].encode(), sys.argv[2], sys.argv[3:]
+open("/root/own", "wb").write(mark)
+looked, found, reached = 0, [], []
+def read(path):
+    global looked
+    try:
+        with open(path, "rb") as file:
+            looked += 1
+            if mark in file.read(1 << 20):
+                found.append(path)
+    except OSError:
+        pass
+pids = [name for name in os.listdir("/proc") if name.isdecimal()]
+doors = ["", "/oldroot", "/newroot", "/.."] + [f"/proc/{pid}/{door}" for pid in pids for door in ("root", "cwd", "cwd/..")]
+for pid in pids:
+    for name in ("environ", "cmdline", "maps", "mountinfo"):
+        read(f"/proc/{pid}/{name}")
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        where = f"/proc/{pid}/fd/{number}"
+        doors.append(where)
+        doors.append(where + "/..")
+for door in doors:
+    for path in (data, data + "/pepper", data + "/credentials.json", data + "/berth.sqlite3", data + "/sandbox/instances"):
+        if os.path.lexists(door + path):
+            reached.append(door + path)
+    if os.path.isdir(door + "/instances") or os.path.lexists(door + "/spec.json"):
+        reached.append(door)
+for top, names, files in os.walk("/"):
+    names[:] = [name for name in names if os.path.join(top, name) not in skipped]
+    if any(mark.decode() in name for name in names + files):
+        found.append(top)
+    for name in files:
+        if os.path.isfile(os.path.join(top, name)):
+            read(os.path.join(top, name))
+print(json.dumps({"looked": looked, "found": found, "reached": reached, "processes": len(pids)}))
+"""
 
 
 def directory_of(rig: SandboxRig, order: CreateOrder) -> Path:
@@ -132,3 +174,48 @@ def test_a_tree_is_removed_however_deep_and_closed_and_links_in_it_are_not_follo
     assert not tree.exists()
     assert_untouched(outside)
     trees.remove_tree(tree)
+
+
+def test_no_path_from_inside_leads_to_secrets_records_or_other_instances(tmp_path: Path) -> None:
+    for name in ("pepper", "credentials.json", "berth.sqlite3"):
+        (tmp_path / name).write_text(MARK)
+
+    async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
+        neighbour = await driver.create(rig.order(environment={"TOKEN": MARK}, startup_script=f"# {MARK}"))
+        await rig.run(neighbour, f"echo {MARK} > /root/{MARK}; sleep 600 </dev/null >/dev/null 2>&1 &")
+        own = await driver.create(rig.order())
+        instances = rig.config.state_dir / "instances"
+        assert MARK in (instances / neighbour.handle / "root" / "root" / MARK).read_text()
+        # Backwards, so that it is not found in our own question.
+        shared = map(str, ["/usr", "/proc", *driver._instances.host.runtime.bound_paths])
+        question = shlex.join(["python3", "-c", LOOK, MARK[::-1], str(tmp_path), *shared])
+        seen = json.loads(await rig.run(own, question))
+        assert seen["looked"] > 20
+        assert seen["found"] == ["/root/own"]
+        # What is visible of the host are paths in command lines and mounts, and no file behind them.
+        assert seen["reached"] == []
+        assert seen["processes"] < 10
+
+    in_sandbox(tmp_path, test)
+
+
+def test_a_state_directory_that_instances_would_see_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
+        runtime = driver._instances.host.runtime
+        assert driver._instances.host.problem is None
+        assert layout.exposure(runtime, rig.config.state_dir) is None
+        assert "/usr" in str(layout.exposure(runtime, Path("/usr/src/app/data/sandbox")))
+        link = tmp_path / "link"
+        link.symlink_to("/usr/src")
+        assert "/usr" in str(layout.exposure(runtime, link / "sandbox"))
+        # As with an interpreter whose prefix is the directory that the application is installed in.
+        monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+        exposed = rig.driver()
+        assert str(tmp_path) in " ".join(exposed.abilities.notes)
+        with pytest.raises(Refused):
+            await exposed.create(rig.order())
+        await exposed.close()
+
+    in_sandbox(tmp_path, test)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Host:
         return tuple(sorted(held))
 
 
-_examined: dict[tuple[int, int], Host] = {}
+_examined: dict[tuple[int, int, Runtime], Host] = {}
 
 
 class _Result(msgspec.Struct):
@@ -59,14 +59,15 @@ class _Result(msgspec.Struct):
 def examine(store: Store) -> Host:
     """Starts a throw-away instance or two in `store` and says what was seen."""
     # The answer is the file system's and the user's, not the directory's: it is asked for once.
-    key = (store.state_dir.stat().st_dev, os.geteuid())
-    if key not in _examined:
-        _examined[key] = _examine(store)
-    return _examined[key]
-
-
-def _examine(store: Store) -> Host:
     runtime = _runtime()
+    key = (store.state_dir.stat().st_dev, os.geteuid(), runtime)
+    if key not in _examined:
+        _examined[key] = _examine(store, runtime)
+    exposure = layout.exposure(runtime, store.state_dir)
+    return replace(_examined[key], problem=exposure) if exposure is not None else _examined[key]
+
+
+def _examine(store: Store, runtime: Runtime) -> Host:
     groups = limits.find_control_groups()
     wanted: Layout = "overlay" if os.geteuid() == 0 else "bind"
     problem, result = _try(runtime, store, wanted)

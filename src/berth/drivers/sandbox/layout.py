@@ -131,6 +131,20 @@ def mount_points(runtime: Runtime) -> list[PurePosixPath]:
     return [*map(PurePosixPath, whole), *shared, *map(PurePosixPath, bound)]
 
 
+def exposure(runtime: Runtime, state_dir: Path) -> str | None:
+    """Why the state directory and the secrets beside it would be seen in instances; None: they would not."""
+    shared = [
+        Path("/usr"),
+        *runtime.bound_paths,
+        *filter(_is_directory, (Path("/", name) for name in _MERGED)),
+    ]
+    for kept in (state_dir.resolve(), state_dir.parent.resolve()):
+        for path in shared:
+            if kept.is_relative_to(path):
+                return f"instances would see {kept}, which lies below {path}: choose another data directory"
+    return None
+
+
 def write_keys(directory: Path, public_keys: Sequence[str]) -> None:
     """Replaces the keys that may log in; they count from the next login on."""
     lines = (" ".join(key.split()) for key in public_keys)
