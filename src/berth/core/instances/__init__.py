@@ -35,13 +35,13 @@ from berth.core.instances.observing import (
     report_orphan,
     went_down,
 )
+from berth.core.instances.ordering import order
 from berth.core.instances.service import (
     act,
     delete,
     get,
     list_page,
     list_versions,
-    order,
     restart,
     start,
     stop,

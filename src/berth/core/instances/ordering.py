@@ -1,0 +1,178 @@
+"""The verb that begins an instance: what was asked for is looked up, a unit claimed, the minimum charge held."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from berth.base import ids
+from berth.base.clock import Instant
+from berth.base.db import Tx
+from berth.core import billing, catalog, events, keys
+from berth.core.billing import Rules
+from berth.core.catalog import Image, InstanceType, Offer
+from berth.core.errors import Invalid, NoCapacity, NotFound
+from berth.core.events import Actor
+from berth.core.instances import store
+from berth.core.instances.model import Instance, OrderSpec, Specs, Status, Wanted
+from berth.core.keys import SshKey
+
+HOSTNAME_LIMIT = 255
+DESCRIPTION_LIMIT = 1000
+VOLUME_NAME_LIMIT = 64
+NAME_LIMIT = 255
+"""Of anything an order refers to by name or id."""
+SCRIPT_LIMIT = 64 * 1024
+OS_VOLUME_DEFAULT_GB = 50
+OS_VOLUME_MAX_GB = 512
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """An order's members, looked up."""
+
+    kind: InstanceType
+    image: Image
+    os_volume_gb: int
+    ssh_keys: Sequence[SshKey]
+
+
+def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
+    """Accepts an order: a unit is claimed and the minimum charge held, or the order is refused and nothing is.
+
+    Raises Invalid naming the member, InsufficientCredits, NoCapacity.
+    """
+    by.may("deployments:write")
+    _check(spec)
+    choice = _look_up(tx, by, spec)
+    instance_id = ids.new(tx.now)
+    offer = _claim(tx, choice, spec.location, instance_id)
+    billing.gate(tx, by.project, instance_id, offer.price, rules)
+    instance = _ordered(by, spec, choice, offer, instance_id=instance_id, now=tx.now)
+    store.insert(tx, instance)
+    events.record(
+        tx, by, "instance.ordered", subject=instance_id, sequence=1, data={"status": Status.ORDERED.value}
+    )
+    return instance
+
+
+def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> _Choice:
+    """Raises Invalid naming the member that means nothing here."""
+    try:
+        kind = catalog.get_type(tx, events.system(by.project, by.key_id), spec.instance_type)
+    except NotFound as error:
+        raise _invalid("instance_type", error.message) from None
+    image = catalog.pick_image(tx, spec.image, kind)
+    size_gb = spec.os_volume_gb or max(OS_VOLUME_DEFAULT_GB, image.min_os_volume_gb)
+    if size_gb < image.min_os_volume_gb:
+        raise _invalid("os_volume.size", f"{image.slug} needs at least {image.min_os_volume_gb} GB.")
+    if catalog.find_location(tx, spec.location) is None:
+        raise _invalid("location", f"unknown location {spec.location!r}.")
+    return _Choice(kind, image, size_gb, keys.take(tx, by, spec.ssh_key_ids))
+
+
+def _claim(tx: Tx, choice: _Choice, location: str, subject: str) -> Offer:
+    """A unit of the cheapest offer that has one. Raises NoCapacity."""
+    for offer in catalog.candidates(tx, choice.kind.name, location, choice.image):
+        if catalog.claim(tx, offer, subject):
+            return offer
+    raise NoCapacity(
+        "no_capacity", f"{choice.kind.name} has no capacity in {location} now. Try another location or type."
+    )
+
+
+def _ordered(
+    by: Actor, spec: OrderSpec, choice: _Choice, offer: Offer, *, instance_id: str, now: Instant
+) -> Instance:
+    return Instance(
+        id=instance_id,
+        project=by.project,
+        created_by=by.key_id,
+        hostname=spec.hostname,
+        description=spec.description,
+        instance_type=choice.kind.name,
+        location=spec.location,
+        image=spec.image,
+        image_id=choice.image.id,
+        image_slug=choice.image.slug,
+        os_name=choice.image.os_name,
+        ssh_user=choice.image.ssh_user,
+        specs=_specs(choice.kind, offer),
+        os_volume_name=spec.os_volume_name,
+        os_volume_gb=choice.os_volume_gb,
+        ssh_key_ids=tuple(key.id for key in choice.ssh_keys),
+        ssh_public_keys=tuple(key.public_key for key in choice.ssh_keys),
+        startup_script=spec.startup_script,
+        price=offer.price,
+        cost=offer.cost,
+        offer_id=offer.id,
+        provider=offer.provider,
+        tried_offers=(offer.id,),
+        handle=None,
+        status=Status.ORDERED,
+        wanted=Wanted.RUNNING,
+        status_reason=None,
+        status_changed_at=now,
+        is_restart_wanted=False,
+        ip=None,
+        ssh_port=None,
+        created_at=now,
+        updated_at=now,
+        first_running_at=None,
+        deleted_at=None,
+        create_sent_at=None,
+        deadline_at=None,
+        missing_since=None,
+        sequence=1,
+        due_at=now,
+        lease_token=0,
+        attempt=0,
+    )
+
+
+def _specs(kind: InstanceType, offer: Offer) -> Specs:
+    return Specs(
+        kind.gpu_model,
+        kind.gpu_count,
+        kind.gpu_vram_gb,
+        kind.vcpu_count,
+        kind.ram_gb,
+        kind.storage_gb,
+        is_simulated=offer.is_simulated,
+    )
+
+
+def _check(spec: OrderSpec) -> None:
+    _check_text("hostname", spec.hostname, HOSTNAME_LIMIT, least=1)
+    _check_text("description", spec.description, DESCRIPTION_LIMIT)
+    _check_text("os_volume.name", spec.os_volume_name, VOLUME_NAME_LIMIT, least=1)
+    if spec.os_volume_gb is not None and not 1 <= spec.os_volume_gb <= OS_VOLUME_MAX_GB:
+        raise _invalid("os_volume.size", f"must be 1 to {OS_VOLUME_MAX_GB} GB.")
+    for field, name in (
+        ("instance_type", spec.instance_type),
+        ("image", spec.image),
+        ("location", spec.location),
+    ):
+        _check_text(field, name, NAME_LIMIT)
+    for key_id in spec.ssh_key_ids:
+        _check_text("ssh_key_ids", key_id, NAME_LIMIT)
+    if spec.startup_script is not None:
+        _check_script(spec.startup_script)
+
+
+def _check_script(script: str) -> None:
+    if len(script) > SCRIPT_LIMIT:
+        raise _invalid("startup_script", f"must be at most {SCRIPT_LIMIT} characters.")
+    if _NO_TEXT.search(script):
+        raise _invalid("startup_script", "must be text, without zero bytes and halves of characters.")
+
+
+def _check_text(field: str, text: str, longest: int, *, least: int = 0) -> None:
+    if not least <= len(text) <= longest:
+        raise _invalid(field, f"must be {least} to {longest} characters.")
+    if not text.isprintable():
+        raise _invalid(field, "must hold printable characters only.")
+
+
+def _invalid(field: str, message: str) -> Invalid:
+    return Invalid("invalid_field", f"{field}: {message}", field=field)
