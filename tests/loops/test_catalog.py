@@ -1,10 +1,14 @@
 """The catalogue says what providers sell now, or, while one is silent, what it said last."""
 
+import asyncio
+import json
+import threading
 from dataclasses import replace
 
+from berth.base.db import Database, Tx
 from berth.core import catalog
 from berth.core.catalog import Search
-from berth.core.driver import RateLimited, Unreachable
+from berth.core.driver import Catalogue, RateLimited, Unreachable
 from berth.core.events import system
 from tests import make
 from tests.conftest import FakeClock
@@ -72,3 +76,30 @@ async def test_a_provider_without_prices_is_sold_with_the_operators_margin(
     world.loops = replace(world.loops, margins={provider.name: 25})
     await world.tick("catalog")
     assert truth.rows(world.db, "SELECT price_micros_per_hour FROM offers") == [(1_250_000,)]
+
+
+async def test_providers_that_are_met_at_once_all_boot_the_image_they_share(world: World) -> None:
+    crowd = [Provider(world.clock, f"crowd-{at}", [make.offer(name=f"offer-{at}")]) for at in range(8)]
+    await World(world.db, world.clock, *crowd).tick("catalog")
+    ((booted_by,),) = truth.rows(world.db, "SELECT providers FROM images")
+    assert json.loads(booted_by) == [provider.name for provider in crowd]
+
+
+async def test_two_first_refreshes_at_once_forget_nothing_of_each_other(db: Database) -> None:
+    offered = Catalogue([], [make.image()])
+    is_written = threading.Event()
+
+    def first(tx: Tx) -> None:
+        catalog.refresh(tx, "first", offered, listed_at=tx.now, margin_percent=0)
+        is_written.set()
+        threading.Event().wait(0.05)  # the other comes as far as it can
+
+    def second(tx: Tx) -> None:
+        is_written.wait(5)
+        catalog.refresh(tx, "second", offered, listed_at=tx.now, margin_percent=0)
+
+    for provider in ("first", "second"):
+        await db.write(catalog.introduce, provider)
+    await asyncio.gather(db.write(first), db.write(second))
+    ((booted_by,),) = truth.rows(db, "SELECT providers FROM images")
+    assert json.loads(booted_by) == ["first", "second"]

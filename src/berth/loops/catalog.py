@@ -30,9 +30,7 @@ async def tick(world: World) -> Report:
 
 async def _refresh(world: World, provider: str, driver: Driver) -> str | None:
     """Says what went wrong, if anything did."""
-    lease = await world.db.write(
-        leases.acquire, f"catalog:{provider}", holder=world.holder, seconds=world.patience.lease_s
-    )
+    lease = await world.db.write(_begin, provider, holder=world.holder, seconds=world.patience.lease_s)
     if lease is None:
         return None
     listed_at = world.clock.now()
@@ -45,6 +43,11 @@ async def _refresh(world: World, provider: str, driver: Driver) -> str | None:
         return f"{provider}: {error!r}"
     await world.db.write(_apply, lease, provider, offered, listed_at, world.margins.get(provider, 0))
     return None
+
+
+def _begin(tx: Tx, provider: str, *, holder: str, seconds: int) -> Lease | None:
+    catalog.introduce(tx, provider)
+    return leases.acquire(tx, f"catalog:{provider}", holder=holder, seconds=seconds)
 
 
 def _apply(tx: Tx, lease: Lease, provider: str, offered: Catalogue, listed_at: Instant, margin: int) -> None:

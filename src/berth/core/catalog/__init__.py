@@ -12,7 +12,7 @@ from berth.core.catalog.model import (
     Search,
     Sort,
 )
-from berth.core.catalog.refresh import note_failure, refresh
+from berth.core.catalog.refresh import introduce, note_failure, refresh
 from berth.core.catalog.service import (
     candidates,
     compatible_images,
@@ -46,6 +46,7 @@ __all__ = [
     "get_offer",
     "get_type",
     "images",
+    "introduce",
     "known_offer",
     "locations",
     "note_failure",

@@ -13,6 +13,15 @@ MOST_MICROS_PER_HOUR = 10_000 * USD
 """Far above any instance; for ten years of it 64 bits are enough."""
 
 
+def introduce(tx: Tx, provider: str) -> None:
+    """Makes a provider known, in a transaction before its first refresh.
+
+    Refreshes take turns by the rows of all providers. Two that each wrote its own row meanwhile would not see the
+    other's, and one would forget what the other boots.
+    """
+    store.add_provider(tx, provider)
+
+
 def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, margin_percent: int) -> int:
     """Replaces what `provider` sells. `listed_at` is when its answer was asked for. Returns how many offers."""
     offers = [
