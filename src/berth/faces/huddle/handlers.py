@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from msgspec import Raw
-
 from berth.base import paging
 from berth.base.db import Tx
 from berth.base.paging import After
@@ -11,7 +9,7 @@ from berth.core import billing, catalog, events, instances, keys, projects
 from berth.core.billing import Bill
 from berth.core.catalog import OfferView, Search
 from berth.core.errors import Invalid, NotFound
-from berth.core.instances import Action, Instance, Status, Version
+from berth.core.instances import Action, Instance, Status
 from berth.faces.face import Call
 from berth.faces.huddle import catalogue, translate, wire
 from berth.faces.huddle.envelope import Paged
@@ -213,8 +211,15 @@ def list_deployments(tx: Tx, call: Call) -> Paged:
     listing = f"deployments {query.status}"
     last = translate.after(query.cursor, listing)
     page = instances.list_versions(tx, call.by, status=status, after=last, limit=query.limit)
+    shown = [translate.known_deployment(version) for version in page.rows]
+    if None in shown:
+        whole = instances.list_page(tx, call.by, status=status, after=last, limit=query.limit).rows
+        shown = [
+            known or translate.listed_deployment(version, made)
+            for known, version, made in zip(shown, page.rows, whole, strict=True)
+        ]
     return Paged(
-        [translate.known_deployment(version) or _listed(tx, call, version) for version in page.rows],
+        shown,
         total=page.total,
         cursor=paging.encode(After(page.rows[-1].created_at, page.rows[-1].id), listing)
         if page.has_more
@@ -222,10 +227,6 @@ def list_deployments(tx: Tx, call: Call) -> Paged:
         has_more=page.has_more,
         limit=query.limit,
     )
-
-
-def _listed(tx: Tx, call: Call, version: Version) -> Raw:
-    return translate.listed_deployment(version, instances.get(tx, call.by, version.id))
 
 
 def get_deployment(tx: Tx, call: Call) -> wire.Deployment:
