@@ -54,7 +54,7 @@ DEPLOY = "/deployments/clusters"
     ],
 )
 async def test_a_wrong_member_of_a_deploy_is_named(shop: Shop, member: str, value: Any) -> None:
-    body = order(shop, **{member.split(".")[0]: value})
+    body = order(shop, **{member.split(".", maxsplit=1)[0]: value})
     before = shop.rows()
     problem = (await shop.client.post(DEPLOY, body)).refused(400, "invalid_field")
     assert problem["code"] == "BAD_REQUEST"
