@@ -27,7 +27,7 @@ pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 class Counted:
     """A tick that is counted, and does what it was told for each count."""
 
-    script: list[Report | Exception] = field(default_factory=list)
+    script: list[Report | BaseException] = field(default_factory=list)
     gate: asyncio.Event | None = None
     times: list[float] = field(default_factory=list)
     at_once: int = 0
@@ -49,7 +49,7 @@ class Counted:
             self.at_once -= 1
         self.finished += 1
         outcome = self.script.pop(0) if self.script else Report()
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
@@ -285,3 +285,12 @@ async def test_a_provider_that_is_no_longer_configured_leaves_its_rows_waiting(w
     assert without.status(instance) == "deleting"
     await world.settle()
     assert world.status(instance) == "deleted"
+
+
+async def test_a_step_that_was_cancelled_by_itself_does_not_end_its_worker(world: World) -> None:
+    tick = Counted([BaseExceptionGroup("steps", [asyncio.CancelledError(), ValueError("a bug")])])
+    runner = Runner(world.loops, [Loop("one", tick, SHORT_S)])
+    runner.start()
+    await until(lambda: tick.finished >= 3)
+    assert runner.health["one"].failures == 1
+    await runner.stop(grace_s=1)

@@ -101,7 +101,12 @@ class Runner:
             try:
                 delay_s = await self._tick(loop)
                 backoff_s, wait_s = loop.backoff_first_s, loop.period_s
-            except Exception as error:  # noqa: BLE001 - a loop must outlive whatever one tick runs into
+            except (
+                Exception,
+                BaseExceptionGroup,
+            ) as error:  # a loop must outlive whatever one tick runs into
+                if not _is_survivable(error):
+                    raise
                 self._note_failure(loop, error)
                 delay_s = backoff_s
                 wait_s = max(loop.period_s, backoff_s)
@@ -125,7 +130,7 @@ class Runner:
             return loop.period_s
         return min(loop.period_s, max(0.0, (report.wake_at - self.world.clock.now()) / SECOND))
 
-    def _note_failure(self, loop: Loop, error: Exception) -> None:
+    def _note_failure(self, loop: Loop, error: BaseException) -> None:
         health = self.health[loop.name]
         health.failures += 1
         health.last_failure = repr(error)
@@ -151,3 +156,10 @@ class Runner:
         # Forgotten as it rings, not by comparing times: an event loop may ring a little early.
         del self._timers[name]
         self.poke(name)
+
+
+def _is_survivable(error: BaseException) -> bool:
+    """Whether it is a step's failure. One step's own cancellation is no more than that; being told to end is."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_survivable(each) for each in error.exceptions)
+    return isinstance(error, Exception | asyncio.CancelledError)
