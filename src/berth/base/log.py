@@ -6,9 +6,8 @@ import sys
 import structlog
 
 
-def configure(*, is_json: bool, is_verbose: bool = False) -> None:
+def configure(*, is_json: bool) -> None:
     """Call once, when a process starts."""
-    level = logging.DEBUG if is_verbose else logging.INFO
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer()
     )
@@ -21,7 +20,7 @@ def configure(*, is_json: bool, is_verbose: bool = False) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

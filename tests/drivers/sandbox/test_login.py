@@ -139,9 +139,9 @@ def test_files_are_copied_and_services_reached_through_the_login(tmp_path: Path)
         connection = await rig.connect(sighting)
         (tmp_path / "up.txt").write_text("carried")
         async with connection.start_sftp_client() as files:
-            await files.put(str(tmp_path / "up.txt"), "/root/up.txt")
-        assert (await connection.run("cat /root/up.txt")).stdout == "carried"
-        await asyncssh.scp((connection, "/root/up.txt"), str(tmp_path / "down.txt"))
+            await files.put(str(tmp_path / "up.txt"), "up.txt")
+        assert (await connection.run("cat up.txt")).stdout == "carried"
+        await asyncssh.scp((connection, "up.txt"), str(tmp_path / "down.txt"))
         assert (tmp_path / "down.txt").read_text() == "carried"
         service = "import socket; s = socket.create_server(('127.0.0.1', 8000)); print('up', flush=True); s.accept()[0].send(b'served')"
         process = await connection.create_process(f'python3 -c "{service}"')
@@ -185,15 +185,15 @@ def test_the_usual_client_copies_files_and_is_told_that_it_went_well(tmp_path: P
 
 def test_the_startup_script_runs_once_and_sees_the_environment(tmp_path: Path) -> None:
     async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
-        script = "#!/bin/sh\necho $TOKEN >> /root/ran\nexit 3\n"
+        script = "#!/bin/sh\necho $TOKEN >> ~/ran\nexit 3\n"
         order = rig.order(startup_script=script, environment={"TOKEN": "from the order"})
         sighting = await driver.create(order)
         agent = rig.config.state_dir / "instances" / sighting.handle / "agent"
         assert await appears(agent / "startup.rc") == "3\n"
-        assert await rig.run(sighting, "cat /root/ran; echo $TOKEN") == "from the order\n" * 2
+        assert await rig.run(sighting, "cat ran; echo $TOKEN") == "from the order\n" * 2
         await driver.restart(sighting.handle)
         await until_running(driver, order.label)
-        assert await rig.run(sighting, "cat /root/ran") == "from the order\n"
+        assert await rig.run(sighting, "cat ran") == "from the order\n"
 
     in_sandbox(tmp_path, test)
 
@@ -201,13 +201,13 @@ def test_the_startup_script_runs_once_and_sees_the_environment(tmp_path: Path) -
 def test_a_startup_script_killed_half_way_is_not_run_again(tmp_path: Path) -> None:
     async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
         # Without a first line that names an interpreter, as customers send them.
-        order = rig.order(startup_script="echo begun >> /root/ran\nsleep 600\necho ended >> /root/ran\n")
+        order = rig.order(startup_script="echo begun >> ~/ran\nsleep 600\necho ended >> /root/ran\n")
         sighting = await driver.create(order)
         directory = rig.config.state_dir / "instances" / sighting.handle
         assert await appears(directory / "root" / "root" / "ran") == "begun\n"
         await driver.stop(sighting.handle)
         await driver.start(sighting.handle)
-        assert await rig.run(sighting, "cat /root/ran; pgrep sleep || echo none") == "begun\nnone\n"
+        assert await rig.run(sighting, "cat ran; pgrep sleep || echo none") == "begun\nnone\n"
 
     in_sandbox(tmp_path, test)
 
