@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from berth.base.money import from_usd
-from berth.faces.huddle.catalogue import per_second
+from berth.faces.huddle.catalogue.translate import per_second
 from tests import make
 from tests.faces.conftest import Shop
 from tests.faces.samples import order

@@ -11,7 +11,8 @@ from berth.base.db import DatabaseUnavailable, Tx
 from berth.core import errors as kinds
 from berth.core.errors import Refusal
 from berth.faces.face import Call, Context, Edge, Face, Route, authenticate_by_key
-from berth.faces.huddle import ROUTES, envelope, errors, wire
+from berth.faces.huddle import ROUTES, envelope, errors
+from berth.faces.huddle.billing import wire
 from tests import make
 from tests.faces.conftest import Client, Shop
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Concatenate, TypeVar
 
 from berth.base.db import Database, P, R, Tx
-from berth.core.driver import Abilities, Catalogue, CreateOrder, Label, Listing, Sighting
+from berth.core.driver import Abilities, Catalogue, CreateOrder, Label, Listing, Sighting, WithoutVolumes
 from tests.world.provider import Provider
 
 T = TypeVar("T")
@@ -120,7 +120,7 @@ class MortalDatabase:
         """The real one belongs to the test."""
 
 
-class MortalDriver:
+class MortalDriver(WithoutVolumes):
     """A provider as a process that may die reaches it. Implements `Driver`."""
 
     def __init__(self, provider: Provider, fate: Fate) -> None:

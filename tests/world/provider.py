@@ -19,6 +19,7 @@ from berth.core.driver import (
     ProviderOffer,
     Refused,
     Sighting,
+    WithoutVolumes,
 )
 from tests import make
 
@@ -55,7 +56,7 @@ class Fault:
 
 
 @dataclass
-class Provider:
+class Provider(WithoutVolumes):
     """Implements `Driver`. Faults are members to set, or calls to `breaks`."""
 
     clock: Clock

@@ -1,6 +1,6 @@
 """The driver port: what Berth asks of every provider, and what a provider may answer.
 
-A driver turns eight verbs into one provider's calls and holds no truth of its own: whatever it
+A driver turns these verbs into one provider's calls and holds no truth of its own: whatever it
 returns is what the provider says now. It raises nothing but the `DriverError` kinds below, each
 named for what the caller does next; anything else is a bug and is not caught.
 """
@@ -54,6 +54,9 @@ class NotSupported(DriverError):
     """This driver cannot do that; its `abilities` said so."""
 
 
+_NO_VOLUMES = "this provider sells no volumes"
+
+
 class Power(StrEnum):
     """What the provider says an instance is doing."""
 
@@ -94,7 +97,9 @@ class Abilities:
     """A stopped instance gives its hardware back and is not billed by the provider."""
     restart: bool = True
     volumes: bool = False
+    """Data volumes can be made, attached, detached, resized and destroyed."""
     volumes_attach_live: bool = False
+    """A volume can be attached to and detached from an instance that runs."""
     startup_script: bool = True
     appears_within_s: int = 0
     """How long after the create call ended a new instance may be missing from `inspect` and `list_own`.
@@ -178,11 +183,46 @@ class ProviderImage:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderVolumeType:
+    """A kind of storage as the provider sells it in one location."""
+
+    name: str
+    """For example `NVMe`, `HDD_Shared`."""
+    place: Place
+    cost_micros_per_gb_month: int
+    """What the provider charges us for one GB and a month of 730 hours."""
+    price_micros_per_gb_month: int | None
+    """What the customer pays when the driver knows; None: cost plus margin."""
+    min_size_gb: int = 10
+    max_size_gb: int = 10_240
+    is_shared: bool = False
+    """Can be attached to several instances at once."""
+    max_attachments: int = 1
+    attaches_live: bool = False
+    """Can be attached to and detached from an instance that runs."""
+    iops: str = ""
+    burst_bandwidth_mb_s: int = 0
+    continuous_bandwidth_mb_s: int = 0
+    internal_network_speed_mb_s: int = 0
+    throughput_gbps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """All that a provider would sell now, sold-out offers included with `free_units` 0."""
 
     offers: Sequence[ProviderOffer]
     images: Sequence[ProviderImage]
+    volume_types: Sequence[ProviderVolumeType] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A volume as an instance sees it."""
+
+    volume_handle: str
+    name: str
+    """Names the place it is mounted at, `/mnt/<name>`; unique among the volumes of one instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +240,8 @@ class CreateOrder:
     os_volume_gb: int
     startup_script: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
+    """Volumes that exist at this provider and are attached from the first boot on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +269,43 @@ class Listing:
     is_complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class VolumeOrder:
+    """Everything a provider needs to make one volume."""
+
+    label: Label
+    """Its second part is our volume's id."""
+    name: str
+    type: str
+    size_gb: int
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSighting:
+    """One volume as its provider describes it now."""
+
+    label: Label | None
+    handle: str
+    size_gb: int
+    attached_to: frozenset[str] = frozenset()
+    """Handles of instances."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeListing:
+    """What the provider says exists. Only a complete listing can prove absence."""
+
+    sightings: Sequence[VolumeSighting]
+    is_complete: bool
+
+
 class Driver(Protocol):
     """One provider. Every verb may raise any `DriverError`; every verb is safe to repeat.
 
-    `create` made twice with one label makes one instance. `start`, `stop` and `destroy` return once the
-    provider accepted; what became of it is read with `inspect`. Destroying what is gone succeeds.
+    `create` and `create_volume` made twice with one label makes one instance. `start`, `stop` and `destroy` return once the
+    provider accepted; what became of it is read with `inspect`. Destroying what is gone succeeds. `destroy`
+    detaches the instance's volumes and keeps them.
     """
 
     @property
@@ -257,5 +331,57 @@ class Driver(Protocol):
 
     async def destroy(self, handle: str) -> None: ...
 
+    async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
+        """Makes the volume, empty, or finds the one that already carries the order's label.
+
+        What `WithoutVolumes` says is said by every provider that sells none.
+        """
+
+    async def inspect_volume(self, label: Label, handle: str | None) -> VolumeSighting | None:
+        """The volume now, by handle or, while that is unknown, by label. None: certainly gone."""
+
+    async def list_own_volumes(self, install_id: str) -> VolumeListing:
+        """Every volume at the provider that carries `install_id`."""
+
+    async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
+        """Makes the volume's content appear in the instance; it is there when this returns, also after a restart.
+
+        Raises Refused where the instance runs and the type is not `attaches_live`, or the volume is elsewhere.
+        """
+
+    async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:
+        """Takes the volume from the instance, its content kept. Detaching what is not attached succeeds."""
+
+    async def resize_volume(self, handle: str, size_gb: int) -> None:
+        """Grows the volume; at that size already, nothing happens. Raises Refused for less than it has."""
+
+    async def destroy_volume(self, handle: str) -> None:
+        """Ends the volume and its content. Destroying what is gone succeeds; Refused while it is attached."""
+
     async def close(self) -> None:
         """Lets go of connections. Instances stay as they are."""
+
+
+class WithoutVolumes:
+    """What a provider that sells no volumes answers to the verbs of volumes."""
+
+    async def create_volume(self, order: VolumeOrder) -> VolumeSighting:  # noqa: ARG002
+        raise NotSupported(_NO_VOLUMES)
+
+    async def inspect_volume(self, label: Label, handle: str | None) -> VolumeSighting | None:  # noqa: ARG002
+        raise NotSupported(_NO_VOLUMES)
+
+    async def list_own_volumes(self, install_id: str) -> VolumeListing:  # noqa: ARG002
+        return VolumeListing((), is_complete=True)
+
+    async def attach_volume(self, instance_handle: str, mount: Mount) -> None:  # noqa: ARG002
+        raise NotSupported(_NO_VOLUMES)
+
+    async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:  # noqa: ARG002
+        raise NotSupported(_NO_VOLUMES)
+
+    async def resize_volume(self, handle: str, size_gb: int) -> None:  # noqa: ARG002
+        raise NotSupported(_NO_VOLUMES)
+
+    async def destroy_volume(self, handle: str) -> None:  # noqa: ARG002
+        raise NotSupported(_NO_VOLUMES)

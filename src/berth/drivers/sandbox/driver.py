@@ -20,6 +20,7 @@ from berth.core.driver import (
     Power,
     Sighting,
     Unreachable,
+    WithoutVolumes,
 )
 from berth.drivers.sandbox import images
 from berth.drivers.sandbox.config import SandboxConfig
@@ -39,7 +40,7 @@ _THREADS = 16
 """How many instances are worked on at once; a stop may hold one for its whole grace."""
 
 
-class SandboxDriver:
+class SandboxDriver(WithoutVolumes):
     """Implements `berth.core.driver.Driver`. One per state directory."""
 
     def __init__(self, config: SandboxConfig) -> None:

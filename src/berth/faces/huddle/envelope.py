@@ -1,6 +1,6 @@
 """Successes on the wire: flat by default, or with the paged lists nested as the vendor's own client reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ class Paged:
     has_more: bool
     limit: int
     number: int = 1
+    nest: Callable[[Any], object] | None = None
+    """Makes of a row what the nested mount shows, where that differs."""
 
 
 def flat(result: object) -> bytes:
@@ -32,7 +34,7 @@ def flat(result: object) -> bytes:
 
 
 def nested(result: object) -> bytes:
-    """As `flat`, but a page is `{code, data: {data, meta}}`, and an offer's regions are objects."""
+    """As `flat`, but a page is `{code, data: {data, meta}}`."""
     if not isinstance(result, Paged):
         return flat(result)
     meta = wire.PageMeta(
@@ -43,13 +45,5 @@ def nested(result: object) -> bytes:
         page=result.number,
         limit=result.limit,
     )
-    rows = [_with_whole_regions(row) for row in result.rows]
+    rows = result.rows if result.nest is None else [result.nest(row) for row in result.rows]
     return b'{"code":"OK","data":{"data":%b,"meta":%b}}' % (_encoder.encode(rows), _encoder.encode(meta))
-
-
-def _with_whole_regions(row: object) -> object:
-    if not isinstance(row, wire.Offer):
-        return row
-    return msgspec.structs.replace(
-        row, regions=[region for region in row.region_details if region.is_available]
-    )

@@ -1,18 +1,25 @@
-"""The catalogue in the retail API's words: types with their regions and prices, images, data centres."""
+"""The catalogue: core's values in the retail API's words, and back."""
 
 import math
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
+
+import msgspec
 
 from berth.base import money
 from berth.base.clock import rfc3339
 from berth.base.money import MAX_MICROS, Micros
 from berth.core.catalog import Image, Location, OfferView, Region, Search, Sort
 from berth.core.errors import Invalid
-from berth.faces.huddle import translate, wire
+from berth.faces.huddle import words
+from berth.faces.huddle.catalogue import wire
 
 _HOUR_S = 3600
+
+
 _SHOWN_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
+
+
 _LARGEST = Decimal(10**9)
 
 
@@ -29,7 +36,7 @@ def search(query: wire.OffersQuery) -> Search:
         gpu_count=query.gpu_count,
         location=query.location,
         has_spot=query.spot,
-        image=None if query.image is None else query.image.removeprefix(translate.IMAGE),
+        image=None if query.image is None else query.image.removeprefix(words.IMAGE),
         sort=Sort(query.sort_by),
         is_descending=query.sort_order == "desc",
     )
@@ -39,7 +46,7 @@ def offer(view: OfferView) -> wire.Offer:
     kind, spot = view.type, view.spot_price
     available = [region.location.code for region in view.available]
     return wire.Offer(
-        id=translate.OFFER + kind.name,
+        id=words.OFFER + kind.name,
         gpu_model=kind.gpu_model,
         instance_type=kind.name,
         cluster_type=kind.name,
@@ -58,6 +65,13 @@ def offer(view: OfferView) -> wire.Offer:
         region_details=[offer_region(region) for region in view.regions],
         observed_at=rfc3339(view.observed_at),
         is_simulated=view.is_simulated,
+    )
+
+
+def with_whole_regions(shown: wire.Offer) -> wire.Offer:
+    """An offer as the nested mount has it: its regions are objects."""
+    return msgspec.structs.replace(
+        shown, regions=[region for region in shown.region_details if region.is_available]
     )
 
 
@@ -83,7 +97,7 @@ def summary(views: Sequence[OfferView]) -> wire.Summary:
         total_types=len(views),
         available_types=len(available),
         min_price_per_hr=None if lowest is None else money.usd(lowest),
-        updated_at=translate.optional_time(max((view.observed_at for view in views), default=None)),
+        updated_at=words.optional_time(max((view.observed_at for view in views), default=None)),
         models=[_model(model, by_model[model]) for model in sorted(by_model, key=lambda model: model or "")],
     )
 
@@ -153,7 +167,7 @@ def regions(
 
 def image(found: Image) -> wire.Image:
     return wire.Image(
-        id=translate.IMAGE + found.id,
+        id=words.IMAGE + found.id,
         image_type=found.slug,
         name=found.name,
         category=found.category,
@@ -168,7 +182,7 @@ def image(found: Image) -> wire.Image:
         ssh_user=found.ssh_user,
         min_os_volume_gb=found.min_os_volume_gb,
         compatible=wire.Compatible(gpu_models=None if found.gpu_models is None else sorted(found.gpu_models)),
-        deprecated_at=translate.optional_time(found.deprecated_at),
+        deprecated_at=words.optional_time(found.deprecated_at),
         created_at=rfc3339(found.created_at),
     )
 

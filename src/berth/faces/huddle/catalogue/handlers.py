@@ -1,0 +1,119 @@
+"""The catalogue: translate, one verb, translate."""
+
+from collections.abc import Sequence
+
+from berth.base import paging
+from berth.base.db import Tx
+from berth.base.paging import After
+from berth.core import catalog
+from berth.core.catalog import OfferView, Search
+from berth.core.errors import Invalid, NotFound
+from berth.faces.face import Call
+from berth.faces.huddle import words
+from berth.faces.huddle.catalogue import translate, wire
+from berth.faces.huddle.envelope import Paged
+from berth.faces.huddle.words import IMAGE
+
+_EVERYTHING = Search(available_only=False)
+
+
+def list_offers(tx: Tx, call: Call) -> Paged:
+    query: wire.OffersQuery = call.query
+    _check_location(tx, query.location)
+    views = catalog.search(tx, call.by, translate.search(query))
+    listing = f"offers {query.sort_by} {query.sort_order}"
+    start = (query.page - 1) * query.limit
+    if query.cursor is not None:
+        start = _start(views, words.after(query.cursor, listing))
+    page = views[start : start + query.limit]
+    has_more = start + query.limit < len(views)
+    last = After(start + len(page), page[-1].type.name) if has_more else None
+    return Paged(
+        [translate.offer(view) for view in page],
+        total=len(views),
+        cursor=None if last is None else paging.encode(last, listing),
+        has_more=has_more,
+        limit=query.limit,
+        number=query.page,
+        nest=translate.with_whole_regions,
+    )
+
+
+def _start(views: Sequence[OfferView], last: After | None) -> int:
+    """Behind the last offer seen; where that is gone, as many offers in as were seen."""
+    assert last is not None
+    names = [view.type.name for view in views]
+    return names.index(last.id) + 1 if last.id in names else min(max(last.time, 0), len(views))
+
+
+def summarize_offers(tx: Tx, call: Call) -> wire.Summary:
+    return translate.summary(catalog.search(tx, call.by, _EVERYTHING))
+
+
+def get_offer(tx: Tx, call: Call) -> wire.Offer:
+    name = words.name_in_path(call.parameters["instance_type"], "Instance type")
+    return translate.offer(catalog.get_offer(tx, call.by, name.removeprefix(words.OFFER)))
+
+
+def get_availability(tx: Tx, call: Call) -> wire.Availability:
+    query: wire.AvailabilityQuery = call.query
+    name = words.name_in_path(call.parameters["cluster_type"], "Cluster type")
+    _check_location(tx, query.location)
+    return translate.availability(catalog.get_offer(tx, call.by, name, location=query.location))
+
+
+def list_regions(tx: Tx, call: Call) -> list[wire.Region]:
+    query: wire.RegionsQuery = call.query
+    if query.cluster_type is not None:
+        catalog.get_type(tx, call.by, query.cluster_type)
+    regions = translate.regions(
+        catalog.locations(tx, call.by),
+        catalog.search(tx, call.by, _EVERYTHING),
+        gpu_model=query.gpu_model,
+        cluster_type=query.cluster_type,
+    )
+    return [region for region in regions if region.is_active or not query.active_only]
+
+
+def get_region(tx: Tx, call: Call) -> wire.Region:
+    code = words.name_in_path(call.parameters["code"], "Region")
+    regions = translate.regions(catalog.locations(tx, call.by), catalog.search(tx, call.by, _EVERYTHING))
+    found = next((region for region in regions if region.code == code), None)
+    if found is None:
+        raise NotFound("region_not_found", "Region not found.")
+    return found
+
+
+def list_images(tx: Tx, call: Call) -> Paged:
+    query: wire.ImagesQuery = call.query
+    listing = f"images {query.cluster_type} {query.image_type} {query.category} {query.include_deprecated}"
+    last = words.after(query.cursor, listing)
+    matching = [
+        image
+        for image in catalog.images(tx, call.by, instance_type=query.cluster_type)
+        if query.image_type in {None, image.slug}
+        and query.category in {None, image.category}
+        and (query.include_deprecated or image.deprecated_at is None)
+    ]
+    rest = [
+        image for image in matching if last is None or (image.created_at, image.id) < (last.time, last.id)
+    ]
+    page = rest[: query.limit]
+    has_more = len(rest) > query.limit
+    return Paged(
+        [translate.image(image) for image in page],
+        total=len(matching),
+        cursor=paging.encode(After(page[-1].created_at, page[-1].id), listing) if has_more else None,
+        has_more=has_more,
+        limit=query.limit,
+    )
+
+
+def get_image(tx: Tx, call: Call) -> wire.Image:
+    name = words.name_in_path(call.parameters["id"], "Image")
+    return translate.image(catalog.get_image(tx, call.by, name.removeprefix(IMAGE)))
+
+
+def _check_location(tx: Tx, location: str | None) -> None:
+    if location is not None and catalog.find_location(tx, location) is None:
+        raise Invalid("invalid_field", f"location: unknown location {location!r}.", field="location")

@@ -1,0 +1,81 @@
+"""The catalogue: the routes."""
+
+from berth.faces.face import Listing, Rate, Route
+from berth.faces.huddle.catalogue import handlers, wire
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/gpus/available",
+        handler=handlers.list_offers,
+        summary="Compare types, prices and where they are free",
+        scope="catalog:read",
+        query=wire.OffersQuery,
+        answer=wire.Offer,
+        listing=Listing.PAGED,
+        rate=Rate.LIST,
+    ),
+    Route(
+        method="GET",
+        path="/gpus/available/summary",
+        handler=handlers.summarize_offers,
+        summary="One line for each GPU model",
+        scope="catalog:read",
+        answer=wire.Summary,
+    ),
+    Route(
+        method="GET",
+        path="/gpus/available/{instance_type}",
+        handler=handlers.get_offer,
+        summary="One type, sold out or not",
+        scope="catalog:read",
+        answer=wire.Offer,
+    ),
+    Route(
+        method="GET",
+        path="/images",
+        handler=handlers.list_images,
+        summary="Images; with cluster_type exactly those that deploy on it",
+        scope="catalog:read",
+        query=wire.ImagesQuery,
+        answer=wire.Image,
+        listing=Listing.PAGED,
+        rate=Rate.LIST,
+    ),
+    Route(
+        method="GET",
+        path="/images/{id}",
+        handler=handlers.get_image,
+        summary="One image, by id or slug",
+        scope="catalog:read",
+        answer=wire.Image,
+    ),
+    Route(
+        method="GET",
+        path="/regions",
+        handler=handlers.list_regions,
+        summary="Data centres and what they have",
+        scope="catalog:read",
+        query=wire.RegionsQuery,
+        answer=wire.Region,
+        listing=Listing.PLAIN,
+        rate=Rate.LIST,
+    ),
+    Route(
+        method="GET",
+        path="/regions/{code}",
+        handler=handlers.get_region,
+        summary="One data centre",
+        scope="catalog:read",
+        answer=wire.Region,
+    ),
+    Route(
+        method="GET",
+        path="/deployments/availability/{cluster_type}",
+        handler=handlers.get_availability,
+        summary="Whether a type can be had now",
+        scope="catalog:read",
+        query=wire.AvailabilityQuery,
+        answer=wire.Availability,
+    ),
+)

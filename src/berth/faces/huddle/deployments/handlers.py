@@ -1,0 +1,71 @@
+"""Deployments: translate, one verb, translate."""
+
+from berth.base import paging
+from berth.base.db import Tx
+from berth.base.paging import After
+from berth.core import billing, events, instances
+from berth.core.billing import Bill
+from berth.core.instances import Action, Instance, Status
+from berth.faces.face import Call
+from berth.faces.huddle import words
+from berth.faces.huddle.deployments import translate, wire
+from berth.faces.huddle.envelope import Paged
+
+
+def deploy(tx: Tx, call: Call) -> wire.Deployment:
+    request: wire.DeployRequest = call.body
+    return translate.deployment(instances.order(tx, call.by, translate.order(request), call.context.rules))
+
+
+def list_deployments(tx: Tx, call: Call) -> Paged:
+    query: wire.DeploymentsQuery = call.query
+    status = None if query.status is None else Status(query.status)
+    listing = f"deployments {query.status}"
+    last = words.after(query.cursor, listing)
+    page = instances.list_versions(tx, call.by, status=status, after=last, limit=query.limit)
+    shown = [translate.known_deployment(version) for version in page.rows]
+    if None in shown:
+        whole = instances.list_page(tx, call.by, status=status, after=last, limit=query.limit).rows
+        shown = [
+            known or translate.listed_deployment(version, made)
+            for known, version, made in zip(shown, page.rows, whole, strict=True)
+        ]
+    return Paged(
+        shown,
+        total=page.total,
+        cursor=paging.encode(After(page.rows[-1].created_at, page.rows[-1].id), listing)
+        if page.has_more
+        else None,
+        has_more=page.has_more,
+        limit=query.limit,
+    )
+
+
+def get_deployment(tx: Tx, call: Call) -> wire.Deployment:
+    return _whole(tx, instances.get(tx, call.by, words.deployment_id(call.parameters["id"])))
+
+
+def act_on_deployment(tx: Tx, call: Call) -> wire.Deployment:
+    request: wire.ActionRequest = call.body
+    action = Action.RESTART if request.action == "reboot" else Action(request.action)
+    return _whole(
+        tx, instances.act(tx, call.by, words.deployment_id(call.parameters["id"]), action, call.context.rules)
+    )
+
+
+def delete_deployment(tx: Tx, call: Call) -> wire.Deployment:
+    return _whole(
+        tx, instances.delete(tx, call.by, words.deployment_id(call.parameters["id"]), call.context.rules)
+    )
+
+
+def list_deployment_events(tx: Tx, call: Call) -> list[wire.Event]:
+    query: wire.EventsQuery = call.query
+    made = instances.get(tx, call.by, words.deployment_id(call.parameters["id"]))
+    found = events.list_for(tx, call.by, made.id, after_sequence=query.after, limit=query.limit)
+    return [translate.event(happened) for happened in found]
+
+
+def _whole(tx: Tx, made: Instance) -> wire.Deployment:
+    bill: Bill = billing.bill(tx, made.id)
+    return translate.deployment(made, bill)

@@ -1,0 +1,143 @@
+"""Deployments: core's values in the retail API's words, and back."""
+
+from decimal import Decimal
+
+import msgspec
+
+from berth.base import money
+from berth.base.clock import rfc3339
+from berth.core import instances
+from berth.core.billing import Bill
+from berth.core.errors import Invalid
+from berth.core.events import Event
+from berth.core.instances import Instance, OrderSpec, Version
+from berth.faces.huddle.deployments import wire
+from berth.faces.huddle.words import DEPLOYMENT, EVENT, IMAGE, SSH_KEY, optional_time
+
+_LISTED_LIMIT = 50_000
+"""About 1 KB each."""
+
+
+_listed: dict[Version, msgspec.Raw] = {}
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def order(request: wire.DeployRequest) -> OrderSpec:
+    """Raises Invalid for what cannot be ordered here."""
+    for member in ("volumes", "existing_volumes"):
+        if getattr(request, member):
+            raise Invalid(
+                "invalid_field",
+                f"{member} cannot be ordered yet; leave it out or send an empty list. The boot disk's size is"
+                " os_volume.size.",
+                field=member,
+            )
+    volume = request.os_volume or wire.OsVolumeRequest()
+    return OrderSpec(
+        instance_type=request.cluster_type,
+        image=request.image.removeprefix(IMAGE),
+        hostname=request.hostname,
+        ssh_key_ids=[key_id.removeprefix(SSH_KEY) for key_id in request.ssh_key_ids],
+        location=request.location,
+        description=request.description or "",
+        os_volume_name=volume.name,
+        os_volume_gb=volume.size,
+    )
+
+
+def deployment(made: Instance, bill: Bill | None = None) -> wire.Deployment:
+    """With its `bill` live to the second where one is given."""
+    price = money.usd(made.price)
+    is_running = made.status is instances.Status.RUNNING
+    pending = instances.pending(made)
+    return wire.Deployment(
+        id=DEPLOYMENT + made.id,
+        provider_id=made.handle,
+        hostname=made.hostname,
+        cluster_type=made.instance_type,
+        image=IMAGE + made.image_id if made.image == made.image_id else made.image,
+        image_id=IMAGE + made.image_id,
+        os_name=made.os_name,
+        location=made.location,
+        status=made.status.value,
+        status_reason=made.status_reason,
+        status_changed_at=rfc3339(made.status_changed_at),
+        ssh_user=made.ssh_user,
+        ssh_key_ids=[SSH_KEY + key_id for key_id in made.ssh_key_ids],
+        ip=made.ip if is_running else None,
+        ssh_port=made.ssh_port if is_running else None,
+        ssh_command=_ssh_command(made) if is_running else None,
+        specs=wire.Specs(
+            gpu_model=made.specs.gpu_model,
+            gpu_count=made.specs.gpu_count,
+            gpu_vram_gb=made.specs.gpu_vram_gb,
+            total_vram_gb=made.specs.gpu_count * made.specs.gpu_vram_gb,
+            vcpu_count=made.specs.vcpu_count,
+            ram_gb=made.specs.ram_gb,
+            storage_gb=made.specs.storage_gb,
+            price_per_hr=price,
+        ),
+        volumes=[],
+        os_volume=wire.OsVolume(name=made.os_volume_name, size=made.os_volume_gb),
+        description=made.description,
+        billing=_billing(made, price, bill),
+        actions=[action.value for action in instances.allowed(made)],
+        pending_action=None if pending is None else pending.value,
+        is_simulated=made.specs.is_simulated,
+        created_at=rfc3339(made.created_at),
+        updated_at=rfc3339(made.updated_at),
+    )
+
+
+def known_deployment(version: Version) -> msgspec.Raw | None:
+    """What an instance of this version looks like in a list, if it was shown lately."""
+    return _listed.get(version)
+
+
+def listed_deployment(version: Version, made: Instance) -> msgspec.Raw:
+    """As JSON, kept for as long as nothing that can be seen of it changes: lists are asked for again and again."""
+    shown = msgspec.Raw(_encoder.encode(deployment(made)))
+    if len(_listed) >= _LISTED_LIMIT:
+        _listed.clear()
+    _listed[version] = shown
+    return shown
+
+
+def _ssh_command(made: Instance) -> str | None:
+    if made.ip is None or made.ssh_port is None:
+        return None
+    return f"ssh -p {made.ssh_port} {made.ssh_user}@{made.ip}"
+
+
+def _billing(made: Instance, price: Decimal, bill: Bill | None) -> wire.Billing:
+    if bill is None:
+        return wire.Billing(started_at=optional_time(made.first_running_at), price_per_hr=price)
+    return wire.Billing(
+        started_at=optional_time(bill.started_at),
+        price_per_hr=price,
+        billed_seconds=bill.billed_s,
+        charged_usd=money.usd(bill.charged),
+        accrued_usd=money.usd(bill.accrued),
+        total_usd=money.usd(bill.total),
+        charging=bill.is_charging,
+    )
+
+
+def event(happened: Event) -> wire.Event:
+    data = happened.data
+    return wire.Event(
+        id=EVENT + happened.id,
+        type=happened.type.replace("instance.", "deployment.", 1),
+        sequence=happened.sequence,
+        deployment_id=DEPLOYMENT + happened.subject,
+        status=_text(data.get("status")),
+        previous_status=_text(data.get("previous_status")),
+        reason=_text(data.get("reason")),
+        created_at=rfc3339(happened.created_at),
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

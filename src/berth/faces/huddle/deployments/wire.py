@@ -1,0 +1,112 @@
+"""Deployments on the wire, member for member."""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from berth.faces.huddle.wire import Limit, Name, Status
+
+Action = Literal["start", "stop", "restart", "delete"]
+
+
+class DeploymentsQuery(Struct, kw_only=True):
+    status: Status | None = None
+    cursor: str | None = None
+    limit: Limit = 20
+
+
+class EventsQuery(Struct, kw_only=True):
+    after: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    limit: Limit = 100
+
+
+class OsVolumeRequest(Struct, kw_only=True):
+    name: str = "boot"
+    size: int | None = None
+
+
+class DeployRequest(Struct, kw_only=True):
+    cluster_type: Name
+    image: Name
+    hostname: str
+    ssh_key_ids: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]]
+    location: Name
+    description: str | None = None
+    os_volume: OsVolumeRequest | None = None
+    volumes: list[Any] | None = None
+    existing_volumes: list[Any] | None = None
+
+
+class ActionRequest(Struct, kw_only=True):
+    action: Literal["start", "stop", "restart", "reboot", "delete"]
+
+
+class Specs(Struct, kw_only=True):
+    gpu_model: str | None
+    gpu_count: int
+    gpu_vram_gb: int
+    total_vram_gb: int
+    vcpu_count: int
+    ram_gb: int
+    storage_gb: int
+    price_per_hr: Decimal
+    currency: Literal["USD"] = "USD"
+
+
+class OsVolume(Struct, kw_only=True):
+    name: str
+    size: int
+
+
+class Billing(Struct, kw_only=True):
+    """What a deployment costs. Lists have the first two members only."""
+
+    started_at: str | None
+    price_per_hr: Decimal
+    billed_seconds: int | UnsetType = UNSET
+    charged_usd: Decimal | UnsetType = UNSET
+    accrued_usd: Decimal | UnsetType = UNSET
+    total_usd: Decimal | UnsetType = UNSET
+    charging: bool | UnsetType = UNSET
+
+
+class Deployment(Struct, kw_only=True):
+    id: str
+    provider_id: str | None
+    hostname: str
+    cluster_type: str
+    image: str
+    image_id: str
+    os_name: str
+    location: str
+    status: Status
+    status_reason: str | None
+    status_changed_at: str
+    ssh_user: str
+    ssh_key_ids: list[str]
+    ip: str | None
+    ssh_port: int | None
+    ssh_command: str | None
+    specs: Specs
+    volumes: list[Raw]
+    os_volume: OsVolume
+    description: str
+    resource_type: Literal["cluster"] = "cluster"
+    billing: Billing
+    actions: list[Action]
+    pending_action: Action | None
+    is_simulated: bool
+    created_at: str
+    updated_at: str
+
+
+class Event(Struct, kw_only=True):
+    id: str
+    type: str
+    sequence: int
+    deployment_id: str
+    status: str | None
+    previous_status: str | None
+    reason: str | None
+    created_at: str

@@ -1,0 +1,83 @@
+"""SSH keys and API keys: the routes."""
+
+from berth.faces.face import Listing, Rate, Route
+from berth.faces.huddle.keys import handlers, translate, wire
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/ssh-keys",
+        handler=handlers.list_ssh_keys,
+        summary="SSH keys",
+        scope="ssh_keys:read",
+        answer=wire.SshKey,
+        listing=Listing.PLAIN,
+        rate=Rate.LIST,
+    ),
+    Route(
+        method="POST",
+        path="/ssh-keys",
+        handler=handlers.add_ssh_key,
+        summary="Upload a public key",
+        scope="ssh_keys:write",
+        body=wire.SshKeyRequest,
+        answer=wire.SshKey,
+        rate=Rate.WRITE,
+    ),
+    Route(
+        method="GET",
+        path="/ssh-keys/{id}",
+        handler=handlers.get_ssh_key,
+        summary="One SSH key, with the key itself",
+        scope="ssh_keys:read",
+        answer=wire.SshKey,
+    ),
+    Route(
+        method="DELETE",
+        path="/ssh-keys/{id}",
+        handler=handlers.remove_ssh_key,
+        summary="Delete a key; deployments that have it keep it",
+        scope="ssh_keys:write",
+        answer=wire.SshKey,
+        rate=Rate.WRITE,
+    ),
+    Route(
+        method="GET",
+        path="/api-keys",
+        handler=handlers.list_api_keys,
+        summary="Active API keys, without their secrets",
+        scope="api_keys:read",
+        answer=wire.ApiKey,
+        listing=Listing.PLAIN,
+        rate=Rate.LIST,
+    ),
+    Route(
+        method="POST",
+        path="/api-keys",
+        handler=handlers.create_api_key,
+        summary="Create a key; its secret is shown this once",
+        scope="api_keys:write",
+        body=wire.ApiKeyRequest,
+        answer=wire.CreatedApiKey,
+        rate=Rate.WRITE,
+        redact=translate.without_secret,
+    ),
+    Route(
+        method="GET",
+        path="/api-keys/{id}",
+        handler=handlers.get_api_key,
+        summary="One API key, without its secret",
+        scope="api_keys:read",
+        answer=wire.ApiKey,
+    ),
+    Route(
+        method="DELETE",
+        path="/api-keys/{id}",
+        handler=handlers.revoke_api_key,
+        summary="Revoke a key; the very next request with it is refused",
+        scope="api_keys:write",
+        query=wire.RevokeQuery,
+        answer=wire.ApiKey,
+        rate=Rate.WRITE,
+    ),
+)

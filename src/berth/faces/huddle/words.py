@@ -1,0 +1,44 @@
+"""Ids, times and cursors as the retail API writes them, and back."""
+
+import re
+
+from berth.base import paging
+from berth.base.clock import Instant, rfc3339
+from berth.core.errors import Invalid, NotFound
+
+DEPLOYMENT, OFFER, IMAGE, SSH_KEY, API_KEY, EVENT = "dep_", "off_", "img_", "sk_", "ak_", "evt_"
+_SAFE = re.compile(r"[A-Za-z0-9._:+-]{1,128}")
+_ID_LIMIT = 64
+
+
+def core_id(prefix: str, text: str, what: str) -> str:
+    """The id in a path, with or without its prefix. Raises NotFound for what cannot be one."""
+    if len(text) > _ID_LIMIT or not _SAFE.fullmatch(text):
+        raise NotFound("not_found", f"{what} not found.")
+    return text.removeprefix(prefix)
+
+
+def name_in_path(text: str, what: str) -> str:
+    """Raises NotFound for what cannot name anything."""
+    if not _SAFE.fullmatch(text):
+        raise NotFound("not_found", f"{what} not found.")
+    return text
+
+
+def optional_time(at: Instant | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def after(cursor: str | None, listing: str) -> paging.After | None:
+    """Raises Invalid for a cursor that is not one of `listing`."""
+    if cursor is None:
+        return None
+    try:
+        return paging.decode(cursor, listing)
+    except paging.MalformedCursor:
+        raise Invalid("invalid_cursor", "cursor is not one of this list.", field="cursor") from None
+
+
+def deployment_id(text: str) -> str:
+    """The core id of the deployment in a path. Raises NotFound."""
+    return core_id(DEPLOYMENT, text, "Deployment")

@@ -1,0 +1,10 @@
+"""Accounts that run empty: states, alerts, limits."""
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
