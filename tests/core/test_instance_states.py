@@ -4,6 +4,7 @@ import pytest
 
 from berth.base.db import Database
 from berth.core import instances
+from berth.core.driver import Abilities
 from berth.core.errors import Conflict, InsufficientCredits, NoCapacity
 from berth.core.instances import Action, Status, Wanted
 from tests import make
@@ -36,7 +37,7 @@ PENDING = {
 
 def check(db: Database, made: instances.Instance, action: Action, expected: str) -> None:
     before = make.now(db, made)
-    allowed = instances.allowed(before)
+    allowed = instances.allowed(before, Abilities())
     assert (action in allowed) == (expected == "changes")
     if expected == "refused":
         with pytest.raises(Conflict) as refusal:

@@ -59,9 +59,15 @@ async def test_a_deploy_shows_what_was_ordered(shop: Shop) -> None:
         "os_volume": {"name": "disk", "size": 100},
         "description": "first try",
         "resource_type": "cluster",
-        "billing": {"started_at": None, "price_per_hr": 1.71},
+        "billing": {
+            "started_at": None,
+            "price_per_hr": 1.71,
+            "charging": False,
+            "charging_reason": None,
+        },
         "actions": ["delete"],
         "pending_action": None,
+        "ip_may_change": False,
         "is_simulated": False,
         "created_at": "2026-04-03T10:00:00Z",
         "updated_at": "2026-04-03T10:00:00Z",
@@ -108,6 +114,7 @@ async def test_the_price_is_exact_to_the_micro_dollar(shop: Shop) -> None:
         "accrued_usd": Decimal("0.285475"),
         "total_usd": Decimal("0.285475"),
         "charging": True,
+        "charging_reason": None,
     }
 
 
@@ -207,7 +214,8 @@ async def test_a_list_shows_what_getting_one_shows(shop: Shop) -> None:
     assert len(rows) == 5
     for row in rows:
         whole = (await shop.client.get(f"/deployments/{row['id']}")).data
-        money = {"started_at": whole["billing"]["started_at"], "price_per_hr": 1.71}
+        listed = ("started_at", "price_per_hr", "charging", "charging_reason")
+        money = {name: whole["billing"][name] for name in listed}
         assert row == whole | {"billing": money}
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from berth.base.db import Database, Tx
 from berth.core import catalog
 from berth.core.catalog import Search
-from berth.core.driver import Catalogue, RateLimited, Unreachable
+from berth.core.driver import Abilities, Catalogue, RateLimited, Unreachable
 from berth.core.events import system
 from tests import make
 from tests.conftest import FakeClock
@@ -99,7 +99,7 @@ async def test_two_first_refreshes_at_once_forget_nothing_of_each_other(db: Data
         catalog.refresh(tx, "second", offered, listed_at=tx.now, margin_percent=0)
 
     for provider in ("first", "second"):
-        await db.write(catalog.introduce, provider)
+        await db.write(catalog.introduce, provider, Abilities())
     await asyncio.gather(db.write(first), db.write(second))
     ((booted_by,),) = truth.rows(db, "SELECT providers FROM images")
     assert json.loads(booted_by) == ["first", "second"]

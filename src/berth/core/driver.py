@@ -94,7 +94,11 @@ class Abilities:
     stop: bool = True
     """Instances can be stopped and started again with their disk."""
     stop_releases_hardware: bool = True
-    """A stopped instance gives its hardware back and is not billed by the provider."""
+    """A plain stop gives the hardware back and ends the provider's bill; False: it stays reserved and billed."""
+    stop_keeps_hardware: bool = False
+    """Hardware can be kept through a stop where a plain one would give it back."""
+    ip_may_change: bool = False
+    """What was stopped and gave its hardware back may come up at another address."""
     restart: bool = True
     volumes: bool = False
     """Data volumes can be made, attached, detached, resized and destroyed."""

@@ -9,7 +9,7 @@ from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.leases import Lease
 from berth.core import catalog
-from berth.core.driver import Catalogue, Driver, DriverError
+from berth.core.driver import Abilities, Catalogue, Driver, DriverError
 from berth.loops.world import Report, World
 
 PERIOD_S = 30.0
@@ -30,7 +30,9 @@ async def tick(world: World) -> Report:
 
 async def _refresh(world: World, provider: str, driver: Driver) -> str | None:
     """Says what went wrong, if anything did."""
-    lease = await world.db.write(_begin, provider, holder=world.holder, seconds=world.patience.lease_s)
+    lease = await world.db.write(
+        _begin, provider, driver.abilities, holder=world.holder, seconds=world.patience.lease_s
+    )
     if lease is None:
         return None
     listed_at = world.clock.now()
@@ -45,8 +47,8 @@ async def _refresh(world: World, provider: str, driver: Driver) -> str | None:
     return None
 
 
-def _begin(tx: Tx, provider: str, *, holder: str, seconds: int) -> Lease | None:
-    catalog.introduce(tx, provider)
+def _begin(tx: Tx, provider: str, abilities: Abilities, *, holder: str, seconds: int) -> Lease | None:
+    catalog.introduce(tx, provider, abilities)
     return leases.acquire(tx, f"catalog:{provider}", holder=holder, seconds=seconds)
 
 

@@ -103,6 +103,11 @@ def finish(
     ledger.release(tx, subject)
 
 
+def has_hold(tx: Tx, subject: str) -> bool:
+    """Whether something is still set aside for `subject`, so that its bill is not closed."""
+    return ledger.has_hold(tx, subject)
+
+
 def sweep(tx: Tx) -> int:
     """Charges every tick that fell due since the last sweep, in one pass over all accounts.
 

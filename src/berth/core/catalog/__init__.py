@@ -14,6 +14,7 @@ from berth.core.catalog.model import (
 )
 from berth.core.catalog.refresh import introduce, note_failure, refresh
 from berth.core.catalog.service import (
+    abilities,
     candidates,
     compatible_images,
     find_location,
@@ -36,6 +37,7 @@ __all__ = [
     "Region",
     "Search",
     "Sort",
+    "abilities",
     "candidates",
     "claim",
     "compatible_images",

@@ -7,19 +7,20 @@ from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.money import USD, Micros
 from berth.core.catalog import store
-from berth.core.driver import Catalogue, Hardware, ProviderImage, ProviderOffer
+from berth.core.driver import Abilities, Catalogue, Hardware, ProviderImage, ProviderOffer
 
 MOST_MICROS_PER_HOUR = 10_000 * USD
 """Far above any instance; for ten years of it 64 bits are enough."""
 
 
-def introduce(tx: Tx, provider: str) -> None:
-    """Makes a provider known, in a transaction before its first refresh.
+def introduce(tx: Tx, provider: str, abilities: Abilities) -> None:
+    """Makes a provider known, and what it can do, in a transaction before its first refresh.
 
     Refreshes take turns by the rows of all providers. Two that each wrote its own row meanwhile would not see the
     other's, and one would forget what the other boots.
     """
     store.add_provider(tx, provider)
+    store.set_abilities(tx, provider, abilities)
 
 
 def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, margin_percent: int) -> int:

@@ -6,6 +6,7 @@ from berth.base.db import Tx
 from berth.core.catalog import store
 from berth.core.catalog.compatibility import fits
 from berth.core.catalog.model import Image, InstanceType, Location, Offer, OfferView, Region, Search, Sort
+from berth.core.driver import Abilities
 from berth.core.errors import Invalid, NotFound
 from berth.core.events import Actor
 
@@ -95,6 +96,11 @@ def compatible_images(tx: Tx, instance_type: InstanceType) -> Sequence[Image]:
 def candidates(tx: Tx, instance_type: str, location: str, image: Image) -> Sequence[Offer]:
     """Where an order could be placed now, cheapest first."""
     return store.candidates(tx, instance_type, location, image.providers)
+
+
+def abilities(tx: Tx, provider: str) -> Abilities:
+    """What a provider can do, as its driver said last."""
+    return store.abilities(tx, provider)
 
 
 def known_offer(tx: Tx, offer_id: str) -> Offer:

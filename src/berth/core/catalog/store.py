@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection
+from dataclasses import asdict, fields
 from functools import lru_cache
 
 from berth.base import ids
@@ -9,7 +10,7 @@ from berth.base.clock import Instant
 from berth.base.db import Row, Tx
 from berth.base.money import Micros
 from berth.core.catalog.model import Image, InstanceType, Location, Offer
-from berth.core.driver import Hardware, Place, ProviderImage, ProviderOffer
+from berth.core.driver import Abilities, Hardware, Place, ProviderImage, ProviderOffer
 
 _TYPE = (
     "name, gpu_model, gpu_count, gpu_vram_gb, vcpu_count, ram_gb, storage_gb, description, manufacturer,"
@@ -305,6 +306,27 @@ def lock_offers(tx: Tx, provider: str) -> set[str]:
         provider=provider,
     )
     return {row[0] for row in rows if row[1]}
+
+
+def set_abilities(tx: Tx, provider: str, abilities: Abilities) -> None:
+    tx.run(
+        "UPDATE providers SET abilities = :abilities WHERE name = :name",
+        name=provider,
+        abilities=json.dumps(asdict(abilities), separators=(",", ":")),
+    )
+
+
+@lru_cache(64)
+def _abilities(text: str | None) -> Abilities:
+    known = {field.name for field in fields(Abilities)}
+    said = {} if text is None else json.loads(text)
+    # A provider whose driver was not asked yet can do what drivers usually can.
+    return Abilities(**{name: value for name, value in said.items() if name in known})
+
+
+def abilities(tx: Tx, provider: str) -> Abilities:
+    row = tx.one("SELECT abilities FROM providers WHERE name = :name", name=provider)
+    return _abilities(None if row is None else row[0])
 
 
 def add_provider(tx: Tx, provider: str) -> None:

@@ -37,11 +37,13 @@ from berth.core.instances.observing import (
 )
 from berth.core.instances.ordering import order
 from berth.core.instances.service import (
+    abilities,
     act,
     delete,
     get,
     list_page,
     list_versions,
+    of_project,
     restart,
     start,
     stop,
@@ -60,6 +62,7 @@ __all__ = [
     "Status",
     "Version",
     "Wanted",
+    "abilities",
     "act",
     "allowed",
     "at_provider",
@@ -86,6 +89,7 @@ __all__ = [
     "look_again",
     "missing",
     "next_due",
+    "of_project",
     "order",
     "orphan_destroyed",
     "pending",

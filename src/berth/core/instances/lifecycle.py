@@ -173,7 +173,13 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     if current.wanted is not Wanted.RUNNING:
         return _keep(tx, replace(changed, due_at=tx.now))
     changed = replace(
-        changed, is_restart_wanted=False, deadline_at=None, status_reason=None, missing_since=None
+        changed,
+        is_restart_wanted=False,
+        keeps_hardware=False,
+        is_reserved=False,
+        deadline_at=None,
+        status_reason=None,
+        missing_since=None,
     )
     if current.status is Status.RUNNING:
         return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
@@ -193,7 +199,11 @@ def stopped(tx: Tx, leased: Instance, *, releases_hardware: bool) -> Instance | 
     if releases_hardware:
         catalog.release(tx, current.id)
         billing.pause(tx, current.project, current.id, tx.now)
-    return _move(tx, replace(current, deadline_at=None), Status.OFFLINE)
+    changed = replace(current, deadline_at=None, is_reserved=not releases_hardware)
+    if current.status is Status.OFFLINE:
+        released = current.is_reserved and releases_hardware
+        return _keep(tx, changed, event="instance.hardware_released" if released else None)
+    return _move(tx, changed, Status.OFFLINE)
 
 
 def start_failed(tx: Tx, leased: Instance, *, reason: str, releases_hardware: bool = True) -> Instance | None:
@@ -254,7 +264,7 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     catalog.release(tx, current.id)
     if current.status is not Status.DELETING:
         return _keep(tx, replace(current, handle=None, create_sent_at=None))
-    if current.first_running_at is None and current.status_reason is None:
+    if billing.has_hold(tx, current.id) and current.first_running_at is None:
         # A delete that met a create in flight waited for this answer: did anything exist?
         existed = current.handle is not None
         billing.finish(
@@ -389,6 +399,8 @@ def _keep(
         "status_reason": changed.status_reason,
         "status_changed_at": changed.status_changed_at,
         "restart_wanted": int(changed.is_restart_wanted),
+        "keeps_hardware": int(changed.keeps_hardware),
+        "is_reserved": int(changed.is_reserved),
         "ip": changed.ip,
         "ssh_port": changed.ssh_port,
         "ssh_user": changed.ssh_user,

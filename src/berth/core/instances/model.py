@@ -101,6 +101,10 @@ class Instance:
     status_reason: str | None
     status_changed_at: Instant
     is_restart_wanted: bool
+    keeps_hardware: bool
+    """What the last stop is to do with the hardware: keep it, claimed and billed, or give it back."""
+    is_reserved: bool
+    """Off, with hardware that is still claimed for it."""
     ip: str | None
     ssh_port: int | None
     created_at: Instant
@@ -138,6 +142,8 @@ class Version(NamedTuple):
     status: str
     wanted: str
     restart_wanted: int
+    keeps_hardware: int
+    is_reserved: int
     status_reason: str | None
     handle: str | None
     ip: str | None

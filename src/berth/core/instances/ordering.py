@@ -114,6 +114,8 @@ def _ordered(
         status_reason=None,
         status_changed_at=now,
         is_restart_wanted=False,
+        keeps_hardware=False,
+        is_reserved=False,
         ip=None,
         ssh_port=None,
         created_at=now,

@@ -1,12 +1,14 @@
 """The verbs a customer has of an instance: look, start, stop, restart, delete. They write what is wanted."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from berth.base.db import Tx
 from berth.base.paging import After, Page
 from berth.core import billing, catalog, events
 from berth.core.billing import Rules
-from berth.core.errors import NoCapacity, NotFound
+from berth.core.driver import Abilities
+from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
 from berth.core.instances import states, store
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
@@ -36,10 +38,22 @@ def list_versions(
     return Page(rows[:limit], len(rows) > limit, store.total(tx, by.project, status))
 
 
+def of_project(
+    tx: Tx, project: str, *, statuses: Collection[Status], after_id: str = "", limit: int
+) -> Sequence[Instance]:
+    """A page of a project's instances in these statuses, in the order they were ordered in. For loops only."""
+    return store.of_project(tx, project, statuses=statuses, after_id=after_id, limit=limit)
+
+
+def abilities(tx: Tx, instance: Instance) -> Abilities:
+    """What the provider of `instance` can do."""
+    return catalog.abilities(tx, instance.provider)
+
+
 def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
     """Raises NotFound, Conflict, InsufficientCredits, and NoCapacity when its hardware went to somebody else."""
     instance = _lock(tx, by, instance_id)
-    if not states.changes(instance, Action.START):
+    if not states.changes(instance, Action.START, abilities(tx, instance)):
         return instance
     billing.require_credit(tx, instance.project)
     if not catalog.reclaim(tx, instance.offer_id, instance.id):
@@ -47,18 +61,32 @@ def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
     return _want(tx, by, instance, Wanted.RUNNING, "instance.start_wanted")
 
 
-def stop(tx: Tx, by: Actor, instance_id: str) -> Instance:
-    """Raises NotFound, Conflict. Stopping what is stopped changes nothing."""
+def stop(
+    tx: Tx, by: Actor, instance_id: str, *, keep_reserved: bool = False, reason: str | None = None
+) -> Instance:
+    """Switches it off. Stopping what is stopped changes nothing, except that hardware kept so far may be given back.
+
+    With `keep_reserved`, or where a plain stop does not release it, the hardware stays claimed and billed.
+    With a `reason` (a code, shown as `status_reason`) it is Berth that stops, so that nothing more is spent: the
+    hardware is always given back, also that of what is off already, and a start or restart under way is overridden;
+    what cannot be stopped at its provider is deleted. Raises NotFound, Conflict.
+    """
     instance = _lock(tx, by, instance_id)
-    if not states.changes(instance, Action.STOP):
-        return instance
-    return _want(tx, by, instance, Wanted.OFFLINE, "instance.stop_wanted")
+    able = abilities(tx, instance)
+    if reason is not None:
+        return _end_spending(tx, by, instance, able, reason)
+    if keep_reserved and not (able.stop_keeps_hardware or not able.stop_releases_hardware):
+        raise Conflict("not_supported", "Hardware cannot be kept reserved through a stop where this one is.")
+    keeps = keep_reserved or not able.stop_releases_hardware
+    if states.changes(instance, Action.STOP, able) or states.changes_hold(instance, keeps=keeps):
+        return _want_off(tx, by, instance, keeps=keeps)
+    return instance
 
 
 def restart(tx: Tx, by: Actor, instance_id: str) -> Instance:
     """Raises NotFound, Conflict. The clock keeps running: the hardware stays allocated."""
     instance = _lock(tx, by, instance_id)
-    if not states.changes(instance, Action.RESTART):
+    if not states.changes(instance, Action.RESTART, abilities(tx, instance)):
         return instance
     return _want(tx, by, instance, Wanted.RUNNING, "instance.restart_wanted", is_restart_wanted=True)
 
@@ -69,8 +97,31 @@ def delete(tx: Tx, by: Actor, instance_id: str, rules: Rules) -> Instance:
     Raises NotFound. Deleting twice is one delete.
     """
     instance = _lock(tx, by, instance_id)
-    if not states.changes(instance, Action.DELETE):
+    if not states.changes(instance, Action.DELETE, abilities(tx, instance)):
         return instance
+    return _delete(tx, by, instance, rules)
+
+
+def _end_spending(tx: Tx, by: Actor, instance: Instance, able: Abilities, reason: str) -> Instance:
+    if instance.status not in states.STANDING or instance.wanted is Wanted.DELETED:
+        states.changes(instance, Action.STOP, able)  # raises: there is nothing to stop
+        return instance
+    if not able.stop:
+        return _delete(tx, by, instance, Rules(), reason=reason)
+    is_off = instance.wanted is Wanted.OFFLINE and not instance.keeps_hardware
+    if is_off or not states.spends(instance):
+        return instance
+    return _want_off(tx, by, instance, keeps=False, reason=reason)
+
+
+def _want_off(tx: Tx, by: Actor, instance: Instance, *, keeps: bool, reason: str | None = None) -> Instance:
+    # One that is being started has its hardware claimed again, and may be on already: it has to be switched off.
+    is_reserved = instance.is_reserved or instance.status is Status.OFFLINE
+    wanted = replace(instance, keeps_hardware=keeps, is_reserved=is_reserved)
+    return _want(tx, by, wanted, Wanted.OFFLINE, "instance.stop_wanted", reason=reason)
+
+
+def _delete(tx: Tx, by: Actor, instance: Instance, rules: Rules, *, reason: str | None = None) -> Instance:
     _settle_delete(tx, instance, rules)
     changed = replace(
         instance,
@@ -78,20 +129,27 @@ def delete(tx: Tx, by: Actor, instance_id: str, rules: Rules) -> Instance:
         wanted=Wanted.DELETED,
         is_restart_wanted=False,
         status_changed_at=tx.now,
-        # Why it failed stays: it is what makes it free of charge.
-        status_reason=instance.status_reason if instance.status in states.FAILED else None,
+        status_reason=instance.status_reason if instance.status in states.FAILED else reason,
     )
     store.count_move(tx, instance.project, instance.status, Status.DELETING)
     return _write(tx, by, changed, "instance.deleting", previous=instance.status)
 
 
-_ACTIONS = {Action.START: start, Action.STOP: stop, Action.RESTART: restart}
+_ACTIONS = {Action.START: start, Action.RESTART: restart}
 
 
-def act(tx: Tx, by: Actor, instance_id: str, action: Action, rules: Rules) -> Instance:
-    """Any of the four actions by name."""
+def act(
+    tx: Tx, by: Actor, instance_id: str, action: Action, rules: Rules, *, keep_reserved: bool = False
+) -> Instance:
+    """Any of the four actions by name. `keep_reserved` is for a stop."""
+    if keep_reserved and action is not Action.STOP:
+        raise Invalid(
+            "invalid_field", "keep_reserved: goes with the action stop only.", field="keep_reserved"
+        )
     if action is Action.DELETE:
         return delete(tx, by, instance_id, rules)
+    if action is Action.STOP:
+        return stop(tx, by, instance_id, keep_reserved=keep_reserved)
     return _ACTIONS[action](tx, by, instance_id)
 
 
@@ -112,10 +170,17 @@ def _settle_delete(tx: Tx, instance: Instance, rules: Rules) -> None:
 
 
 def _want(
-    tx: Tx, by: Actor, instance: Instance, wanted: Wanted, event: str, *, is_restart_wanted: bool = False
+    tx: Tx,
+    by: Actor,
+    instance: Instance,
+    wanted: Wanted,
+    event: str,
+    *,
+    is_restart_wanted: bool = False,
+    reason: str | None = None,
 ) -> Instance:
     changed = replace(
-        instance, wanted=wanted, is_restart_wanted=is_restart_wanted, deadline_at=None, status_reason=None
+        instance, wanted=wanted, is_restart_wanted=is_restart_wanted, deadline_at=None, status_reason=reason
     )
     return _write(tx, by, changed, event, previous=instance.status)
 
@@ -129,6 +194,8 @@ def _write(tx: Tx, by: Actor, instance: Instance, event: str, *, previous: Statu
         status=changed.status.value,
         wanted=changed.wanted.value,
         restart_wanted=int(changed.is_restart_wanted),
+        keeps_hardware=int(changed.keeps_hardware),
+        is_reserved=int(changed.is_reserved),
         status_reason=changed.status_reason,
         status_changed_at=changed.status_changed_at,
         deadline_at=changed.deadline_at,
@@ -138,6 +205,8 @@ def _write(tx: Tx, by: Actor, instance: Instance, event: str, *, previous: Statu
         attempt=changed.attempt,
     )
     data = {"status": changed.status.value, "previous_status": previous.value}
+    if changed.status_reason is not None:
+        data["reason"] = changed.status_reason
     events.record(tx, by, event, subject=changed.id, sequence=changed.sequence, data=data)
     return changed
 

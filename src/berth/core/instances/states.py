@@ -1,5 +1,6 @@
 """Which state follows which, and which action each allows. Pure tables."""
 
+from berth.core.driver import Abilities
 from berth.core.errors import Conflict
 from berth.core.instances.model import Action, Instance, Status, Wanted
 
@@ -17,13 +18,26 @@ _ALLOWED: dict[Status, tuple[Action, ...]] = {
     Status.DELETING: (),
     Status.DELETED: (),
 }
+_DONE = {
+    Action.START: "started",
+    Action.STOP: "stopped",
+    Action.RESTART: "restarted",
+    Action.DELETE: "deleted",
+}
 
 
-def allowed(instance: Instance) -> tuple[Action, ...]:
-    """The actions that would change something now."""
+def allowed(instance: Instance, abilities: Abilities) -> tuple[Action, ...]:
+    """The actions that would change something now, at a provider of these `abilities`."""
     if pending(instance) is not None and instance.status is not Status.DELETING:
         return (Action.DELETE,)
-    return _ALLOWED[instance.status]
+    return tuple(action for action in _ALLOWED[instance.status] if is_able(abilities, action))
+
+
+def is_able(abilities: Abilities, action: Action) -> bool:
+    """Whether the provider can do that at all."""
+    if action is Action.RESTART:
+        return abilities.restart
+    return abilities.stop if action in {Action.STOP, Action.START} else True
 
 
 def pending(instance: Instance) -> Action | None:
@@ -37,22 +51,45 @@ def pending(instance: Instance) -> Action | None:
     return Action.DELETE if instance.status is Status.DELETING else None
 
 
-def changes(instance: Instance, action: Action) -> bool:
+def changes(instance: Instance, action: Action, abilities: Abilities) -> bool:
     """Whether `action` asks for something new; False when it is so already. Raises Conflict when not allowed."""
     if _is_so_already(instance, action):
         return False
-    if action not in allowed(instance):
-        doing = pending(instance)
-        state = (
-            instance.status.value if doing is None else f"{instance.status.value}, {doing.value} under way"
-        )
-        raise Conflict(
-            "invalid_state",
-            f"Cannot {action.value} an instance that is {state}.",
-            status=instance.status.value,
-            allowed=[other.value for other in allowed(instance)],
-        )
-    return True
+    able = allowed(instance, abilities)
+    if action in able:
+        return True
+    names = [other.value for other in able]
+    if pending(instance) is None and action in _ALLOWED[instance.status]:
+        message = f"This instance cannot be {_DONE[action]} at its provider."
+        raise Conflict("not_supported", message, allowed=names)
+    doing = pending(instance)
+    state = instance.status.value if doing is None else f"{instance.status.value}, {doing.value} under way"
+    raise Conflict(
+        "invalid_state",
+        f"Cannot {action.value} an instance that is {state}.",
+        status=instance.status.value,
+        allowed=names,
+    )
+
+
+def changes_hold(instance: Instance, *, keeps: bool) -> bool:
+    """Whether what is off, or about to be, would keep its hardware where it would not now, or the other way round.
+
+    Hardware that was given back cannot be kept any more.
+    """
+    if instance.status is Status.OFFLINE and not instance.is_reserved:
+        return False
+    return instance.keeps_hardware != keeps
+
+
+def spends(instance: Instance) -> bool:
+    """Whether it runs, or is off and may still hold hardware."""
+    return instance.status is Status.RUNNING or instance.wanted is Wanted.RUNNING or instance.is_reserved
+
+
+def gives_back(instance: Instance) -> bool:
+    """Whether it is off and its hardware, claimed until now, is to be given back."""
+    return instance.status is Status.OFFLINE and instance.is_reserved and not instance.keeps_hardware
 
 
 def is_settled(instance: Instance) -> bool:
@@ -61,6 +98,8 @@ def is_settled(instance: Instance) -> bool:
         return not instance.may_exist
     if instance.status is Status.DELETED:
         return True
+    if gives_back(instance):
+        return False
     return instance.wanted.value == instance.status.value and not instance.is_restart_wanted
 
 

@@ -1,7 +1,7 @@
 """Statements of the instances noun."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 
@@ -40,6 +40,8 @@ _COLUMNS = (
     "status_reason",
     "status_changed_at",
     "restart_wanted",
+    "keeps_hardware",
+    "is_reserved",
     "ip",
     "ssh_port",
     "created_at",
@@ -86,8 +88,8 @@ def _instance(row: Row) -> Instance:
             _STATUSES[row[24]],
             _WANTED[row[25]],
             *row[26:28],
-            bool(row[28]),
-            *row[29:],
+            *(bool(flag) for flag in row[28:31]),
+            *row[31:],
         )
     )
 
@@ -138,6 +140,8 @@ def insert(tx: Tx, instance: Instance) -> None:
         status_reason=instance.status_reason,
         status_changed_at=instance.status_changed_at,
         restart_wanted=int(instance.is_restart_wanted),
+        keeps_hardware=int(instance.keeps_hardware),
+        is_reserved=int(instance.is_reserved),
         ip=instance.ip,
         ssh_port=instance.ssh_port,
         created_at=instance.created_at,
@@ -241,6 +245,22 @@ def _page(
         " ORDER BY created_at DESC, id DESC LIMIT :limit",
         **values,
     )
+
+
+def of_project(
+    tx: Tx, project: str, *, statuses: Collection[Status], after_id: str, limit: int
+) -> list[Instance]:
+    """By id, which is the order they were ordered in."""
+    names = {f"status_{number}": status.value for number, status in enumerate(sorted(statuses))}
+    rows = tx.all(
+        f"SELECT {_INSTANCE} FROM instances WHERE project_id = :project AND id > :after"
+        f" AND status IN ({', '.join(':' + name for name in names)}) ORDER BY id LIMIT :limit",
+        project=project,
+        after=after_id,
+        limit=limit,
+        **names,
+    )
+    return [_instance(row) for row in rows]
 
 
 def lease_due(tx: Tx, *, limit: int, seconds: int) -> list[Instance]:

@@ -106,6 +106,10 @@ def release(tx: Tx, subject: str) -> None:
     store.delete_hold(tx, subject)
 
 
+def has_hold(tx: Tx, subject: str) -> bool:
+    return store.has_hold(tx, subject)
+
+
 def debited(tx: Tx, subject: str) -> tuple[Micros, int]:
     """What `subject` has paid so far, and its highest tick."""
     amount, tick = store.debited(tx, subject)

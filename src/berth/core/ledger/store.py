@@ -159,6 +159,10 @@ def delete_hold(tx: Tx, subject: str) -> None:
         )
 
 
+def has_hold(tx: Tx, subject: str) -> bool:
+    return tx.one("SELECT 1 FROM holds WHERE subject = :subject", subject=subject) is not None
+
+
 def post_sweep(tx: Tx, charges: str, values: dict[str, object]) -> int:
     """Posts every row that the SELECT `charges` yields: set by set, so that a million rows are one pass.
 

@@ -1,5 +1,9 @@
 """What ends an instance by itself."""
 
+from alembic import op
+
+from berth.migrations.columns import number, text
+
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
@@ -7,4 +11,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    pass
+    op.add_column("instances", number("keeps_hardware", default=0))
+    op.add_column("instances", number("is_reserved", default=0))
+    op.add_column("providers", text("abilities", nullable=True))

@@ -14,7 +14,8 @@ from berth.faces.huddle.envelope import Paged
 
 def deploy(tx: Tx, call: Call) -> wire.Deployment:
     request: wire.DeployRequest = call.body
-    return translate.deployment(instances.order(tx, call.by, translate.order(request), call.context.rules))
+    made = instances.order(tx, call.by, translate.order(request), call.context.rules)
+    return translate.deployment(made, instances.abilities(tx, made))
 
 
 def list_deployments(tx: Tx, call: Call) -> Paged:
@@ -27,7 +28,7 @@ def list_deployments(tx: Tx, call: Call) -> Paged:
     if None in shown:
         whole = instances.list_page(tx, call.by, status=status, after=last, limit=query.limit).rows
         shown = [
-            known or translate.listed_deployment(version, made)
+            known or translate.listed_deployment(version, made, instances.abilities(tx, made))
             for known, version, made in zip(shown, page.rows, whole, strict=True)
         ]
     return Paged(
@@ -48,9 +49,15 @@ def get_deployment(tx: Tx, call: Call) -> wire.Deployment:
 def act_on_deployment(tx: Tx, call: Call) -> wire.Deployment:
     request: wire.ActionRequest = call.body
     action = Action.RESTART if request.action == "reboot" else Action(request.action)
-    return _whole(
-        tx, instances.act(tx, call.by, words.deployment_id(call.parameters["id"]), action, call.context.rules)
+    made = instances.act(
+        tx,
+        call.by,
+        words.deployment_id(call.parameters["id"]),
+        action,
+        call.context.rules,
+        keep_reserved=request.keep_reserved,
     )
+    return _whole(tx, made)
 
 
 def delete_deployment(tx: Tx, call: Call) -> wire.Deployment:
@@ -68,4 +75,4 @@ def list_deployment_events(tx: Tx, call: Call) -> list[wire.Event]:
 
 def _whole(tx: Tx, made: Instance) -> wire.Deployment:
     bill: Bill = billing.bill(tx, made.id)
-    return translate.deployment(made, bill)
+    return translate.deployment(made, instances.abilities(tx, made), bill)

@@ -1,6 +1,7 @@
 """Deployments: core's values in the retail API's words, and back."""
 
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
@@ -8,6 +9,7 @@ from berth.base import money
 from berth.base.clock import rfc3339
 from berth.core import instances
 from berth.core.billing import Bill
+from berth.core.driver import Abilities
 from berth.core.errors import Invalid
 from berth.core.events import Event
 from berth.core.instances import Instance, OrderSpec, Version
@@ -47,7 +49,7 @@ def order(request: wire.DeployRequest) -> OrderSpec:
     )
 
 
-def deployment(made: Instance, bill: Bill | None = None) -> wire.Deployment:
+def deployment(made: Instance, abilities: Abilities, bill: Bill | None = None) -> wire.Deployment:
     """With its `bill` live to the second where one is given."""
     price = money.usd(made.price)
     is_running = made.status is instances.Status.RUNNING
@@ -83,7 +85,8 @@ def deployment(made: Instance, bill: Bill | None = None) -> wire.Deployment:
         os_volume=wire.OsVolume(name=made.os_volume_name, size=made.os_volume_gb),
         description=made.description,
         billing=_billing(made, price, bill),
-        actions=[action.value for action in instances.allowed(made)],
+        ip_may_change=abilities.ip_may_change,
+        actions=[action.value for action in instances.allowed(made, abilities)],
         pending_action=None if pending is None else pending.value,
         is_simulated=made.specs.is_simulated,
         created_at=rfc3339(made.created_at),
@@ -96,9 +99,9 @@ def known_deployment(version: Version) -> msgspec.Raw | None:
     return _listed.get(version)
 
 
-def listed_deployment(version: Version, made: Instance) -> msgspec.Raw:
+def listed_deployment(version: Version, made: Instance, abilities: Abilities) -> msgspec.Raw:
     """As JSON, kept for as long as nothing that can be seen of it changes: lists are asked for again and again."""
-    shown = msgspec.Raw(_encoder.encode(deployment(made)))
+    shown = msgspec.Raw(_encoder.encode(deployment(made, abilities)))
     if len(_listed) >= _LISTED_LIMIT:
         _listed.clear()
     _listed[version] = shown
@@ -112,8 +115,16 @@ def _ssh_command(made: Instance) -> str | None:
 
 
 def _billing(made: Instance, price: Decimal, bill: Bill | None) -> wire.Billing:
+    reason: Literal["hardware_reserved"] | None = None
+    if made.status is instances.Status.OFFLINE and made.is_reserved:
+        reason = "hardware_reserved"
     if bill is None:
-        return wire.Billing(started_at=optional_time(made.first_running_at), price_per_hr=price)
+        return wire.Billing(
+            started_at=optional_time(made.first_running_at),
+            price_per_hr=price,
+            charging=made.status is instances.Status.RUNNING or reason is not None,
+            charging_reason=reason,
+        )
     return wire.Billing(
         started_at=optional_time(bill.started_at),
         price_per_hr=price,
@@ -122,6 +133,7 @@ def _billing(made: Instance, price: Decimal, bill: Bill | None) -> wire.Billing:
         accrued_usd=money.usd(bill.accrued),
         total_usd=money.usd(bill.total),
         charging=bill.is_charging,
+        charging_reason=reason if bill.is_charging else None,
     )
 
 

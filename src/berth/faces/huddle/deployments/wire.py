@@ -40,6 +40,8 @@ class DeployRequest(Struct, kw_only=True):
 
 class ActionRequest(Struct, kw_only=True):
     action: Literal["start", "stop", "restart", "reboot", "delete"]
+    keep_reserved: bool = False
+    """With stop: the hardware stays yours, and is charged."""
 
 
 class Specs(Struct, kw_only=True):
@@ -60,7 +62,7 @@ class OsVolume(Struct, kw_only=True):
 
 
 class Billing(Struct, kw_only=True):
-    """What a deployment costs. Lists have the first two members only."""
+    """What a deployment costs. Lists leave out what changes by the second."""
 
     started_at: str | None
     price_per_hr: Decimal
@@ -68,7 +70,10 @@ class Billing(Struct, kw_only=True):
     charged_usd: Decimal | UnsetType = UNSET
     accrued_usd: Decimal | UnsetType = UNSET
     total_usd: Decimal | UnsetType = UNSET
-    charging: bool | UnsetType = UNSET
+    charging: bool
+    """Whether the clock runs now."""
+    charging_reason: Literal["hardware_reserved"] | None
+    """Why it runs while the deployment is offline."""
 
 
 class Deployment(Struct, kw_only=True):
@@ -96,6 +101,8 @@ class Deployment(Struct, kw_only=True):
     billing: Billing
     actions: list[Action]
     pending_action: Action | None
+    ip_may_change: bool
+    """A start after a stop may find another address."""
     is_simulated: bool
     created_at: str
     updated_at: str
