@@ -46,8 +46,20 @@ def _sandbox(settings: Settings, install_id: str) -> SandboxDriver | None:
             first_port=chosen.first_port,
             last_port=chosen.last_port,
             network=chosen.network,
+            volume_medium=chosen.volume_medium,
+            volume_micros_per_gb_month=_storage_price(settings),
         )
     )
+
+
+def _storage_price(settings: Settings) -> money.Micros:
+    try:
+        price = money.from_usd(settings.sandbox.volume_usd_per_gb_month)
+    except ValueError as error:
+        raise SettingsError(f"sandbox.volume_usd_per_gb_month: {error}") from error
+    if price <= 0:
+        raise SettingsError("sandbox.volume_usd_per_gb_month: must be more than 0")
+    return price
 
 
 FACES: Mapping[str, Callable[[Context], Asgi]] = {

@@ -71,6 +71,10 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Last TCP port for instances' SSH servers."""
     network: Literal["none", "host"] = "none"
     """`host` lets instances reach this host's loopback and each other."""
+    volume_medium: Literal["NVMe", "HDD"] = "NVMe"
+    """What the disk below the data directory is sold as, for volumes."""
+    volume_usd_per_gb_month: str = "0.2"
+    """Price of one GB of volume for a month of 730 hours, in dollars."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pytest
 
-from berth.core.driver import CreateOrder, Driver, DriverError, Label, Listing, Power, Sighting
+from berth.core.driver import CreateOrder, Driver, DriverError, Label, Listing, Power, Sighting, VolumeOrder
 
 WAIT_LIMIT_S = 20.0
 TEST_LIMIT_S = 90.0
@@ -40,6 +40,12 @@ class Rig(Protocol):
 
     def order(self) -> CreateOrder:
         """An order with a fresh label that the provider can fulfil, key included."""
+
+    def volume(self, *, is_shared: bool = False) -> VolumeOrder:
+        """An order with a fresh label for a volume of the smallest size, where `order` is created.
+
+        Only asked for where the driver's abilities say `volumes`, and `is_shared` where such a type is sold.
+        """
 
     async def run(self, sighting: Sighting, command: str) -> str | None:
         """Logs in with the order's key and runs `command`; None when instances here are only pretended."""

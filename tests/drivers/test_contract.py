@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.driver import DriverContract, OpenRig
+from tests.contract.volumes import VolumeContract
 from tests.drivers.rigs import RIGS
 
 
@@ -15,3 +16,7 @@ def open_rig(request: pytest.FixtureRequest, tmp_path: Path) -> OpenRig:
 
 class TestDrivers(DriverContract):
     """Runs each test of the contract against each rig."""
+
+
+class TestVolumes(VolumeContract):
+    """The same for the verbs of volumes, where the driver has them."""

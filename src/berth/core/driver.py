@@ -209,6 +209,8 @@ class ProviderVolumeType:
     continuous_bandwidth_mb_s: int = 0
     internal_network_speed_mb_s: int = 0
     throughput_gbps: int = 0
+    is_simulated: bool = False
+    """True when the storage is pretended to be of this kind, for demonstrations and tests."""
 
 
 @dataclass(frozen=True, slots=True)

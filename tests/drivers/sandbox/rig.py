@@ -12,7 +12,7 @@ from typing import Any
 import asyncssh
 
 from berth.base import clock, ids
-from berth.core.driver import CreateOrder, Label, ProviderOffer, Sighting
+from berth.core.driver import CreateOrder, Label, ProviderOffer, Sighting, VolumeOrder
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver, launch, limits, process, simulated
 
 LOGIN_LIMIT_S = 20.0
@@ -52,6 +52,16 @@ class SandboxRig:
             location=offer.place.code,
             ssh_public_keys=[self.key.export_public_key().decode()],
             os_volume_gb=50,
+        )
+        return replace(order, **changes)
+
+    def volume(self, *, is_shared: bool = False, **changes: Any) -> VolumeOrder:
+        order = VolumeOrder(
+            label=Label(self.install_id, ids.new(clock.SystemClock().now())),
+            name="data",
+            type="NVMe_Shared" if is_shared else "NVMe",
+            size_gb=10,
+            location="FIN-01",
         )
         return replace(order, **changes)
 

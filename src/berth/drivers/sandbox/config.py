@@ -25,5 +25,8 @@ class SandboxConfig:
     network: Literal["none", "host"] = "none"
     """`host` lets instances reach this host's loopback, the control plane and each other."""
     location: Place = THIS_HOST
+    volume_medium: Literal["NVMe", "HDD"] = "NVMe"
+    """What the disk below `state_dir` is sold as."""
+    volume_micros_per_gb_month: int = 200_000
     stop_grace_s: float = 3.0
     """How long programs in an instance have between SIGTERM and SIGKILL."""

@@ -17,20 +17,28 @@ from berth.core.driver import (
     CreateOrder,
     Label,
     Listing,
+    Mount,
     Power,
     Sighting,
     Unreachable,
-    WithoutVolumes,
+    VolumeListing,
+    VolumeOrder,
+    VolumeSighting,
 )
 from berth.drivers.sandbox import images
 from berth.drivers.sandbox.config import SandboxConfig
 from berth.drivers.sandbox.instances import Instances
+from berth.drivers.sandbox.store import Store
+from berth.drivers.sandbox.volumes import Volumes
 
 Answer = TypeVar("Answer")
 
 _ISOLATION = (
     "The sandbox driver is for one trusted user. Instances share the kernel, see the host's /usr, and limits "
     "depend on the host. It keeps honest programs apart; it does not hold a hostile one."
+)
+_UNLIMITED = (
+    "The sizes of disks and volumes are not enforced: an instance can fill the file system they are all on."
 )
 _SHARED_NETWORK = "Instances share the host's network: they reach its loopback, the control plane and each other's services."
 _SIMULATED = "The catalogue is simulated: the GPUs, places and prices on offer are pretended."
@@ -40,13 +48,15 @@ _THREADS = 16
 """How many instances are worked on at once; a stop may hold one for its whole grace."""
 
 
-class SandboxDriver(WithoutVolumes):
+class SandboxDriver:
     """Implements `berth.core.driver.Driver`. One per state directory."""
 
     def __init__(self, config: SandboxConfig) -> None:
-        self._instances = Instances(config)
+        store = Store(config.state_dir)
+        self._volumes = Volumes(config, store)
+        self._instances = Instances(config, store, self._volumes)
         host = self._instances.host
-        notes = [_ISOLATION]
+        notes = [_ISOLATION, _UNLIMITED]
         if config.network == "host":
             notes.append(_SHARED_NETWORK)
         if config.simulate:
@@ -54,7 +64,7 @@ class SandboxDriver(WithoutVolumes):
         if host.problem is not None:
             notes.append(f"No instance can be created here: {host.problem}")
         self._images = images.SIMULATED if config.simulate else (images.of_this_host(),)
-        self._abilities = Abilities(limits=host.limits, notes=tuple(notes))
+        self._abilities = Abilities(volumes=True, limits=host.limits, notes=tuple(notes))
         # Threads of our own: waiting for an instance must not hold up the other users of the loop's pool.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sandbox")
         self._removals: set[asyncio.Future[None]] = set()
@@ -66,7 +76,7 @@ class SandboxDriver(WithoutVolumes):
 
     async def catalogue(self) -> Catalogue:
         offers = await self._run(self._instances.offers)
-        return Catalogue(offers=offers, images=self._images)
+        return Catalogue(offers=offers, images=self._images, volume_types=self._volumes.types())
 
     async def create(self, order: CreateOrder) -> Sighting:
         return await self._run(lambda: self._instances.create(order))
@@ -75,7 +85,7 @@ class SandboxDriver(WithoutVolumes):
         instance_id = handle or label.instance_id
         sighting = await self._run(lambda: self._instances.inspect(label.install_id, instance_id))
         if sighting is not None and sighting.power == Power.DELETING:
-            self._remove_later(instance_id)
+            self._remove_later(self._instances.remove_condemned, instance_id)
         return sighting
 
     async def list_own(self, install_id: str) -> Listing:
@@ -92,21 +102,44 @@ class SandboxDriver(WithoutVolumes):
 
     async def destroy(self, handle: str) -> None:
         await self._run(lambda: self._instances.condemn(handle))
-        self._remove_later(handle)
+        self._remove_later(self._instances.remove_condemned, handle)
+
+    async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
+        return await self._run(lambda: self._volumes.create(order))
+
+    async def inspect_volume(self, label: Label, handle: str | None) -> VolumeSighting | None:
+        volume_id = handle or label.instance_id
+        return await self._run(lambda: self._volumes.inspect(label.install_id, volume_id))
+
+    async def list_own_volumes(self, install_id: str) -> VolumeListing:
+        for volume_id in await self._run(self._volumes.condemned_ids):
+            self._remove_later(self._volumes.remove_condemned, volume_id)
+        return await self._run(lambda: self._volumes.list_own(install_id))
+
+    async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
+        await self._run(lambda: self._volumes.attach(instance_handle, mount))
+
+    async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:
+        await self._run(lambda: self._volumes.detach(instance_handle, volume_handle))
+
+    async def resize_volume(self, handle: str, size_gb: int) -> None:
+        await self._run(lambda: self._volumes.resize(handle, size_gb))
+
+    async def destroy_volume(self, handle: str) -> None:
+        await self._run(lambda: self._volumes.condemn(handle))
+        self._remove_later(self._volumes.remove_condemned, handle)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _remove_later(self, handle: str) -> None:
-        """Large trees take long to remove; the instance's process is gone already."""
-        removal = asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: self._instances.remove_condemned(handle)
-        )
+    def _remove_later(self, remove: Callable[[str], None], handle: str) -> None:
+        """Large trees take long to remove; nobody can see them any more."""
+        removal = asyncio.get_running_loop().run_in_executor(self._threads, lambda: remove(handle))
         self._removals.add(removal)
         removal.add_done_callback(self._forget_removal)
 
     def _forget_removal(self, removal: asyncio.Future[None]) -> None:
-        # What could not be removed is still seen as being deleted, and the next look tries again.
+        # What could not be removed is still condemned, and the next look tries again.
         _has_failed(removal)
         self._removals.discard(removal)
 

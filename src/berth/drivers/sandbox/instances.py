@@ -34,6 +34,7 @@ from berth.drivers.sandbox.process import ProcessIdentity
 from berth.drivers.sandbox.records import Run, Spec
 from berth.drivers.sandbox.stock import Stock
 from berth.drivers.sandbox.store import Store
+from berth.drivers.sandbox.volumes import Volumes
 
 _log = structlog.get_logger()
 
@@ -42,9 +43,11 @@ _POLL_S = 0.02
 
 
 class Instances:
-    def __init__(self, config: SandboxConfig) -> None:
+    def __init__(self, config: SandboxConfig, store: Store, volumes: Volumes) -> None:
         self._config = config
-        self._store = Store(config.state_dir)
+        self._store = store
+        self._shelf = store.instances
+        self._volumes = volumes
         self.host = examine(self._store)
         self._stock = Stock(config, self._store)
         self._next_port = config.first_port
@@ -55,13 +58,13 @@ class Instances:
         """Finishes what an earlier control plane was killed in the middle of."""
         with self._store.locked():
             self._store.remove_unfinished()
-        for instance_id in self._store.condemned_ids():
+        for instance_id in self._shelf.condemned_ids():
             self.remove_condemned(instance_id)
-        known = self._store.instance_ids()
+        known = self._shelf.ids()
         prefix = f"berth-{self._config.install_id}-"
         limits.sweep(self.host.control_groups, prefix, known={prefix + name for name in known})
         for instance_id in known:
-            if records.read_run(self._store.directory(instance_id)) is None:
+            if records.read_run(self._shelf.directory(instance_id)) is None:
                 # What cannot be started is seen as failed from now on; the caller decides about it.
                 with contextlib.suppress(DriverError):
                     self.start(instance_id)
@@ -72,7 +75,7 @@ class Instances:
     def create(self, order: CreateOrder) -> Sighting:
         self._check(order)
         instance_id = order.label.instance_id
-        directory = self._store.directory(instance_id)
+        directory = self._shelf.directory(instance_id)
         if not directory.exists():
             with self._stock.claim(instance_id, order.provider_offer_id, Use.of(order.hardware)):
                 self._make(order, directory)
@@ -89,12 +92,12 @@ class Instances:
         reap()
         if not ids.is_id(instance_id):
             return None
-        directory = self._store.directory(instance_id)
+        directory = self._shelf.directory(instance_id)
         spec = records.read_spec(directory)
         if spec is not None:
             return self._see(spec, directory, None) if spec.install_id == install_id else None
-        condemned = records.read_spec(self._store.deleting(instance_id))
-        if self._store.deleting(instance_id).exists():
+        condemned = records.read_spec(self._shelf.deleting(instance_id))
+        if self._shelf.deleting(instance_id).exists():
             if condemned is None or condemned.install_id == install_id:
                 return self._see_condemned(instance_id)
             return None
@@ -106,14 +109,14 @@ class Instances:
         found = process.scan(install_id)
         living = set(found)
         sightings = []
-        for instance_id in self._store.instance_ids():
-            directory = self._store.directory(instance_id)
+        for instance_id in self._shelf.ids():
+            directory = self._shelf.directory(instance_id)
             spec = records.read_spec(directory)
             if spec is None or spec.install_id == install_id:
                 found.pop(instance_id, None)
             if spec is not None and spec.install_id == install_id:
                 sightings.append(self._see(spec, directory, living))
-        for instance_id in self._store.condemned_ids():
+        for instance_id in self._shelf.condemned_ids():
             found.pop(instance_id, None)
             if install_id == self._config.install_id:
                 sightings.append(self._see_condemned(instance_id))
@@ -123,7 +126,7 @@ class Instances:
     def start(self, instance_id: str) -> None:
         self._require_known(instance_id)
         with self._store.instance_locked(instance_id) as exists:
-            spec = records.read_spec(self._store.directory(instance_id)) if exists else None
+            spec = records.read_spec(self._shelf.directory(instance_id)) if exists else None
             if spec is None:
                 raise _unknown(instance_id)
             self._start(spec)
@@ -131,7 +134,7 @@ class Instances:
     def stop(self, instance_id: str) -> None:
         self._require_known(instance_id)
         with self._store.instance_locked(instance_id) as exists:
-            spec = records.read_spec(self._store.directory(instance_id)) if exists else None
+            spec = records.read_spec(self._shelf.directory(instance_id)) if exists else None
             if spec is None:
                 raise _unknown(instance_id)
             self._stop(spec)
@@ -139,7 +142,7 @@ class Instances:
     def restart(self, instance_id: str) -> None:
         self._require_known(instance_id)
         with self._store.instance_locked(instance_id) as exists:
-            spec = records.read_spec(self._store.directory(instance_id)) if exists else None
+            spec = records.read_spec(self._shelf.directory(instance_id)) if exists else None
             if spec is None:
                 raise _unknown(instance_id)
             self._stop(spec)
@@ -151,15 +154,15 @@ class Instances:
             return
         with self._store.instance_locked(instance_id) as exists:
             if exists:
-                if self._store.deleting(instance_id).exists():
+                if self._shelf.deleting(instance_id).exists():
                     self.remove_condemned(instance_id)
-                self._store.directory(instance_id).rename(self._store.deleting(instance_id))
+                self._shelf.directory(instance_id).rename(self._shelf.deleting(instance_id))
             self._end_condemned(instance_id)
 
     def remove_condemned(self, instance_id: str) -> None:
-        if self._store.deleting(instance_id).exists():
+        if self._shelf.deleting(instance_id).exists():
             self._end_condemned(instance_id)
-            self._store.remove_condemned(instance_id)
+            self._shelf.remove_condemned(instance_id)
         self._told.discard(instance_id)
 
     def _check(self, order: CreateOrder) -> None:
@@ -167,7 +170,7 @@ class Instances:
             raise Refused(self.host.problem, reason="This host cannot start instances.")
         if order.label.install_id != self._config.install_id or not ids.is_id(order.label.instance_id):
             raise Refused(f"not a label of this installation: {order.label}")
-        if self._store.deleting(order.label.instance_id).exists():
+        if self._shelf.deleting(order.label.instance_id).exists():
             raise Refused(f"instance {order.label.instance_id} is being destroyed")
 
     def _make(self, order: CreateOrder, directory: Path) -> None:
@@ -177,7 +180,8 @@ class Instances:
             if directory.exists():
                 return
             spec = Spec.from_order(order, port=self._free_port(), host_key_fingerprint=key.get_fingerprint())
-            creating = self._store.creating(order.label.instance_id)
+            self._volumes.check(spec, order.mounts)
+            creating = self._shelf.creating(order.label.instance_id)
             trees.remove_tree(creating)
             try:
                 creating.mkdir(mode=0o700)
@@ -189,6 +193,7 @@ class Instances:
                 if order.startup_script is not None:
                     script = order.startup_script.encode()
                     records.replace_file(creating / "agent" / "startup.sh", script, mode=0o700)
+                records.write_mounts(creating, order.mounts)
                 records.write_spec(creating, spec)
                 creating.rename(directory)
             except BaseException:
@@ -205,7 +210,7 @@ class Instances:
             raise
 
     def _start(self, spec: Spec) -> None:
-        directory = self._store.directory(spec.instance_id)
+        directory = self._shelf.directory(spec.instance_id)
         if self._adopt(spec, directory) is not None:
             return
         self._told.discard(spec.instance_id)
@@ -236,6 +241,7 @@ class Instances:
                     listen_host=self._config.listen_host,
                     has_network=self._config.network == "host",
                     devices=devices,
+                    volumes=self._volumes.binds(spec),
                 )
             except PortTaken:
                 # Perhaps by this very instance, whose control plane was killed while it came up.
@@ -249,7 +255,7 @@ class Instances:
                 return
 
     def _stop(self, spec: Spec) -> None:
-        directory = self._store.directory(spec.instance_id)
+        directory = self._shelf.directory(spec.instance_id)
         run = self._adopt(spec, directory) or records.read_run(directory)
         if run is None:
             run = Run(boot_id="", pid=0, start_ticks=0, outer_pid=0, port=spec.port)
@@ -259,7 +265,7 @@ class Instances:
         self._bury(run.outer_pid, group_name(spec))
 
     def _end_condemned(self, instance_id: str) -> None:
-        run = records.read_run(self._store.deleting(instance_id))
+        run = records.read_run(self._shelf.deleting(instance_id))
         if run is not None:
             process.end(run.identity, grace_s=0)
         install_id = self._config.install_id
@@ -339,7 +345,7 @@ class Instances:
 
     def _free_port(self) -> int:
         first, count = self._config.first_port, self._config.last_port - self._config.first_port + 1
-        specs = (records.read_spec(self._store.directory(name)) for name in self._store.instance_ids())
+        specs = (records.read_spec(self._shelf.directory(name)) for name in self._shelf.ids())
         used = {spec.port for spec in specs if spec is not None}
         for step in range(count):
             port = first + (self._next_port - first + step) % count

@@ -12,12 +12,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from berth.core.driver import Refused, Unreachable
 from berth.drivers.sandbox import layout, limits, process, records
 from berth.drivers.sandbox.host import Host
-from berth.drivers.sandbox.layout import AGENT, LAUNCHER, Program
+from berth.drivers.sandbox.layout import AGENT, LAUNCHER, Program, VolumeBind
 from berth.drivers.sandbox.records import Run, Spec
 
 STATUS_LIMIT_S = 5.0
@@ -36,7 +37,14 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def launch(
-    host: Host, directory: Path, spec: Spec, *, listen_host: str, has_network: bool, devices: Sequence[str]
+    host: Host,
+    directory: Path,
+    spec: Spec,
+    *,
+    listen_host: str,
+    has_network: bool,
+    devices: Sequence[str],
+    volumes: Sequence[VolumeBind],
 ) -> Run:
     """Starts the instance in `directory`, whose lock the caller holds.
 
@@ -48,8 +56,9 @@ def launch(
         # Our copy of the listener is closed: kept open, clients of a dead instance would hang.
         with contextlib.closing(listener):
             # Only now that the port is ours: nobody is in there any more.
-            layout.prepare(host.runtime, directory)
-            outer, status = _start(host, directory, spec, listener, has_network=has_network, devices=devices)
+            layout.prepare(host.runtime, directory, volumes)
+            program = _program(directory, spec, listener, devices=devices, volumes=volumes)
+            outer, status = _start(host, directory, spec, program, listener, has_network=has_network)
     except BaseException:
         limits.leave(host.control_groups, group_name(spec))
         raise
@@ -114,30 +123,37 @@ def _listen(listen_host: str, port: int) -> socket.socket:
     return listener
 
 
-def _start(
-    host: Host,
+def _program(
     directory: Path,
     spec: Spec,
     listener: socket.socket,
     *,
-    has_network: bool,
     devices: Sequence[str],
+    volumes: Sequence[VolumeBind],
+) -> Program:
+    label = f"{spec.install_id}/{spec.instance_id}"
+    return Program(
+        arguments=["/run/agent.py", "/run/agent", str(listener.fileno()), label],
+        binds=[(AGENT, "/run/agent.py"), (directory / "agent.json", "/run/agent.json")],
+        devices=devices,
+        volumes=volumes,
+    )
+
+
+def _start(
+    host: Host,
+    directory: Path,
+    spec: Spec,
+    program: Program,
+    listener: socket.socket,
+    *,
+    has_network: bool,
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Starts the launcher. The answer is our child and the end of the pipe that its status arrives on."""
     joined = limits.enter(host.control_groups, group_name(spec), spec)
     status_read, status_write = os.pipe()
     try:
-        program = Program(
-            arguments=[
-                "/run/agent.py",
-                "/run/agent",
-                str(listener.fileno()),
-                f"{spec.install_id}/{spec.instance_id}",
-            ],
-            binds=[(AGENT, "/run/agent.py"), (directory / "agent.json", "/run/agent.json")],
-            devices=devices,
-            status_descriptor=status_write,
-        )
+        program = replace(program, status_descriptor=status_write)
         line = layout.arguments(
             host.runtime, directory, spec.hostname, program, layout=host.layout, has_network=has_network
         )

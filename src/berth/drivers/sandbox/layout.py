@@ -49,12 +49,22 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeBind:
+    """A volume that the instance may write."""
+
+    content: Path
+    point: PurePosixPath
+    """Where it appears, below the instance's root."""
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """What runs as the instance, after its tree is put together."""
 
     arguments: Sequence[str]
     binds: Sequence[tuple[Path, str]] = ()
     """Host path and path inside, read-only."""
+    volumes: Sequence["VolumeBind"] = ()
     devices: Sequence[str] = ()
     status_descriptor: int | None = None
 
@@ -94,6 +104,8 @@ def arguments(
     line += ["--bind", str(directory / "agent"), "/run/agent"]
     for outside, inside in program.binds:
         line += ["--ro-bind", str(outside), inside]
+    for volume in program.volumes:
+        line += ["--bind", str(volume.content), str("/" / volume.point)]
     for device in program.devices:
         line += ["--dev-bind", device, device]
     line += ["--chdir", HOME, "--clearenv", "--setenv", "HOME", HOME, "--setenv", "PATH", PATH]
@@ -104,14 +116,14 @@ def arguments(
     return [*line, str(runtime.python), "-I", "-S", *program.arguments]
 
 
-def prepare(runtime: Runtime, directory: Path) -> None:
+def prepare(runtime: Runtime, directory: Path, volumes: Sequence[VolumeBind]) -> None:
     """Takes out of the way what a stopped instance left there, by mistake or not. Before each start.
 
     Bubblewrap makes mount points with our rights and in sight of the host's files, and it follows links.
     """
     trees.make_directory(directory, PurePosixPath("agent"))
     trees.remove(directory / "agent" / "ready")
-    for point in mount_points(runtime):
+    for point in [*mount_points(runtime), *(volume.point for volume in volumes)]:
         trees.make_directory(directory, "root" / point)
 
 

@@ -20,6 +20,7 @@ KILL_LIMIT_S = 5.0
 
 _LABEL = re.compile(r"([0-9a-z]+)/([0-9A-Z]{26})")
 _DEVICE = re.compile(r"/dev/nvidia\d+")
+_VOLUME = re.compile(r"/.*/volumes/([0-9A-Z]{26})/content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Found:
     outer_pid: int
     devices: frozenset[str]
     """GPU device nodes granted to it."""
+    volumes: frozenset[str]
+    """Ids of the volumes mounted in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,7 @@ def _recognize(pid: int, install_id: str, depth: int) -> Found | None:
         identity=ProcessIdentity(boot_id=boot_id(), pid=pid, start_ticks=stat.start_ticks),
         outer_pid=stat.parent_pid,
         devices=frozenset(argument for argument in arguments if _DEVICE.fullmatch(argument)),
+        volumes=frozenset(volume[1] for volume in map(_VOLUME.fullmatch, arguments) if volume is not None),
     )
 
 

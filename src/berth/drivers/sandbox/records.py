@@ -1,18 +1,20 @@
-"""The two files that describe an instance on disk: what was asked, and which process it became.
+"""The files that describe an instance or a volume on disk: what was asked, which process it became, what is
+attached.
 
-Both stay out of the instance's reach. Written whole or not at all: temporary file, then rename.
+All stay out of the instance's reach. Written whole or not at all: temporary file, then rename.
 """
 
 import os
 import re
 import tempfile
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from berth.core.driver import CreateOrder, Label
+from berth.core.driver import CreateOrder, Label, Mount, VolumeOrder
 from berth.drivers.sandbox.process import ProcessIdentity
 
 MAX_HOST_LABEL = 63
@@ -76,7 +78,42 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return ProcessIdentity(boot_id=self.boot_id, pid=self.pid, start_ticks=self.start_ticks)
 
 
-Record = TypeVar("Record", Spec, Run)
+class Attached(msgspec.Struct, frozen=True):
+    """`attached.json`: the volumes of one instance. The only place that says what a volume is attached to."""
+
+    mounts: tuple[Mount, ...] = ()
+
+
+class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """`spec.json` of a volume: written when it is made, and when it grows."""
+
+    install_id: str
+    volume_id: str
+    name: str
+    type: str
+    size_gb: int
+    location: str
+
+    @classmethod
+    def from_order(cls, order: VolumeOrder) -> "VolumeSpec":
+        return cls(
+            install_id=order.label.install_id,
+            volume_id=order.label.instance_id,
+            name=order.name,
+            type=order.type,
+            size_gb=order.size_gb,
+            location=order.location,
+        )
+
+    def resized(self, size_gb: int) -> "VolumeSpec":
+        return msgspec.structs.replace(self, size_gb=size_gb)
+
+    @property
+    def label(self) -> Label:
+        return Label(self.install_id, self.volume_id)
+
+
+Record = TypeVar("Record", Spec, Run, Attached, VolumeSpec)
 
 
 def host_label(hostname: str) -> str:
@@ -95,12 +132,26 @@ def read_run(directory: Path) -> Run | None:
     return _read(directory / "run.json", Run)
 
 
-def write_spec(directory: Path, spec: Spec) -> None:
+def read_mounts(directory: Path) -> tuple[Mount, ...]:
+    """The volumes attached to the instance in `directory`."""
+    attached = _read(directory / "attached.json", Attached)
+    return () if attached is None else attached.mounts
+
+
+def read_volume(directory: Path) -> VolumeSpec | None:
+    return _read(directory / "spec.json", VolumeSpec)
+
+
+def write_spec(directory: Path, spec: Spec | VolumeSpec) -> None:
     replace_file(directory / "spec.json", msgspec.json.encode(spec))
 
 
 def write_run(directory: Path, run: Run) -> None:
     replace_file(directory / "run.json", msgspec.json.encode(run))
+
+
+def write_mounts(directory: Path, mounts: Iterable[Mount]) -> None:
+    replace_file(directory / "attached.json", msgspec.json.encode(Attached(tuple(mounts))))
 
 
 def forget_run(directory: Path) -> None:

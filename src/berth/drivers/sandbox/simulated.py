@@ -5,9 +5,9 @@ Each type is sold a limited number of times per place; what runs here counts aga
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from berth.core.driver import Hardware, Place, ProviderOffer
+from berth.core.driver import Hardware, Place, ProviderOffer, ProviderVolumeType
 
 PLACES = (
     Place(code="FIN-01", name="Finland 1", country_code="FI"),
@@ -47,6 +47,33 @@ def offers(running: Iterable[str]) -> list[ProviderOffer]:
                     )
                 )
     return found
+
+
+def volume_types(*, max_attachments: int) -> list[ProviderVolumeType]:
+    """Every kind of volume in every place; `max_attachments` is of those that are shared."""
+    kinds = [
+        replace(kind, max_attachments=max_attachments) if kind.is_shared else kind for kind in _VOLUME_TYPES
+    ]
+    return [replace(kind, place=place) for place in PLACES for kind in kinds]
+
+
+def _volume(
+    name: str, *, price: int, iops: str, burst: int, continuous: int, throughput: int, is_shared: bool = False
+) -> ProviderVolumeType:
+    """A kind of volume. `price` is in micro-dollars for one GB and a month, bandwidths are in MB/s."""
+    return ProviderVolumeType(
+        name=name,
+        place=PLACES[0],
+        cost_micros_per_gb_month=0,
+        price_micros_per_gb_month=price,
+        is_shared=is_shared,
+        iops=iops,
+        burst_bandwidth_mb_s=burst,
+        continuous_bandwidth_mb_s=continuous,
+        internal_network_speed_mb_s=50,
+        throughput_gbps=throughput,
+        is_simulated=True,
+    )
 
 
 def _gpu(
@@ -182,3 +209,13 @@ _TYPES = (
     _cpu("CPU.8V.32G", vcpus=8, ram=32, price=56_000, units={"FIN-01": 20, "FIN-03": 20}),
     _cpu("CPU.16V.64G", vcpus=16, ram=64, price=112_000, units={"FIN-01": 10, "FIN-03": 10}),
 )  # fmt: skip
+
+# NVMe is as published; the others' prices and speeds are made up in proportion.
+_VOLUME_TYPES = (
+    _volume("NVMe", price=200_000, iops="100k", burst=2500, continuous=2000, throughput=4),
+    _volume("HDD", price=50_000, iops="300", burst=500, continuous=250, throughput=1),
+    _volume(
+        "NVMe_Shared", price=200_000, iops="100k", burst=2500, continuous=2000, throughput=4, is_shared=True
+    ),
+    _volume("HDD_Shared", price=50_000, iops="300", burst=500, continuous=250, throughput=1, is_shared=True),
+)

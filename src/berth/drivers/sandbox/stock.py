@@ -89,9 +89,9 @@ class Stock:
         """Offer and use of all that has hardware now."""
         with self._memory:
             taken = dict(self._claimed)
-        for instance_id in self._store.instance_ids():
+        for instance_id in self._store.instances.ids():
             if instance_id not in taken:
-                directory = self._store.directory(instance_id)
+                directory = self._store.instances.directory(instance_id)
                 spec, run = records.read_spec(directory), records.read_run(directory)
                 if spec is not None and run is not None and process.is_alive(run.identity):
                     taken[instance_id] = (spec.provider_offer_id, Use.of(spec))
