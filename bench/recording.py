@@ -48,12 +48,16 @@ class RecordingTx:
     def after_commit(self, action: Callable[[], None]) -> None:
         self._tx.after_commit(action)
 
+    def signal(self, name: str) -> None:
+        self._tx.signal(name)
+
 
 class RecordingDatabase:
     """A database whose writing verbs are taken down: `statements` are those of the longest since `clear`."""
 
     def __init__(self, db: Database) -> None:
         self.statements: list[Statement] = []
+        self.on_signal = db.on_signal
         self._db = db
 
     @property

@@ -125,6 +125,22 @@ def test_what_follows_a_commit_happens_after_it_and_only_then(db: Database) -> N
     assert seen == [["a"]]
 
 
+def test_a_signal_is_heard_after_the_commit_and_only_then(db: Database) -> None:
+    heard: list[tuple[str, list[str]]] = []
+    db.on_signal = lambda name: heard.append((name, db.read_now(keys)))
+
+    def put_and_signal(tx: Tx, key: str, *, is_refused: bool) -> None:
+        put(tx, key)
+        tx.signal("deliveries")
+        if is_refused:
+            raise Refused(key)
+
+    db.write_now(put_and_signal, "a", is_refused=False)
+    with pytest.raises(Refused):
+        db.write_now(put_and_signal, "b", is_refused=True)
+    assert heard == [("deliveries", ["a"])]
+
+
 def fail_afterwards(tx: Tx, key: str) -> None:
     put(tx, key)
 

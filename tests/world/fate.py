@@ -92,6 +92,7 @@ class MortalDatabase:
     """A database as a process that may die has it."""
 
     def __init__(self, db: Database, fate: Fate) -> None:
+        self.on_signal = db.on_signal
         self._db = db
         self._fate = fate
 

@@ -42,9 +42,19 @@ class Tx(Protocol):
     def after_commit(self, action: Callable[[], None]) -> None:
         """Runs `action` once this verb's work is durable; never if it is undone."""
 
+    def signal(self, name: str) -> None:
+        """Calls the database's `on_signal` with `name` once this verb's work is durable; never if it is undone."""
+
+
+def ignore_signal(_name: str) -> None:
+    """What a database does with signals until somebody listens."""
+
 
 class Database(Protocol):
     """Runs verbs. `write` and `read` are for the event loop, `write_now` and `read_now` for other threads."""
+
+    on_signal: Callable[[str], None]
+    """Who is told what verbs signal: work that waits for a loop. Called where `after_commit` actions run."""
 
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs `verb` in a transaction of its own and returns after the commit."""

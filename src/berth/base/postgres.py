@@ -16,7 +16,7 @@ from psycopg import IsolationLevel, errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from berth.base.clock import Clock, Instant
-from berth.base.db import DatabaseUnavailable, P, R, Row, Tx
+from berth.base.db import DatabaseUnavailable, P, R, Row, Tx, ignore_signal
 
 CONNECTIONS = 16
 _ATTEMPTS = 5
@@ -30,9 +30,15 @@ class PostgresTx:
     for_update = " FOR UPDATE"
     skip_locked = " FOR UPDATE SKIP LOCKED"
 
-    def __init__(self, connection: psycopg.Connection[Row], now: Instant) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection[Row],
+        now: Instant,
+        on_signal: Callable[[str], None] = ignore_signal,
+    ) -> None:
         self.now = now
         self.actions: list[Callable[[], None]] = []
+        self._on_signal = on_signal
         self._connection = connection
 
     def run(self, statement: str, /, **values: Any) -> int:
@@ -51,11 +57,15 @@ class PostgresTx:
     def after_commit(self, action: Callable[[], None]) -> None:
         self.actions.append(action)
 
+    def signal(self, name: str) -> None:
+        self.actions.append(partial(self._on_signal, name))
+
 
 class PostgresDatabase:
     is_shared = True
 
     def __init__(self, url: str, clock: Clock) -> None:
+        self.on_signal: Callable[[str], None] = ignore_signal
         self._clock = clock
         self._pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
             url, min_size=1, max_size=CONNECTIONS, timeout=_POOL_TIMEOUT_S, open=True
@@ -116,7 +126,7 @@ class PostgresDatabase:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with self._pool.connection() as connection, connection.transaction():
-                    tx = PostgresTx(connection, self._clock.now())
+                    tx = PostgresTx(connection, self._clock.now(), self.on_signal)
                     result = verb(tx)
                 return result, tx.actions
             except _LOST_RACE as error:

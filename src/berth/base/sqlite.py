@@ -12,11 +12,12 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate
 
 from berth.base.clock import Clock, Instant
-from berth.base.db import DatabaseUnavailable, P, R, Row, Tx
+from berth.base.db import DatabaseUnavailable, P, R, Row, Tx, ignore_signal
 
 GROUP_LIMIT = 64
 """Verbs in one commit: enough to share an fsync widely, few enough to answer soon."""
@@ -32,9 +33,12 @@ class SqliteTx:
     for_update = ""
     skip_locked = ""
 
-    def __init__(self, connection: sqlite3.Connection, now: Instant) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, now: Instant, on_signal: Callable[[str], None] = ignore_signal
+    ) -> None:
         self.now = now
         self.actions: list[Callable[[], None]] = []
+        self._on_signal = on_signal
         self._execute = connection.execute
         self._execute_many = connection.executemany
 
@@ -53,6 +57,9 @@ class SqliteTx:
 
     def after_commit(self, action: Callable[[], None]) -> None:
         self.actions.append(action)
+
+    def signal(self, name: str) -> None:
+        self.actions.append(partial(self._on_signal, name))
 
 
 class _Job:
@@ -88,6 +95,7 @@ class SqliteDatabase:
     is_shared = False
 
     def __init__(self, path: Path, clock: Clock) -> None:
+        self.on_signal: Callable[[str], None] = ignore_signal
         self._clock = clock
         path.parent.mkdir(parents=True, exist_ok=True)
         self._writer_connection = _open(path)
@@ -182,7 +190,7 @@ class SqliteDatabase:
     def _run_job(self, connection: sqlite3.Connection, job: _Job) -> None:
         connection.execute("SAVEPOINT verb")
         try:
-            tx = SqliteTx(connection, self._clock.now())
+            tx = SqliteTx(connection, self._clock.now(), self.on_signal)
             job.result = job.verb(tx)
             job.actions = tx.actions
         except BaseException as error:

@@ -57,6 +57,13 @@ def remember(tx: Tx, by: Actor, key: str, fingerprint: str, answer: Answer) -> N
         )
 
 
+def amend(tx: Tx, by: Actor, key: str, fingerprint: str, answer: Answer) -> None:
+    """Keeps another answer to the request that `remember` was called for, whose rest came after its commit."""
+    store.amend(
+        tx, by.project, by.lineage, key, fingerprint=fingerprint, status=answer.status, body=answer.body
+    )
+
+
 def forget_expired(tx: Tx) -> int:
     """Deletes a batch of records past their time; returns how many."""
     return store.delete_expired(tx, limit=_BATCH)

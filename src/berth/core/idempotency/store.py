@@ -47,6 +47,19 @@ def upsert(
     )
 
 
+def amend(tx: Tx, project: str, lineage: str, key: str, *, fingerprint: str, status: int, body: str) -> None:
+    tx.run(
+        "UPDATE idempotency_records SET status = :status, body = :body WHERE project_id = :project"
+        " AND lineage = :lineage AND key = :key AND fingerprint = :fingerprint",
+        project=project,
+        lineage=lineage,
+        key=key,
+        fingerprint=fingerprint,
+        status=status,
+        body=body,
+    )
+
+
 def delete_expired(tx: Tx, *, limit: int) -> int:
     return tx.run(
         "DELETE FROM idempotency_records WHERE (project_id, lineage, key) IN (SELECT project_id, lineage, key"

@@ -16,6 +16,7 @@ from berth.core.catalog import Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
 from berth.core.errors import Invalid
 from berth.core.instances import states, store
+from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 
 OFFERS_TRIED = 5
@@ -379,13 +380,8 @@ def _keep(
     changed = instance
     if event is not None:
         changed = replace(changed, sequence=changed.sequence + 1)
-        data: dict[str, object] = {"status": changed.status.value}
-        if previous is not None:
-            data["previous_status"] = previous.value
-        if reason is not None:
-            data["reason"] = reason
         by = events.system(changed.project, _ACTOR)
-        events.record(tx, by, event, subject=changed.id, sequence=changed.sequence, data=data)
+        announce(tx, by, event, changed, previous=previous, reason=reason)
     if states.is_settled(changed):
         changed = replace(changed, due_at=None)
     columns: dict[str, object] = {

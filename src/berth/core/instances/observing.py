@@ -12,6 +12,7 @@ from berth.base.db import Tx
 from berth.core import billing, catalog, events
 from berth.core.driver import Sighting
 from berth.core.instances import states, store
+from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Orphan, Status
 
 _PAGE = 1000
@@ -110,8 +111,7 @@ def orphan_destroyed(tx: Tx, orphan: Orphan) -> None:
 def _record(tx: Tx, by: events.Actor, instance: Instance, event: str) -> None:
     sequence = instance.sequence + 1
     store.update(tx, instance.id, sequence=sequence, updated_at=tx.now)
-    data = {"status": instance.status.value}
-    events.record(tx, by, event, subject=instance.id, sequence=sequence, data=data)
+    announce(tx, by, event, replace(instance, sequence=sequence))
 
 
 def _record_orphan(tx: Tx, orphan: Orphan, event: str) -> None:

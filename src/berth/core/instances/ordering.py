@@ -13,6 +13,7 @@ from berth.core.catalog import Image, InstanceType, Offer
 from berth.core.errors import Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
 from berth.core.instances import store
+from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, OrderSpec, Specs, Status, Wanted
 from berth.core.keys import SshKey
 
@@ -50,9 +51,7 @@ def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
     billing.gate(tx, by.project, instance_id, offer.price, rules)
     instance = _ordered(by, spec, choice, offer, instance_id=instance_id, now=tx.now)
     store.insert(tx, instance)
-    events.record(
-        tx, by, "instance.ordered", subject=instance_id, sequence=1, data={"status": Status.ORDERED.value}
-    )
+    announce(tx, by, "instance.ordered", instance)
     return instance
 
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from berth.base.db import Tx
 from berth.base.paging import After, Page
-from berth.core import billing, catalog, events
+from berth.core import billing, catalog
 from berth.core.billing import Rules
 from berth.core.driver import Abilities
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
 from berth.core.instances import states, store
+from berth.core.instances.announcing import announce
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
 
 _NOT_FOUND = ("instance_not_found", "Instance not found.")
@@ -204,10 +205,7 @@ def _write(tx: Tx, by: Actor, instance: Instance, event: str, *, previous: Statu
         due_at=changed.due_at,
         attempt=changed.attempt,
     )
-    data = {"status": changed.status.value, "previous_status": previous.value}
-    if changed.status_reason is not None:
-        data["reason"] = changed.status_reason
-    events.record(tx, by, event, subject=changed.id, sequence=changed.sequence, data=data)
+    announce(tx, by, event, changed, previous=previous, reason=changed.status_reason)
     return changed
 
 

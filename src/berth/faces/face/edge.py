@@ -118,7 +118,9 @@ class Edge:
         if key is None:
             if refusal is not None:
                 raise refusal
-            reply = Reply(OK, await self._context.db.write(self._execute, route, call))
+            reply, result = await self._context.db.write(self._execute, route, call)
+            if route.follow is not None:
+                reply = Reply(OK, self._face.render(await route.follow(call, result)))
         else:
             fingerprint = replays.fingerprint(route.method, path, document, pairs)
             reply = await self._once(route, call, key, fingerprint, refusal)
@@ -140,7 +142,14 @@ class Edge:
             )
         in_flight.add(running)
         try:
-            return await self._context.db.write(self._execute_once, route, call, key, fingerprint, refusal)
+            reply, result = await self._context.db.write(
+                self._execute_once, route, call, key, fingerprint, refusal
+            )
+            if route.follow is not None and reply.headers is not _REPLAYED:
+                reply = Reply(OK, self._face.render(await route.follow(call, result)))
+                whole = Answer(OK, reply.body.decode())
+                await self._context.db.write(idempotency.amend, call.by, key, fingerprint, whole)
+            return reply
         except Refusal:
             # Another replica may have done this very request meanwhile, and taken what we were refused for.
             known = await self._context.db.read(idempotency.find, call.by, key, fingerprint)
@@ -150,22 +159,23 @@ class Edge:
         finally:
             in_flight.discard(running)
 
-    def _execute(self, tx: Tx, route: Route, call: Call) -> bytes:
-        return self._face.render(route.handler(tx, call))
+    def _execute(self, tx: Tx, route: Route, call: Call) -> tuple[Reply, object]:
+        result = route.handler(tx, call)
+        return Reply(OK, self._face.render(result)), result
 
     def _execute_once(
         self, tx: Tx, route: Route, call: Call, key: str, fingerprint: str, refusal: Refusal | None
-    ) -> Reply:
+    ) -> tuple[Reply, object]:
         known = idempotency.find(tx, call.by, key, fingerprint)
         if known is not None:
-            return Reply(known.status, known.body.encode(), _REPLAYED)
+            return Reply(known.status, known.body.encode(), _REPLAYED), None
         if refusal is not None:
             raise refusal
         result = route.handler(tx, call)
         body = self._face.render(result)
         kept = body if route.redact is None else self._face.render(route.redact(result))
         idempotency.remember(tx, call.by, key, fingerprint, Answer(OK, kept.decode()))
-        return Reply(OK, body)
+        return Reply(OK, body), result
 
 
 def _translate(

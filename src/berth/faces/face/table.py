@@ -53,6 +53,10 @@ Handler = Callable[[Tx, Call], object]
 """Translate, one verb, translate. Runs inside the transaction: it must not wait, and may run twice."""
 
 
+Follow = Callable[[Call, Any], Awaitable[object]]
+"""Makes the answer of what the handler returned, once that is durable and no transaction is open: it may wait."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One line of a routes table. GET reads; everything else writes and honours an Idempotency-Key."""
@@ -72,6 +76,7 @@ class Route:
     rate: Rate = Rate.READ
     pokes: str | None = None
     """The loop to wake once the work is durable."""
+    follow: Follow | None = None
     redact: Callable[[Any], object] | None = None
     """Makes of a result the copy that a replay may show: without its secret."""
 
