@@ -19,6 +19,7 @@ def clear(db: Database) -> None:
         "entries",
         "holds",
         "segments",
+        "storage_segments",
         "accounts",
         "instances",
         "instance_counts",
@@ -54,6 +55,13 @@ def assert_exact(db: Database) -> None:
     )
     for subject in sorted({row[0] for row in segments}):
         _assert_subject(db, subject, [row for row in segments if row[0] == subject])
+    stretches = rows(
+        db,
+        "SELECT subject, number, started_at, ended_at, before_s, micros_per_month, account_id, before_micros"
+        " FROM storage_segments ORDER BY subject, number",
+    )
+    for subject in sorted({row[0] for row in stretches}):
+        _assert_volume(db, subject, [row for row in stretches if row[0] == subject])
 
 
 def _run(tx: Tx, statement: str) -> None:
@@ -76,15 +84,38 @@ def _assert_chain(db: Database, account: str) -> None:
     assert [after - before for before, after in pairwise(chain)] == [row[0] for row in written]
 
 
-def _assert_subject(db: Database, subject: str, segments: list[Row]) -> None:
+def _assert_in_turn(subject: str, stretches: list[Row]) -> int:
+    """Seconds used in the stretches that have ended."""
     used_s = 0
-    for _, number, started_at, ended_at, before_s, _, _ in segments:
+    for _, number, started_at, ended_at, before_s, *_ in stretches:
         assert before_s == used_s, f"{subject}: stretch {number} forgets what came before"
         assert ended_at is None or ended_at >= started_at
         used_s += 0 if ended_at is None else (ended_at - started_at) // 1_000_000
-    for earlier, later in pairwise(segments):
+    for earlier, later in pairwise(stretches):
         assert earlier[3] is not None, f"{subject}: an open stretch is followed by another"
         assert earlier[3] <= later[2], f"{subject}: stretches overlap"
+    return used_s
+
+
+def _assert_volume(db: Database, subject: str, stretches: list[Row]) -> None:
+    """What was charged is the sum of what each stretch costs, and what is open is owed to the second."""
+    _assert_in_turn(subject, stretches)
+    cost = 0
+    for _, _, started_at, ended_at, _, price, _, before in stretches:
+        assert before == cost, f"{subject}: a stretch forgets what came before"
+        cost += 0 if ended_at is None else rates.monthly(price, (ended_at - started_at) // 1_000_000)
+    paid = -sum(amounts(db, stretches[-1][6], subject))
+    bill = db.read_now(billing.bill, subject)
+    assert bill.charged == paid
+    if stretches[-1][3] is None:
+        assert paid + bill.accrued == cost + rates.monthly(stretches[-1][5], bill.billed_s - stretches[-1][4])
+    else:
+        assert paid == cost
+        assert not bill.is_charging
+
+
+def _assert_subject(db: Database, subject: str, segments: list[Row]) -> None:
+    used_s = _assert_in_turn(subject, segments)
     price, account = segments[-1][5], segments[-1][6]
     written = [(code, amount) for code, amount in codes(db, account, subject) if code in _DEBITS]
     paid = -sum(amount for _, amount in written)

@@ -1,4 +1,4 @@
-"""Keeps true: what runs has paid for its time, up to its last full ten minutes."""
+"""Keeps true: what runs has paid up to its last full ten minutes, and what is stored up to its last full hour."""
 
 from berth.base.db import Tx
 from berth.core import billing, idempotency
@@ -8,8 +8,9 @@ PERIOD_S = 10.0
 
 
 async def tick(world: World) -> Report:
-    """Charges every tick that fell due, in one transaction. Run twice it charges once."""
+    """Charges every tick that fell due. Run twice it charges once."""
     charged = await world.db.write(billing.sweep)
+    charged += await world.db.write(billing.sweep_storage)
     forgotten = await world.db.write(_forget)
     return Report(done=charged + forgotten)
 

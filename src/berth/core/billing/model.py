@@ -1,6 +1,6 @@
 """Segments of billed time and the views of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from berth.base.clock import Instant
 from berth.base.money import USD, Micros
@@ -24,6 +24,8 @@ class Segment:
     number: int
     account: str
     price_micros_per_hour: int
+    cost_micros_per_hour: int
+    """What the provider charges us."""
     started_at: Instant
     ended_at: Instant | None
     before_s: int
@@ -33,12 +35,36 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of storage of one subject at one price. Stretches of a subject never overlap."""
+
+    subject: str
+    number: int
+    account: str
+    micros_per_month: int
+    cost_micros_per_month: int
+    started_at: Instant
+    ended_at: Instant | None
+    before_s: int
+    """Seconds of the stretches before this one."""
+    before: Micros
+    """What the stretches before this one cost."""
+    first_tick: int
+    """The highest tick posted before this stretch began."""
+    phase: int
+    """When in an hour it is charged: the same for all of one account."""
+
+    def ended(self, at: Instant) -> "Stretch":
+        return replace(self, ended_at=at)
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
     """An account at one instant, in micro-dollars."""
 
     balance: Micros
     accrued: Micros
-    """Used by running subjects and not charged yet."""
+    """Used by running instances and by volumes, and not charged yet."""
     held: Micros
     burn_micros_per_hour: int
     minimum_balance: Micros

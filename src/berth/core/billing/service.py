@@ -10,13 +10,11 @@ from berth.base.clock import Instant, seconds_between
 from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import ledger
-from berth.core.billing import rates, store
+from berth.core.billing import rates, storage, store, sweeps
 from berth.core.billing.model import UNUSED, Balance, Bill, Rules, Segment
 from berth.core.errors import InsufficientCredits
 from berth.core.events import Actor
 from berth.core.ledger import Code, Posting
-
-_SWEEP = "ticks"
 
 
 def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: Rules) -> None:
@@ -25,7 +23,7 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
     Exact under concurrency: of two that both just fit, one gets in.
     """
     ledger.lock(tx, account)
-    accrued, _ = store.accrued(tx, account, sweep=_SWEEP)
+    accrued, _ = store.accrued(tx, account)
     amount = rates.total(price_micros_per_hour, rates.MINIMUM_S)
     if ledger.hold(tx, account, subject, amount, owed=Micros(accrued), floor=rules.minimum_balance):
         return
@@ -40,18 +38,25 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
 
 def require_credit(tx: Tx, account: str) -> None:
     """Raises InsufficientCredits when nothing is left: enough is asked to start again what was deployed."""
-    accrued, _ = store.accrued(tx, account, sweep=_SWEEP)
+    accrued, _ = store.accrued(tx, account)
     effective = ledger.account(tx, account).balance - accrued
     if effective <= 0:
         raise InsufficientCredits("account_suspended", "The balance is used up.", balance_micros=effective)
 
 
-def start(tx: Tx, account: str, subject: str, price_micros_per_hour: int) -> None:
-    """Starts the clock of `subject`. One that runs already is left as it is."""
+def start(
+    tx: Tx, account: str, subject: str, price_micros_per_hour: int, *, cost_micros_per_hour: int = 0
+) -> None:
+    """Starts the clock of `subject`. One that runs already is left as it is.
+
+    `cost_micros_per_hour` is what its provider charges us for this stretch.
+    """
     ledger.lock(tx, account)
     last = store.last_segment(tx, subject)
     if last is None:
-        segment = Segment(subject, 1, account, price_micros_per_hour, tx.now, None, 0, 0)
+        segment = Segment(
+            subject, 1, account, price_micros_per_hour, cost_micros_per_hour, tx.now, None, 0, 0
+        )
     elif last.ended_at is None:
         return
     else:
@@ -62,6 +67,7 @@ def start(tx: Tx, account: str, subject: str, price_micros_per_hour: int) -> Non
             last.number + 1,
             account,
             price_micros_per_hour,
+            cost_micros_per_hour,
             started_at,
             None,
             _billed_s(last, last.ended_at),
@@ -109,43 +115,28 @@ def has_hold(tx: Tx, subject: str) -> bool:
 
 
 def sweep(tx: Tx) -> int:
-    """Charges every tick that fell due since the last sweep, in one pass over all accounts.
+    """Charges every tick of instances that fell due since the last sweep, in one pass over all accounts.
 
-    Run twice it charges once: the instant swept to is kept and commits with the rows. Returns rows written.
+    Run twice it charges once. Returns rows written.
     """
-    swept_from = store.lock_swept_at(tx, _SWEEP)
-    if tx.now <= swept_from:
-        return 0
-    count = 0
-    for start_at, end_at in _ranges(swept_from, tx.now):
-        above, up_to = start_at % store.TICK, end_at % store.TICK
-        if above >= up_to:  # more than a whole tick, or a range that begins anew
-            above = -1
-        if end_at - start_at >= store.TICK:
-            above, up_to = -1, store.TICK
-        count += ledger.post_sweep(
-            tx,
-            store.CHARGES_DUE,
-            tick_s=rates.TICK_S,
-            swept_from=start_at,
-            swept_to=end_at,
-            above=above,
-            up_to=up_to,
-        )
-    store.set_swept_at(tx, _SWEEP, tx.now)
+    count = sweeps.sweep(tx, sweeps.INSTANCES)
+    if count:
+        ledger.release_charged(tx, tick_s=rates.TICK_S)
     return count
 
 
 def balance(tx: Tx, account: str, rules: Rules) -> Balance:
     """The account now, live to the second. Raises NotFound."""
     state = ledger.account(tx, account)
-    accrued, burn = store.accrued(tx, account, sweep=_SWEEP)
+    accrued, burn = store.accrued(tx, account)
     return Balance(state.balance, Micros(accrued), state.held, burn, rules.minimum_balance)
 
 
 def bill(tx: Tx, subject: str) -> Bill:
-    """What `subject` has cost so far, live to the second."""
+    """What an instance or a volume has cost so far, live to the second."""
     last = store.last_segment(tx, subject)
+    if last is None and (stored := storage.bill(tx, subject)) is not None:
+        return stored
     charged, _ = ledger.debited(tx, subject)
     if last is None:
         return UNUSED if charged == 0 else Bill(None, None, 0, charged, Micros(0), is_charging=False)
@@ -184,7 +175,7 @@ def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) 
         # Ticks were charged past `at`, for example when a host is found to have died before them: give it back.
         ledger.post(tx, account, Posting(Code.REFUND, subject, tick + 1, Micros(-rest), is_final=is_final))
     else:
-        ticks = seconds_between(last.started_at, _swept_at(tx)) // rates.TICK_S
+        ticks = seconds_between(last.started_at, sweeps.swept_at(tx, sweeps.INSTANCES)) // rates.TICK_S
         posting = Posting(
             Code.USAGE,
             subject,
@@ -203,16 +194,3 @@ def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) 
 
 def _billed_s(segment: Segment, at: Instant) -> int:
     return segment.before_s + seconds_between(segment.started_at, at)
-
-
-def _swept_at(tx: Tx) -> Instant:
-    return store.read_swept_at(tx, _SWEEP)
-
-
-def _ranges(start: Instant, end: Instant) -> list[tuple[Instant, Instant]]:
-    """Splits a window shorter than a tick where its phases wrap around, so that each part is one range."""
-    if end - start >= store.TICK or start % store.TICK <= end % store.TICK:
-        return [(start, end)]
-    last_of_round = Instant(end - end % store.TICK - 1)
-    parts = [(start, last_of_round), (last_of_round, end)]
-    return [(from_at, to_at) for from_at, to_at in parts if to_at > from_at]

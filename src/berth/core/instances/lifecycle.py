@@ -185,7 +185,7 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     if current.status is Status.RUNNING:
         return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
     catalog.count_claim(tx, current.id)
-    billing.start(tx, current.project, current.id, current.price)
+    billing.start(tx, current.project, current.id, current.price, cost_micros_per_hour=current.cost)
     changed = replace(changed, first_running_at=current.first_running_at or tx.now)
     return _move(tx, changed, Status.RUNNING)
 

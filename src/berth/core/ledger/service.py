@@ -56,16 +56,18 @@ def post(tx: Tx, account_id: str, posting: Posting) -> Entry:
     )
 
 
-def post_sweep(tx: Tx, charges: str, *, tick_s: int, **values: object) -> int:
-    """Posts a usage row for each row of the SELECT `charges` and ends the holds of those that paid `tick_s` at once.
+def post_sweep(tx: Tx, code: Code, charges: str, **values: object) -> int:
+    """Posts a row of `code` for each row of the SELECT `charges`.
 
     The SELECT yields account_id, subject, tick, amount (positive micros), period_start_at, period_end_at,
     seconds, price_micros_per_hour. Returns how many rows were posted. A reason posted before raises: nothing is kept.
     """
-    count = store.post_sweep(tx, charges, values)
-    if count:
-        store.release_charged(tx, tick_s=tick_s)
-    return count
+    return store.post_sweep(tx, code, charges, values)
+
+
+def release_charged(tx: Tx, *, tick_s: int) -> None:
+    """Ends the hold of every subject that has paid `tick_s` at once; a stop before that pays less and keeps it."""
+    store.release_charged(tx, tick_s=tick_s)
 
 
 def topup(tx: Tx, by: Actor, amount: Micros, *, reference: str, note: str | None = None) -> Entry:

@@ -163,7 +163,7 @@ def has_hold(tx: Tx, subject: str) -> bool:
     return tx.one("SELECT 1 FROM holds WHERE subject = :subject", subject=subject) is not None
 
 
-def post_sweep(tx: Tx, charges: str, values: dict[str, object]) -> int:
+def post_sweep(tx: Tx, code: Code, charges: str, values: dict[str, object]) -> int:
     """Posts every row that the SELECT `charges` yields: set by set, so that a million rows are one pass.
 
     The accounts are locked first: whoever settles one of these subjects waits, then sees these rows.
@@ -177,10 +177,11 @@ def post_sweep(tx: Tx, charges: str, values: dict[str, object]) -> int:
     count = tx.run(
         "INSERT INTO entries (account_id, code, subject, tick, amount_micros, balance_after_micros,"
         " period_start_at, period_end_at, seconds, price_micros_per_hour, created_at)"
-        " SELECT c.account_id, 'usage', c.subject, c.tick, -c.amount, a.balance_micros - CAST(SUM(c.amount) OVER"
+        " SELECT c.account_id, CAST(:code AS TEXT), c.subject, c.tick, -c.amount, a.balance_micros - CAST(SUM(c.amount) OVER"
         " (PARTITION BY c.account_id ORDER BY c.subject ROWS UNBOUNDED PRECEDING) AS BIGINT), c.period_start_at,"
         f" c.period_end_at, c.seconds, c.price_micros_per_hour, :now FROM ({charges}) AS c"
         " JOIN accounts a ON a.id = c.account_id",
+        code=code.value,
         now=tx.now,
         **values,
     )

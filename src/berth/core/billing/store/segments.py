@@ -4,9 +4,13 @@ from berth.base.clock import SECOND, Instant
 from berth.base.db import Row, Tx
 from berth.core.billing.model import Segment
 from berth.core.billing.rates import TICK_S
+from berth.core.billing.store import storage
 
 TICK = TICK_S * SECOND
-_SEGMENT = "subject, number, account_id, price_micros_per_hour, started_at, ended_at, before_s, first_tick"
+_SEGMENT = (
+    "subject, number, account_id, price_micros_per_hour, cost_micros_per_hour, started_at, ended_at, before_s,"
+    " first_tick"
+)
 
 
 def _total(seconds: str) -> str:
@@ -58,13 +62,14 @@ def set_swept_at(tx: Tx, name: str, at: Instant) -> None:
 
 def insert_segment(tx: Tx, segment: Segment) -> None:
     tx.run(
-        "INSERT INTO segments (subject, number, account_id, price_micros_per_hour, started_at, ended_at,"
-        " before_s, first_tick, phase) VALUES (:subject, :number, :account, :price, :started_at, NULL,"
-        " :before_s, :first_tick, :phase)",
+        "INSERT INTO segments (subject, number, account_id, price_micros_per_hour, cost_micros_per_hour,"
+        " started_at, ended_at, before_s, first_tick, phase) VALUES (:subject, :number, :account, :price, :cost,"
+        " :started_at, NULL, :before_s, :first_tick, :phase)",
         subject=segment.subject,
         number=segment.number,
         account=segment.account,
         price=segment.price_micros_per_hour,
+        cost=segment.cost_micros_per_hour,
         started_at=segment.started_at,
         before_s=segment.before_s,
         first_tick=segment.first_tick,
@@ -102,9 +107,9 @@ def end_segment(tx: Tx, segment: Segment, at: Instant) -> None:
     )
 
 
-def accrued(tx: Tx, account: str, *, sweep: str) -> tuple[int, int]:
-    """(micros used by open segments since their tick in the last `sweep`, sum of their prices per hour)."""
-    row = tx.one(_ACCRUED, account=account, now=tx.now, sweep=sweep)
+def accrued(tx: Tx, account: str) -> tuple[int, int]:
+    """(micros used by open segments and stretches since their last swept tick, what an hour of them costs)."""
+    row = tx.one(_ACCRUED, account=account, now=tx.now)
     return (0, 0) if row is None else (row[0], row[1])
 
 
@@ -115,8 +120,9 @@ _USED_S = (
     f" THEN (:now - started_at) / {SECOND} ELSE {_PAID_S} END"
 )
 _ACCRUED = (
-    f"SELECT CAST(COALESCE(SUM({_total(f'before_s + {_USED_S}')} - {_total(f'before_s + {_PAID_S}')}), 0) AS BIGINT),"
-    " CAST(COALESCE(SUM(price_micros_per_hour), 0) AS BIGINT)"
-    " FROM (SELECT COALESCE(MAX(swept_at), 0) AS swept_at FROM sweeps WHERE name = :sweep) AS last, segments"
-    " WHERE account_id = :account AND ended_at IS NULL"
+    "SELECT instances.accrued + storage.accrued, instances.burn + storage.burn FROM ("
+    f"SELECT CAST(COALESCE(SUM({_total(f'before_s + {_USED_S}')} - {_total(f'before_s + {_PAID_S}')}), 0) AS BIGINT)"
+    " AS accrued, CAST(COALESCE(SUM(price_micros_per_hour), 0) AS BIGINT) AS burn"
+    " FROM (SELECT COALESCE(MAX(swept_at), 0) AS swept_at FROM sweeps WHERE name = 'ticks') AS last, segments"
+    f" WHERE account_id = :account AND ended_at IS NULL) AS instances, ({storage.ACCRUED}) AS storage"
 )
