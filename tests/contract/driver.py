@@ -236,6 +236,31 @@ class DriverContract:
 
         perform(open_rig, test)
 
+    def test_hardware_is_kept_through_a_stop_until_it_is_released(self, open_rig: OpenRig) -> None:
+        async def test(rig: Rig, driver: Driver) -> None:
+            if not driver.abilities.stop_keeps_hardware:
+                pytest.skip("this provider cannot keep hardware through a stop")
+            order = rig.order()
+
+            async def free() -> int:
+                offers = (await driver.catalogue()).offers
+                return next(
+                    each.free_units for each in offers if each.provider_offer_id == order.provider_offer_id
+                )
+
+            handle = (await driver.create(order)).handle
+            await until_running(driver, order.label)
+            taken = await free()
+            for release, units in ((False, taken), (True, taken + 1), (True, taken + 1)):
+                await driver.stop(handle, release=release)
+                await until(driver, order.label, Power.STOPPED)
+                assert await free() == units
+            await driver.start(handle)
+            await until_running(driver, order.label)
+            assert await free() == taken
+
+        perform(open_rig, test)
+
     def test_restart_keeps_the_disk(self, open_rig: OpenRig) -> None:
         async def test(rig: Rig, driver: Driver) -> None:
             if not driver.abilities.restart:

@@ -147,8 +147,8 @@ class MortalDriver(WithoutVolumes):
     async def start(self, handle: str) -> None:
         await self._fate.meets("start", lambda: self._provider.start(handle))
 
-    async def stop(self, handle: str) -> None:
-        await self._fate.meets("stop", lambda: self._provider.stop(handle))
+    async def stop(self, handle: str, *, release: bool = True) -> None:
+        await self._fate.meets("stop", lambda: self._provider.stop(handle, release=release))
 
     async def restart(self, handle: str) -> None:
         await self._fate.meets("restart", lambda: self._provider.restart(handle))

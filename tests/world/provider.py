@@ -40,6 +40,8 @@ class Machine:
     until: Instant
     answers_at: Instant
     """From when on its SSH server answers."""
+    is_kept: bool
+    """Whether it keeps its hardware while it is off."""
     becomes: Power | None = Power.RUNNING
     """What it is when that is done; None: gone."""
 
@@ -202,14 +204,19 @@ class Provider(WithoutVolumes):
         if self.start_is_refused:
             raise NoCapacity(f"{self.name}: the hardware of {handle} went to somebody else")
         if machine.power in {Power.STOPPED, Power.FAILED}:
-            if self.abilities.stop_releases_hardware and self.free(machine.offer) < 1:
+            if not machine.is_kept and self.free(machine.offer) < 1:
                 raise NoCapacity(f"{self.name}: nothing left of {machine.offer}")
+            if self.abilities.ip_may_change and not machine.is_kept:
+                machine.ip = f"198.51.100.{len(self.made)}"
+            machine.is_kept = self._keeps_by_itself
             self._boot(machine)
         self._raise("start", is_after=True)
 
-    async def stop(self, handle: str) -> None:
+    async def stop(self, handle: str, *, release: bool = True) -> None:
         self._raise("stop")
         machine = self._existing(handle)
+        can_keep = self.abilities.stop_keeps_hardware or not self.abilities.stop_releases_hardware
+        machine.is_kept = can_keep and not release
         if machine.power not in {Power.STOPPED, Power.STOPPING, Power.DELETING}:
             self._do(machine, Power.STOPPING, seconds=self.stop_s, becomes=Power.STOPPED)
         self._raise("stop", is_after=True)
@@ -243,6 +250,7 @@ class Provider(WithoutVolumes):
             Power.CREATING,
             now,
             now,
+            is_kept=self._keeps_by_itself,
         )
         self._boot(machine)
         self.machines[machine.handle] = machine
@@ -275,8 +283,13 @@ class Provider(WithoutVolumes):
                 machine.power = machine.becomes
 
     def _occupies(self, machine: Machine, offer: str) -> bool:
-        is_released = self.abilities.stop_releases_hardware and machine.power is Power.STOPPED
+        is_released = machine.power is Power.STOPPED and not machine.is_kept
         return machine.offer == offer and not is_released
+
+    @property
+    def _keeps_by_itself(self) -> bool:
+        """What is switched off with its host, or by its owner from inside, keeps what a plain stop would."""
+        return not self.abilities.stop_releases_hardware
 
     def _is_visible(self, machine: Machine) -> bool:
         return machine.made_at + self.listing_lag_s * SECOND <= self.clock.now()

@@ -39,7 +39,12 @@ def providers(random: Random, clock: Turnable) -> list[Provider]:
             )
             for number in range(random.randrange(1, 4))
         ]
-        abilities = Abilities(stop_releases_hardware=random.random() < 0.7, appears_within_s=lag_s)
+        abilities = Abilities(
+            stop_releases_hardware=random.random() < 0.7,
+            stop_keeps_hardware=random.random() < 0.5,
+            ip_may_change=random.random() < 0.5,
+            appears_within_s=lag_s,
+        )
         built.append(Provider(clock, name, offers, abilities=abilities, listing_lag_s=lag_s))
     return built
 
@@ -98,7 +103,10 @@ class Storm:
             self._note(f"order refused: {refusal.code}")
 
     async def _ask(self) -> None:
-        verb = self.random.choice([self.world.stop, self.world.start, self.world.restart])
+        world = self.world
+        verb = self.random.choice(
+            [world.stop, world.stop_keeping, world.stop_spending, world.start, world.start, world.restart]
+        )
         self._try(verb)
 
     async def _delete(self) -> None:

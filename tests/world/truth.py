@@ -31,6 +31,7 @@ class Line:
     handle: str | None
     first_running_at: Instant | None
     reason: str | None
+    is_reserved: int
 
 
 def problems(db: Database, providers: Sequence[Provider], *, at_rest: bool) -> list[str]:
@@ -42,9 +43,8 @@ def problems(db: Database, providers: Sequence[Provider], *, at_rest: bool) -> l
     found += _chains(db)
     found += [sentence for provider in providers for sentence in _units(db, provider, at_rest=at_rest)]
     if at_rest:
-        by_name = {provider.name: provider for provider in providers}
         for line in lines:
-            found += [f"{line.id} ({line.status}): {sentence}" for sentence in _at_rest(db, line, by_name)]
+            found += [f"{line.id} ({line.status}): {sentence}" for sentence in _at_rest(db, line, providers)]
         for provider in providers:
             found += _strays(provider, lines)
     return found
@@ -52,7 +52,7 @@ def problems(db: Database, providers: Sequence[Provider], *, at_rest: bool) -> l
 
 _LINES = (
     "SELECT id, project_id, provider, offer_id, price_micros_per_hour, status, wanted, handle, first_running_at,"
-    " status_reason FROM instances ORDER BY id"
+    " status_reason, is_reserved FROM instances ORDER BY id"
 )
 
 
@@ -166,11 +166,11 @@ def _units(db: Database, provider: Provider, *, at_rest: bool) -> Iterator[str]:
             row[0]
             for row in rows(
                 db,
-                "SELECT i.status FROM claims c JOIN instances i ON i.id = c.subject WHERE c.offer_id = :offer",
+                "SELECT CASE WHEN i.is_reserved = 1 THEN 'kept' ELSE i.status END FROM claims c JOIN instances i ON i.id = c.subject WHERE c.offer_id = :offer",
                 offer=offer_id,
             )
         ]
-        idle = {"deleted", "offline"} if provider.abilities.stop_releases_hardware else {"deleted"}
+        idle = {"deleted", "offline"}
         if at_rest and idle.intersection(claims):
             yield f"{name}: a unit is kept for what is {sorted(idle.intersection(claims))}"
         # What came back by itself may be more than there is room for.
@@ -179,8 +179,8 @@ def _units(db: Database, provider: Provider, *, at_rest: bool) -> Iterator[str]:
             yield f"{name}: we say {free} units are free, the provider {really_free}"
 
 
-def _at_rest(db: Database, line: Line, providers: dict[str, Provider]) -> Iterator[str]:
-    machines = [each for provider in providers.values() for each in provider.of(line.id)]
+def _at_rest(db: Database, line: Line, providers: Sequence[Provider]) -> Iterator[str]:
+    machines = [each for provider in providers for each in provider.of(line.id)]
     if len(machines) > 1:
         yield f"{len(machines)} machines for one order"
     is_kept = line.status in {"running", "offline"}
@@ -194,10 +194,8 @@ def _at_rest(db: Database, line: Line, providers: dict[str, Provider]) -> Iterat
     if (line.status == "running") != bool(is_on):
         yield f"the provider has {[machine.power for machine in machines]}"
     is_charging = any(end is None for _, end in stretches(db, line.id))
-    keeps_charging = (
-        line.status == "offline" and not providers[line.provider].abilities.stop_releases_hardware
-    )
-    if is_charging != (line.status == "running") and not (is_charging and keeps_charging):
+    is_kept = line.status == "offline" and bool(line.is_reserved)
+    if is_charging != (line.status == "running" or is_kept):
         yield f"its clock {'runs' if is_charging else 'stands'}"
     if held(db, line.id) and line.status in {"error", "failed_no_capacity", "deleted"}:
         yield "money is still held for it"

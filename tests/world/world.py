@@ -98,6 +98,13 @@ class World:
     def stop(self, instance: Instance) -> Instance:
         return self.act(instances.stop, make.owner(instance), instance.id)
 
+    def stop_keeping(self, instance: Instance) -> Instance:
+        return self.act(instances.stop, make.owner(instance), instance.id, keep_reserved=True)
+
+    def stop_spending(self, instance: Instance) -> Instance:
+        """As when no credit is left."""
+        return self.act(instances.stop, make.owner(instance), instance.id, reason="insufficient_credits")
+
     def start(self, instance: Instance) -> Instance:
         return self.act(instances.start, make.owner(instance), instance.id)
 

@@ -331,7 +331,13 @@ class Driver(Protocol):
 
     async def start(self, handle: str) -> None: ...
 
-    async def stop(self, handle: str) -> None: ...
+    async def stop(self, handle: str, *, release: bool = True) -> None:
+        """Switches it off. With `release` its hardware is given back and the provider's bill ends, disk and handle kept,
+        also that of one that is off already; without, the hardware stays its own where `abilities` say that it can.
+
+        A provider whose own stop keeps billing releases by its other means, for example by deleting the machine and
+        keeping its disk. What was released is still inspected and listed as stopped, and `start` brings it back.
+        """
 
     async def restart(self, handle: str) -> None: ...
 

@@ -148,7 +148,7 @@ async def _stop_again(world: World, driver: Driver, instance: Instance, handle: 
         return  # its owner has just asked for something
     try:
         async with asyncio.timeout(world.patience.call_s):
-            await driver.stop(handle)
+            await driver.stop(handle, release=not instance.is_reserved)
     except (DriverError, TimeoutError) as error:
         _log.warning("not_stopped_again", instance=instance.id, error=repr(error))
 

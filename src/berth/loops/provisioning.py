@@ -70,7 +70,9 @@ def plan(instance: Instance, now: Instant) -> Step:
         if instance.wanted is Wanted.OFFLINE:
             return Step.STOP
         return Step.RESTART if instance.is_restart_wanted else Step.NOTHING
-    return Step.START if instance.wanted is Wanted.RUNNING else Step.NOTHING
+    if instance.wanted is Wanted.RUNNING:
+        return Step.START
+    return Step.STOP if instances.gives_back(instance) else Step.NOTHING
 
 
 def _plan_boot(instance: Instance, now: Instant) -> Step:
@@ -226,30 +228,25 @@ async def _give_up(world: World, _driver: Driver, instance: Instance) -> None:
 
 
 async def _stop(world: World, driver: Driver, instance: Instance) -> None:
-    label, handle = instance.label(world.install_id), instance.handle
-    if handle is None:
-        await _look_again(world, instance)
+    label, handle, releases = instance.label(world.install_id), instance.handle, not instance.keeps_hardware
+    sighting = None if handle is None else await driver.inspect(label, handle)
+    if handle is None or sighting is None:
+        await _look_again(world, instance)  # what is missing altogether is for the observation loop to judge
         return
+    # Also what is off already: it may be off with its hardware kept.
+    await driver.stop(handle, release=releases)
     sighting = await driver.inspect(label, handle)
-    if sighting is not None and sighting.power is not Power.STOPPED:
-        await driver.stop(handle)
-        sighting = await driver.inspect(label, handle)
     if sighting is not None and sighting.power is Power.STOPPED:
-        releases = driver.abilities.stop_releases_hardware
         await world.db.write(instances.stopped, instance, releases_hardware=releases)
     else:
-        await _look_again(world, instance)  # what is missing altogether is for the observation loop to judge
+        await _look_again(world, instance)
 
 
 async def _start(world: World, driver: Driver, instance: Instance) -> None:
     handle = instance.handle
-    releases = driver.abilities.stop_releases_hardware
     if handle is None or _is_late(instance, world.clock.now()):
-        if handle is not None:
-            await driver.stop(handle)
-        _log.error("start_failed", instance=instance.id, provider=instance.provider)
         reason = "start_timeout: The instance did not become reachable over SSH in time."
-        await world.db.write(instances.start_failed, instance, reason=reason, releases_hardware=releases)
+        await _leave_off(world, driver, instance, reason)
         return
     if not await _has_deadline(world, instance):
         return
@@ -262,11 +259,19 @@ async def _start(world: World, driver: Driver, instance: Instance) -> None:
             await driver.start(handle)
         except (NoCapacity, Refused, NotSupported) as error:
             code = "no_capacity" if isinstance(error, NoCapacity) else "start_refused"
-            reason = _reason(code, error)
-            await world.db.write(instances.start_failed, instance, reason=reason, releases_hardware=releases)
+            await _leave_off(world, driver, instance, _reason(code, error))
             return
         sighting = await driver.inspect(instance.label(world.install_id), handle) or sighting
     await _reach(world, instance, sighting)
+
+
+async def _leave_off(world: World, driver: Driver, instance: Instance, reason: str) -> None:
+    """What cannot be started holds no hardware, unless its owner pays for keeping it."""
+    _log.error("start_failed", instance=instance.id, provider=instance.provider, reason=reason)
+    releases = not instance.is_reserved
+    if instance.handle is not None:
+        await driver.stop(instance.handle, release=releases)
+    await world.db.write(instances.start_failed, instance, reason=reason, releases_hardware=releases)
 
 
 async def _restart(world: World, driver: Driver, instance: Instance) -> None:
@@ -297,12 +302,12 @@ async def _give_up_restart(world: World, driver: Driver, instance: Instance) -> 
     _log.error("restart_failed", instance=instance.id, provider=instance.provider)
     sighting = await driver.inspect(instance.label(world.install_id), instance.handle)
     if sighting is not None and sighting.power in {Power.STOPPED, Power.FAILED}:
+        await driver.stop(sighting.handle, release=True)
         await world.db.write(
             instances.down_after_restart,
             instance,
             boot_timeout_s=await world.db.read(instances.boot_timeout_s, instance),
             reason=reason,
-            releases_hardware=driver.abilities.stop_releases_hardware,
         )
     else:
         await world.db.write(instances.restart_unconfirmed, instance, reason=reason)

@@ -48,7 +48,7 @@ from berth.core.instances.service import (
     start,
     stop,
 )
-from berth.core.instances.states import FAILED, STANDING, allowed, is_settled, pending
+from berth.core.instances.states import FAILED, STANDING, allowed, gives_back, is_settled, pending
 
 __all__ = [
     "FAILED",
@@ -77,6 +77,7 @@ __all__ = [
     "fail_over",
     "found",
     "get",
+    "gives_back",
     "gone",
     "intend_create",
     "is_as_seen",

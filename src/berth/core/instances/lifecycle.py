@@ -216,6 +216,7 @@ def start_failed(tx: Tx, leased: Instance, *, reason: str, releases_hardware: bo
         return _keep(tx, replace(current, due_at=tx.now))
     if releases_hardware:
         catalog.release(tx, current.id)
+        billing.pause(tx, current.project, current.id, tx.now)
     changed = replace(current, wanted=Wanted.OFFLINE, status_reason=reason, deadline_at=None)
     return _keep(tx, changed, event="instance.start_failed", reason=reason)
 
@@ -229,17 +230,17 @@ def restart_unconfirmed(tx: Tx, leased: Instance, *, reason: str) -> Instance | 
     return _keep(tx, changed, event="instance.unreachable", reason=reason)
 
 
-def down_after_restart(
-    tx: Tx, leased: Instance, *, boot_timeout_s: int, reason: str, releases_hardware: bool
-) -> Instance | None:
-    """It was restarted and never came up again: it is off, and its clock stops where the restart began."""
+def down_after_restart(tx: Tx, leased: Instance, *, boot_timeout_s: int, reason: str) -> Instance | None:
+    """It was restarted and never came up again: it is off, and its clock stops where the restart began.
+
+    Nobody asked for that, so that nobody pays for its hardware: it was given back.
+    """
     current = _current(tx, leased)
     if current is None:
         return None
     if current.status is not Status.RUNNING or current.wanted is not Wanted.RUNNING:
         return _keep(tx, replace(current, due_at=tx.now))
-    if releases_hardware:
-        catalog.release(tx, current.id)
+    catalog.release(tx, current.id)
     down_since = after(current.deadline_at or tx.now, seconds=-boot_timeout_s)
     billing.pause(tx, current.project, current.id, min(down_since, tx.now))
     changed = replace(

@@ -59,7 +59,9 @@ def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
     billing.require_credit(tx, instance.project)
     if not catalog.reclaim(tx, instance.offer_id, instance.id):
         raise NoCapacity("no_capacity", "The hardware is taken by others now. Try again later.")
-    return _want(tx, by, instance, Wanted.RUNNING, "instance.start_wanted")
+    # Hardware that was about to be given back is its own again, and given back if the start fails.
+    held = replace(instance, is_reserved=instance.is_reserved and instance.keeps_hardware)
+    return _want(tx, by, held, Wanted.RUNNING, "instance.start_wanted")
 
 
 def stop(

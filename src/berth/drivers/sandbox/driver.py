@@ -64,7 +64,9 @@ class SandboxDriver:
         if host.problem is not None:
             notes.append(f"No instance can be created here: {host.problem}")
         self._images = images.SIMULATED if config.simulate else (images.of_this_host(),)
-        self._abilities = Abilities(volumes=True, limits=host.limits, notes=tuple(notes))
+        self._abilities = Abilities(
+            stop_keeps_hardware=True, volumes=True, limits=host.limits, notes=tuple(notes)
+        )
         # Threads of our own: waiting for an instance must not hold up the other users of the loop's pool.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sandbox")
         self._removals: set[asyncio.Future[None]] = set()
@@ -94,8 +96,8 @@ class SandboxDriver:
     async def start(self, handle: str) -> None:
         await self._run(lambda: self._instances.start(handle))
 
-    async def stop(self, handle: str) -> None:
-        await self._run(lambda: self._instances.stop(handle))
+    async def stop(self, handle: str, *, release: bool = True) -> None:
+        await self._run(lambda: self._instances.stop(handle, keeps_hardware=not release))
 
     async def restart(self, handle: str) -> None:
         await self._run(lambda: self._instances.restart(handle))

@@ -131,13 +131,13 @@ class Instances:
                 raise _unknown(instance_id)
             self._start(spec)
 
-    def stop(self, instance_id: str) -> None:
+    def stop(self, instance_id: str, *, keeps_hardware: bool = False) -> None:
         self._require_known(instance_id)
         with self._store.instance_locked(instance_id) as exists:
             spec = records.read_spec(self._shelf.directory(instance_id)) if exists else None
             if spec is None:
                 raise _unknown(instance_id)
-            self._stop(spec)
+            self._stop(spec, keeps_hardware=keeps_hardware)
 
     def restart(self, instance_id: str) -> None:
         self._require_known(instance_id)
@@ -254,12 +254,12 @@ class Instances:
             else:
                 return
 
-    def _stop(self, spec: Spec) -> None:
+    def _stop(self, spec: Spec, *, keeps_hardware: bool = False) -> None:
         directory = self._shelf.directory(spec.instance_id)
         run = self._adopt(spec, directory) or records.read_run(directory)
         if run is None:
             run = Run(boot_id="", pid=0, start_ticks=0, outer_pid=0, port=spec.port)
-        records.write_run(directory, _stopped(run))
+        records.write_run(directory, _stopped(run, keeps_hardware=keeps_hardware))
         if not process.end(run.identity, grace_s=self._config.stop_grace_s):
             raise Unreachable(f"process {run.pid} did not end", reason="The instance is still stopping.")
         self._bury(run.outer_pid, group_name(spec))
@@ -374,7 +374,7 @@ def _run_of(identity: ProcessIdentity, outer_pid: int, port: int) -> Run:
     )
 
 
-def _stopped(run: Run) -> Run:
+def _stopped(run: Run, *, keeps_hardware: bool) -> Run:
     return Run(
         boot_id=run.boot_id,
         pid=run.pid,
@@ -382,4 +382,5 @@ def _stopped(run: Run) -> Run:
         outer_pid=run.outer_pid,
         port=run.port,
         stop_was_asked=True,
+        keeps_hardware=keeps_hardware,
     )

@@ -72,6 +72,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     outer_pid: int
     port: int
     stop_was_asked: bool = False
+    keeps_hardware: bool = False
+    """Stopped without giving back what it had."""
+
+    @property
+    def is_kept(self) -> bool:
+        return self.stop_was_asked and self.keeps_hardware
 
     @property
     def identity(self) -> ProcessIdentity:

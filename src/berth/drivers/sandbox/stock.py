@@ -1,6 +1,6 @@
 """Who has which part of this host: what is left to sell, and that nothing is sold twice.
 
-A stopped instance has nothing. A claim stands in for an instance until its process can be seen.
+A stopped instance has nothing, unless it was told to keep it. A claim stands in for an instance until its process can be seen.
 """
 
 import contextlib
@@ -93,6 +93,8 @@ class Stock:
             if instance_id not in taken:
                 directory = self._store.instances.directory(instance_id)
                 spec, run = records.read_spec(directory), records.read_run(directory)
-                if spec is not None and run is not None and process.is_alive(run.identity):
+                if spec is None or run is None:
+                    continue
+                if run.is_kept or process.is_alive(run.identity):
                     taken[instance_id] = (spec.provider_offer_id, Use.of(spec))
         return [part for instance_id, part in taken.items() if instance_id != without]
