@@ -1,12 +1,8 @@
 """A control plane that is killed at any point, and files that tell lies: nothing is lost, nothing is doubled."""
 
 import asyncio
-import os
-import pickle
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,26 +17,13 @@ from berth.core.driver import CreateOrder, Power, Unreachable
 from berth.drivers.sandbox import SandboxDriver, launch, process, records
 from berth.drivers.sandbox.store import Store
 from tests.contract.driver import until, until_gone, until_running
+from tests.drivers.sandbox.killing import kill_during
 from tests.drivers.sandbox.rig import SandboxRig, in_sandbox
-
-VICTIM = Path(__file__).with_name("victim.py")
-VICTIM_LIMIT_S = 60.0
 
 
 def be_killed(rig: SandboxRig, order: CreateOrder, verb: str, at: str) -> None:
     """Runs a control plane in a process of its own, that is killed during `verb` at the moment `at`."""
-    task = rig.config.state_dir.with_name("task")
-    task.write_bytes(pickle.dumps((rig.config, order, verb, at)))
-    with subprocess.Popen(
-        [sys.executable, str(VICTIM), str(task)],
-        start_new_session=True,
-        env={"PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as victim:
-        try:
-            victim.wait(VICTIM_LIMIT_S)
-        finally:
-            victim.kill()
-    assert victim.returncode == -signal.SIGKILL
+    kill_during(rig, verb, order if verb == "create" else order.label.instance_id, at=at)
 
 
 def directories(rig: SandboxRig) -> list[str]:

@@ -70,5 +70,7 @@ def test_an_ordinary_user_has_instances_that_live_and_are_kept() -> None:
     assert seen["kept"] == "kept\nkept\n0\n"
     assert "processes" in seen["limits"]
     assert seen["trapped"] == "up\n"
+    assert seen["volume"] == "kept\n"
     assert seen["outside"] == []
+    assert seen["volumes"] == []
     assert seen["is_gone"] is True

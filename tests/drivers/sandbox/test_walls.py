@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from berth.core.driver import CreateOrder, Refused
+from berth.core.driver import CreateOrder, Mount, Refused
 from berth.drivers.sandbox import SandboxDriver, layout, trees
 from tests.contract.driver import until_gone
 from tests.drivers.sandbox.attack import OLD_ROOT, traps
@@ -42,7 +42,7 @@ for pid in pids:
         doors.append(where)
         doors.append(where + "/..")
 for door in doors:
-    for path in (data, data + "/pepper", data + "/credentials.json", data + "/berth.sqlite3", data + "/sandbox/instances"):
+    for path in (data, data + "/pepper", data + "/credentials.json", data + "/berth.sqlite3", data + "/sandbox/instances", data + "/sandbox/volumes"):
         if os.path.lexists(door + path):
             reached.append(door + path)
     if os.path.isdir(door + "/instances") or os.path.lexists(door + "/spec.json"):
@@ -181,8 +181,16 @@ def test_no_path_from_inside_leads_to_secrets_records_or_other_instances(tmp_pat
         (tmp_path / name).write_text(MARK)
 
     async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
-        neighbour = await driver.create(rig.order(environment={"TOKEN": MARK}, startup_script=f"# {MARK}"))
-        await rig.run(neighbour, f"echo {MARK} > /root/{MARK}; sleep 600 </dev/null >/dev/null 2>&1 &")
+        volume = (await driver.create_volume(rig.volume())).handle
+        neighbour = await driver.create(
+            rig.order(
+                environment={"TOKEN": MARK}, startup_script=f"# {MARK}", mounts=(Mount(volume, "data"),)
+            )
+        )
+        await rig.run(
+            neighbour,
+            f"echo {MARK} | tee /root/{MARK} /mnt/data/{MARK}; sleep 600 </dev/null >/dev/null 2>&1 &",
+        )
         own = await driver.create(rig.order())
         instances = rig.config.state_dir / "instances"
         assert MARK in (instances / neighbour.handle / "root" / "root" / MARK).read_text()

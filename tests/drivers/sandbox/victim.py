@@ -1,4 +1,4 @@
-"""A control plane that kills itself at a named moment of a named verb. Started by the recovery tests."""
+"""A control plane that kills itself at a named moment of a named verb. Started by `killing`."""
 
 import asyncio
 import os
@@ -24,6 +24,8 @@ def watch(at: str) -> None:
                 (at == "building" and source.endswith(".creating"))
                 or (at == "condemning" and target.endswith(".deleting"))
                 or (at == "recording" and target.endswith("run.json"))
+                or (at == "attaching" and target.endswith("attached.json"))
+                or (at == "growing" and target.endswith("spec.json"))
             )
         if event == "socket.bind":
             # The port is tried while the tree is made, and taken once the instance is in place.
@@ -47,14 +49,11 @@ def watch(at: str) -> None:
 async def main() -> None:
     driver = SandboxDriver(config)
     watch(at)
-    if verb == "create":
-        await driver.create(order)
-    else:
-        await getattr(driver, verb)(order.label.instance_id)
+    await getattr(driver, verb)(*arguments)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    config, order, verb, at = pickle.loads(Path(sys.argv[1]).read_bytes())
+    config, verb, arguments, at = pickle.loads(Path(sys.argv[1]).read_bytes())
     state_dir = config.state_dir
     asyncio.run(main())
