@@ -2,9 +2,20 @@
 
 from berth.core.catalog.claims import claim, count_claim, reclaim, release, suppress, uncount_claim
 from berth.core.catalog.compatibility import fits
+from berth.core.catalog.lines import (
+    ANYWHERE,
+    count_in_line,
+    is_proven,
+    line,
+    lock_line,
+    pairs_with_units,
+    places_of,
+    units_to_grant,
+)
 from berth.core.catalog.model import (
     Image,
     InstanceType,
+    Line,
     Location,
     Offer,
     OfferView,
@@ -29,8 +40,10 @@ from berth.core.catalog.service import (
 )
 
 __all__ = [
+    "ANYWHERE",
     "Image",
     "InstanceType",
+    "Line",
     "Location",
     "Offer",
     "OfferView",
@@ -42,6 +55,7 @@ __all__ = [
     "claim",
     "compatible_images",
     "count_claim",
+    "count_in_line",
     "find_location",
     "fits",
     "get_image",
@@ -49,14 +63,20 @@ __all__ = [
     "get_type",
     "images",
     "introduce",
+    "is_proven",
     "known_offer",
+    "line",
     "locations",
+    "lock_line",
     "note_failure",
+    "pairs_with_units",
     "pick_image",
+    "places_of",
     "reclaim",
     "refresh",
     "release",
     "search",
     "suppress",
     "uncount_claim",
+    "units_to_grant",
 ]

@@ -2,20 +2,26 @@
 
 A unit is claimed when an instance is ordered and given back when the provider confirms that it is gone. The
 provider's own count of what is free arrives with each refresh; claims it cannot know of yet are taken off.
+Those who wait in line come first: a claim out of turn finds only what is owed to nobody.
 """
 
 from berth.base.clock import after
 from berth.base.db import Tx
 from berth.core.catalog import store
+from berth.core.catalog.lines import spare_units
 from berth.core.catalog.model import Offer
 
 SUPPRESSED_S = 60
 """How long an offer that turned out empty is not sold from."""
 
 
-def claim(tx: Tx, offer: Offer, subject: str) -> bool:
-    """Takes one unit for `subject`; False when the last one has just gone. A subject has at most one."""
-    if not store.take_unit(tx, offer.id):
+def claim(tx: Tx, offer: Offer, subject: str, *, in_turn: bool = False) -> bool:
+    """Takes one unit for `subject`; False when the last one has just gone, or is owed to those who wait for it.
+
+    `in_turn` says that the subject is the one it is owed to, or exchanges what it was granted before. A subject
+    has at most one.
+    """
+    if not (store.take_unit(tx, offer.id) if in_turn else _take_spare_unit(tx, offer)):
         return False
     store.insert_claim(tx, subject, offer.id)
     return True
@@ -36,18 +42,28 @@ def release(tx: Tx, subject: str) -> None:
     offer_id = store.delete_claim(tx, subject)
     if offer_id is not None:
         store.give_unit(tx, offer_id)
+        store.set_free_syncs(tx, offer_id, store.PROVEN_SYNCS)  # it was had, so it is real
 
 
 def suppress(tx: Tx, offer_id: str) -> None:
     """Stops selling from an offer whose provider just said that nothing is left."""
     store.suppress(tx, offer_id, after(tx.now, seconds=SUPPRESSED_S))
+    store.set_free_syncs(tx, offer_id, 0)
 
 
 def reclaim(tx: Tx, offer_id: str, subject: str) -> bool:
     """Makes sure that `subject` has a unit of the offer: the one it kept, or a free one; False when there is none."""
     if store.has_claim(tx, subject):
         return True
-    if not store.take_unit(tx, offer_id):
+    offer = store.find_offer(tx, offer_id)
+    return offer is not None and claim(tx, offer, subject)
+
+
+def _take_spare_unit(tx: Tx, offer: Offer) -> bool:
+    """One that is owed to nobody. Where nobody waits it is one statement; who comes too late waits for no lock."""
+    if store.take_unwaited_unit(tx, offer.id):
+        return True
+    if spare_units(tx, offer.instance_type, offer.location) <= 0:
         return False
-    store.insert_claim(tx, subject, offer_id)
-    return True
+    store.lock_line(tx, offer.instance_type)
+    return spare_units(tx, offer.instance_type, offer.location) > 0 and store.take_unit(tx, offer.id)

@@ -86,8 +86,22 @@ class Region:
 
     location: Location
     free_units: int
+    """What anybody may take now; less what those who wait are owed."""
     price: Micros
     spot_price: Micros | None
+    waitlist_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How many wait for a type in a location."""
+
+    length: int
+    """Who stand in it, whatever keeps them from being served."""
+    owed: int
+    """Who of them could take a unit now, and come before anybody who does not wait."""
+    reserved: int
+    """Units kept for those who were told to come."""
 
 
 @dataclass(frozen=True, slots=True)

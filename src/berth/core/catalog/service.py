@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from berth.base.db import Tx
 from berth.core.catalog import store
 from berth.core.catalog.compatibility import fits
+from berth.core.catalog.lines import Lines, lines
 from berth.core.catalog.model import Image, InstanceType, Location, Offer, OfferView, Region, Search, Sort
 from berth.core.driver import Abilities
 from berth.core.errors import Invalid, NotFound
@@ -115,6 +116,7 @@ def _views(
     tx: Tx, types: Sequence[InstanceType], offers: Sequence[Offer], *, location: str | None
 ) -> list[OfferView]:
     places = {place.code: place for place in store.list_locations(tx)}
+    waiting = lines(tx, instance_type=types[0].name if len(types) == 1 else None)
     by_type: dict[str, list[Offer]] = {}
     for offer in offers:
         if location is None or offer.location == location:
@@ -122,7 +124,7 @@ def _views(
     return [
         OfferView(
             kind,
-            _regions(tx, by_type[kind.name], places),
+            _regions(tx, by_type[kind.name], places, waiting),
             max(offer.observed_at for offer in by_type[kind.name]),
             is_simulated=all(offer.is_simulated for offer in by_type[kind.name]),
         )
@@ -131,17 +133,26 @@ def _views(
     ]
 
 
-def _regions(tx: Tx, offers: Sequence[Offer], places: dict[str, Location]) -> list[Region]:
-    """One entry a location: what all providers have there, at the price an order would get."""
+def _regions(tx: Tx, offers: Sequence[Offer], places: dict[str, Location], waiting: Lines) -> list[Region]:
+    """One entry a location: what all providers have there, at the price an order would get.
+
+    The units are those that a claim would find: what is owed to those who wait is nobody else's.
+    """
     regions = []
     for code in sorted({offer.location for offer in offers}):
         here = [offer for offer in offers if offer.location == code]
         free = [offer for offer in here if offer.free_units > 0 and offer.suppressed_until <= tx.now]
         cheapest = min(free or here, key=lambda offer: offer.price)
         spot = [offer.spot_price for offer in free or here if offer.spot_price is not None]
+        line = waiting.at(here[0].instance_type, code)
+        units = sum(offer.free_units for offer in free) - line.owed - line.reserved
         regions.append(
             Region(
-                places[code], sum(offer.free_units for offer in free), cheapest.price, min(spot, default=None)
+                places[code],
+                max(0, units),
+                cheapest.price,
+                min(spot, default=None),
+                waitlist_length=line.length,
             )
         )
     return regions

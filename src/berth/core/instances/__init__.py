@@ -35,7 +35,7 @@ from berth.core.instances.observing import (
     report_orphan,
     went_down,
 )
-from berth.core.instances.ordering import order
+from berth.core.instances.ordering import Choice, order, validate
 from berth.core.instances.service import (
     abilities,
     act,
@@ -55,6 +55,7 @@ __all__ = [
     "OFFERS_TRIED",
     "STANDING",
     "Action",
+    "Choice",
     "Instance",
     "OrderSpec",
     "Orphan",
@@ -103,6 +104,7 @@ __all__ = [
     "start_failed",
     "stop",
     "stopped",
+    "validate",
     "vanished",
     "wait_for_boot",
     "went_down",

@@ -324,7 +324,8 @@ def _next_offer(tx: Tx, current: Instance) -> Offer | None:
         return None
     for offer in catalog.candidates(tx, current.instance_type, current.location, image):
         is_new = offer.id not in current.tried_offers
-        if is_new and offer.cost <= current.price and catalog.claim(tx, offer, current.id):
+        # It was granted a unit before those who wait now: this one is in exchange.
+        if is_new and offer.cost <= current.price and catalog.claim(tx, offer, current.id, in_turn=True):
             return offer
     return None
 

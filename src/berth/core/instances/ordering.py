@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from berth.base import ids
 from berth.base.clock import Instant
 from berth.base.db import Tx
+from berth.base.money import Micros
 from berth.core import billing, catalog, events, keys
 from berth.core.billing import Rules
 from berth.core.catalog import Image, InstanceType, Offer
@@ -29,7 +30,7 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class Choice:
     """An order's members, looked up."""
 
     kind: InstanceType
@@ -38,16 +39,23 @@ class _Choice:
     ssh_keys: Sequence[SshKey]
 
 
-def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
+def order(
+    tx: Tx,
+    by: Actor,
+    spec: OrderSpec,
+    rules: Rules,
+    *,
+    in_turn: bool = False,
+    max_price: Micros | None = None,
+) -> Instance:
     """Accepts an order: a unit is claimed and the minimum charge held, or the order is refused and nothing is.
 
-    Raises Invalid naming the member, InsufficientCredits, NoCapacity.
+    `in_turn` says that it is the turn of whoever orders in the line of those who wait; nobody else is served from
+    what is owed to them. `max_price` is per hour. Raises Invalid naming the member, InsufficientCredits, NoCapacity.
     """
-    by.may("deployments:write")
-    _check(spec)
-    choice = _look_up(tx, by, spec)
+    choice = validate(tx, by, spec)
     instance_id = ids.new(tx.now)
-    offer = _claim(tx, choice, spec.location, instance_id)
+    offer = _claim(tx, choice, spec.location, instance_id, in_turn=in_turn, max_price=max_price)
     billing.gate(tx, by.project, instance_id, offer.price, rules)
     instance = _ordered(by, spec, choice, offer, instance_id=instance_id, now=tx.now)
     store.insert(tx, instance)
@@ -55,7 +63,14 @@ def order(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules) -> Instance:
     return instance
 
 
-def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> _Choice:
+def validate(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
+    """All that an order is checked for, except capacity and money. Raises Invalid naming the member, Forbidden."""
+    by.may("deployments:write")
+    _check(spec)
+    return _look_up(tx, by, spec)
+
+
+def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
     """Raises Invalid naming the member that means nothing here."""
     try:
         kind = catalog.get_type(tx, events.system(by.project, by.key_id), spec.instance_type)
@@ -67,13 +82,17 @@ def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> _Choice:
         raise _invalid("os_volume.size", f"{image.slug} needs at least {image.min_os_volume_gb} GB.")
     if catalog.find_location(tx, spec.location) is None:
         raise _invalid("location", f"unknown location {spec.location!r}.")
-    return _Choice(kind, image, size_gb, keys.take(tx, by, spec.ssh_key_ids))
+    return Choice(kind, image, size_gb, keys.take(tx, by, spec.ssh_key_ids))
 
 
-def _claim(tx: Tx, choice: _Choice, location: str, subject: str) -> Offer:
+def _claim(
+    tx: Tx, choice: Choice, location: str, subject: str, *, in_turn: bool, max_price: Micros | None
+) -> Offer:
     """A unit of the cheapest offer that has one. Raises NoCapacity."""
     for offer in catalog.candidates(tx, choice.kind.name, location, choice.image):
-        if catalog.claim(tx, offer, subject):
+        if max_price is not None and offer.price > max_price:
+            break
+        if catalog.claim(tx, offer, subject, in_turn=in_turn):
             return offer
     raise NoCapacity(
         "no_capacity", f"{choice.kind.name} has no capacity in {location} now. Try another location or type."
@@ -81,7 +100,7 @@ def _claim(tx: Tx, choice: _Choice, location: str, subject: str) -> Offer:
 
 
 def _ordered(
-    by: Actor, spec: OrderSpec, choice: _Choice, offer: Offer, *, instance_id: str, now: Instant
+    by: Actor, spec: OrderSpec, choice: Choice, offer: Offer, *, instance_id: str, now: Instant
 ) -> Instance:
     return Instance(
         id=instance_id,

@@ -261,13 +261,16 @@ def upsert_offer(
 ) -> None:
     """Units claimed but not yet counted by the provider's listing are taken off what it reports."""
     tx.run(
-        f"INSERT INTO offers ({_OFFER}, is_listed) VALUES (:id, :provider, :provider_offer_id, :instance_type,"
-        " :location, :price, :spot_price, :cost, :free_units, :is_simulated, 0, :now, 1)"
+        f"INSERT INTO offers ({_OFFER}, is_listed, free_syncs) VALUES (:id, :provider, :provider_offer_id,"
+        " :instance_type, :location, :price, :spot_price, :cost, :free_units, :is_simulated, 0, :now, 1,"
+        " :free_syncs)"
         " ON CONFLICT (provider, provider_offer_id) DO UPDATE SET instance_type = excluded.instance_type,"
         " location = excluded.location, price_micros_per_hour = excluded.price_micros_per_hour,"
         " spot_price_micros_per_hour = excluded.spot_price_micros_per_hour,"
         " cost_micros_per_hour = excluded.cost_micros_per_hour,"
         " is_simulated = excluded.is_simulated, observed_at = excluded.observed_at, is_listed = 1,"
+        " free_syncs = CASE WHEN excluded.free_units = 0 THEN 0 WHEN offers.free_syncs < 2"
+        " THEN offers.free_syncs + 1 ELSE offers.free_syncs END,"
         " free_units = CASE WHEN excluded.free_units > (SELECT COUNT(*) FROM claims WHERE claims.offer_id = offers.id"
         " AND (counted_at IS NULL OR counted_at >= :counted_before)) THEN excluded.free_units - (SELECT COUNT(*)"
         " FROM claims WHERE claims.offer_id = offers.id AND (counted_at IS NULL OR counted_at >= :counted_before))"
@@ -282,6 +285,7 @@ def upsert_offer(
         cost=offer.cost_micros_per_hour,
         free_units=offer.free_units,
         is_simulated=int(offer.is_simulated),
+        free_syncs=int(offer.free_units > 0),
         now=tx.now,
         counted_before=counted_before,
     )

@@ -83,6 +83,7 @@ def offer_region(region: Region) -> wire.OfferRegion:
         is_available=region.free_units > 0,
         free_units=region.free_units,
         price_per_hr=money.usd(region.price),
+        waitlist_length=region.waitlist_length,
     )
 
 
