@@ -21,7 +21,7 @@ from berth.base import log, money, secrets
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
 from berth.core import ledger, projects
 from berth.core.errors import NotFound, Refusal
-from berth.core.events import system
+from berth.core.events import operator
 from berth.core.projects import Credentials
 from berth.settings import Settings, SettingsError, read
 
@@ -170,7 +170,7 @@ def credit_project(
 def _create(tx: Tx, name: str, credit: money.Micros, pepper: bytes) -> Credentials:
     made = projects.create(tx, name, pepper=pepper)
     if credit:
-        ledger.topup(tx, system(made.project.id, "operator"), credit, reference="initial")
+        ledger.topup(tx, operator(made.project.id), credit, reference="initial")
     return made
 
 
@@ -199,7 +199,7 @@ def _credit(tx: Tx, name: str, amount: money.Micros, reference: str) -> int:
     project = projects.find(tx, name)
     if project is None:
         raise NotFound("project_not_found", f"There is no project named {name!r}.")
-    ledger.topup(tx, system(project.id, "operator"), amount, reference=reference)
+    ledger.topup(tx, operator(project.id), amount, reference=reference)
     return ledger.account(tx, project.id).balance
 
 

@@ -7,6 +7,8 @@ from berth.base.clock import Instant
 from berth.core.errors import Forbidden
 
 EVERYTHING = "*"
+ADMIN = "admin"
+"""The operator's own: `*` does not stand for it, or every customer's full key could add credit to itself."""
 SYSTEM_SCOPES = frozenset({EVERYTHING})
 
 
@@ -24,7 +26,7 @@ class Actor:
     scopes: frozenset[str]
 
     def has(self, scope: str) -> bool:
-        if scope in self.scopes or EVERYTHING in self.scopes:
+        if scope in self.scopes or (EVERYTHING in self.scopes and scope != ADMIN):
             return True
         family, _, right = scope.partition(":")
         return right == "read" and f"{family}:write" in self.scopes
@@ -38,6 +40,11 @@ class Actor:
 def system(project: str, name: str) -> Actor:
     """Berth itself, acting for a project through the loop or command `name`."""
     return Actor(project, name, name, SYSTEM_SCOPES)
+
+
+def operator(project: str) -> Actor:
+    """Whoever runs this installation, at its command line."""
+    return Actor(project, "operator", "operator", SYSTEM_SCOPES | {ADMIN})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """The ledger: append-only rows of money, and holds on what is not spent yet."""
 
-from berth.core.ledger.model import Account, Code, Entry, Posting
+from berth.core.ledger.model import CREDITS, Account, Code, Entry, Posting
 from berth.core.ledger.service import (
     account,
+    credit,
     debited,
     entries_of,
+    entry,
     has_hold,
     hold,
     lock,
@@ -13,19 +15,23 @@ from berth.core.ledger.service import (
     post_sweep,
     release,
     release_charged,
+    reverse,
     shrink,
     topup,
     verify,
 )
 
 __all__ = [
+    "CREDITS",
     "Account",
     "Code",
     "Entry",
     "Posting",
     "account",
+    "credit",
     "debited",
     "entries_of",
+    "entry",
     "has_hold",
     "hold",
     "lock",
@@ -34,6 +40,7 @@ __all__ = [
     "post_sweep",
     "release",
     "release_charged",
+    "reverse",
     "shrink",
     "topup",
     "verify",

@@ -20,6 +20,10 @@ class Code(StrEnum):
     REVERSAL = "reversal"
 
 
+CREDITS = frozenset({Code.TOPUP, Code.PROMO, Code.REFUND, Code.ADJUSTMENT})
+"""What an operator can add to a balance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A project's money. `balance` is the sum of its rows; `held` is set aside and still in the balance."""
@@ -31,7 +35,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Posting:
-    """A row to be written. (`subject`, `tick`, `code`) is its reason: a second row of one reason is refused."""
+    """A row to be written. (`subject`, `tick`, `code`) is its reason: a second row of one reason is refused.
+
+    What runs or is stored has ticks from 1 on, and what is taken back of it the negative `seq` of that row. Credit
+    has tick 0, and its reference for a subject.
+    """
 
     code: Code
     subject: str
@@ -43,6 +51,7 @@ class Posting:
     price_micros_per_hour: int | None = None
     is_final: bool = False
     note: str | None = None
+    reverses: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +72,5 @@ class Entry:
     is_final: bool
     note: str | None
     created_at: Instant
+    reverses: int | None = None
+    """The `seq` of the row that this one takes back."""

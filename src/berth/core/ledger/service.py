@@ -3,12 +3,16 @@
 At every commit an account's balance is the sum of its rows and `held` the sum of its holds.
 """
 
+from dataclasses import replace
+
 from berth.base.db import Tx
 from berth.base.money import MAX_MICROS, Micros
-from berth.core.errors import Invalid, NotFound
-from berth.core.events import Actor, record
+from berth.core.errors import Conflict, Invalid, NotFound
+from berth.core.events import ADMIN, Actor, record
 from berth.core.ledger import store
-from berth.core.ledger.model import Account, Code, Entry, Posting
+from berth.core.ledger.model import CREDITS, Account, Code, Entry, Posting
+
+REFERENCE_LIMIT = 255
 
 
 def open_account(tx: Tx, account_id: str) -> None:
@@ -53,6 +57,7 @@ def post(tx: Tx, account_id: str, posting: Posting) -> Entry:
         is_final=posting.is_final,
         note=posting.note,
         created_at=tx.now,
+        reverses=posting.reverses,
     )
 
 
@@ -71,20 +76,91 @@ def release_charged(tx: Tx, *, tick_s: int) -> None:
 
 
 def topup(tx: Tx, by: Actor, amount: Micros, *, reference: str, note: str | None = None) -> Entry:
-    """Adds credit to the actor's project, once for each `reference`."""
+    """Adds paid credit to the actor's own project, once for each `reference`. Raises as `credit` does."""
+    return _credit(tx, by, by.project, Code.TOPUP, amount, reference=reference, note=note)
+
+
+def credit(
+    tx: Tx, by: Actor, account_id: str, code: Code, amount: Micros, *, reference: str, note: str | None = None
+) -> Entry:
+    """Adds credit of one of `CREDITS` to any account, once for each `reference` of it; only an operator may.
+
+    A refund gives back what was charged, and no more than that. Raises NotFound, Invalid, Forbidden, and
+    Conflict when the reference stands for another amount or code.
+    """
+    by.may(ADMIN)
+    return _credit(tx, by, account_id, code, amount, reference=reference, note=note)
+
+
+def reverse(tx: Tx, by: Actor, account_id: str, seq: int, *, note: str | None = None) -> Entry:
+    """Takes one row back by another of the opposite amount, once; only an operator may.
+
+    The row itself stays. What is billed afterwards does not change: a charge that was reversed is not made again.
+    Raises NotFound, and Conflict for a reversal.
+    """
+    by.may(ADMIN)
+    lock(tx, account_id)
+    row = entry(tx, account_id, seq)
+    if row.code is Code.REVERSAL:
+        raise Conflict("invalid_state", "A reversal cannot be reversed; post an adjustment instead.")
+    is_credit = row.tick == 0
+    posting = Posting(
+        Code.REVERSAL,
+        f"reversal-of-{seq}" if is_credit else row.subject,
+        0 if is_credit else -seq,
+        Micros(-row.amount),
+        note=note,
+        reverses=seq,
+    )
+    return post(tx, account_id, posting)
+
+
+def entry(tx: Tx, account_id: str, seq: int) -> Entry:
+    """Raises NotFound, also for a row of another account."""
+    found = store.find_by_seq(tx, account_id, seq)
+    if found is None:
+        raise NotFound("transaction_not_found", "Transaction not found.")
+    return found
+
+
+def _credit(
+    tx: Tx, by: Actor, account_id: str, code: Code, amount: Micros, *, reference: str, note: str | None
+) -> Entry:
+    if code not in CREDITS:
+        raise Invalid("invalid_field", "This is no type of credit.", field="type")
     if not 0 < amount <= MAX_MICROS:
         raise Invalid("invalid_field", "The amount must be more than zero.", field="amount")
-    lock(
-        tx, by.project
-    )  # first, so that of two that bring one reference the second sees what the first wrote
-    known = store.find_entry(tx, by.project, code=Code.TOPUP, subject=reference, tick=0)
+    if not 1 <= len(reference) <= REFERENCE_LIMIT or not reference.isprintable():
+        raise Invalid(
+            "invalid_field",
+            f"reference must be 1 to {REFERENCE_LIMIT} printable characters.",
+            field="reference",
+        )
+    # First, so that of two that bring one reference the second sees what the first wrote.
+    lock(tx, account_id)
+    known = store.find_credit(tx, account_id, reference)
     if known is not None:
+        if (known.code, known.amount) != (code, amount):
+            raise Conflict(
+                "duplicate", "This reference was used for another amount or type.", field="reference"
+            )
         return known
-    entry = post(tx, by.project, Posting(Code.TOPUP, reference, 0, amount, note=note))
+    if code is Code.REFUND and amount > store.spent(tx, account_id):
+        raise Conflict("refund_too_large", "A refund cannot be more than what was charged.")
+    written = post(tx, account_id, Posting(code, reference, 0, amount, note=note))
     record(
-        tx, by, "billing.credited", subject=by.project, data={"amount_micros": amount, "reference": reference}
+        tx,
+        replace(by, project=account_id),
+        "billing.credited",
+        subject=account_id,
+        data={
+            "amount_micros": amount,
+            "balance_micros": written.balance_after,
+            "type": code.value,
+            "reference": reference,
+        },
     )
-    return entry
+    return written
 
 
 def hold(tx: Tx, account_id: str, subject: str, amount: Micros, *, owed: Micros, floor: Micros) -> bool:
@@ -113,7 +189,7 @@ def has_hold(tx: Tx, subject: str) -> bool:
 
 
 def debited(tx: Tx, subject: str) -> tuple[Micros, int]:
-    """What `subject` has paid so far, and its highest tick."""
+    """What `subject` was charged so far, and its highest tick. What was reversed of it stays charged here."""
     amount, tick = store.debited(tx, subject)
     return Micros(amount), tick
 

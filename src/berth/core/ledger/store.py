@@ -6,7 +6,7 @@ from berth.core.ledger.model import Account, Code, Entry, Posting
 
 _ENTRY = (
     "seq, account_id, code, subject, tick, amount_micros, balance_after_micros, period_start_at,"
-    " period_end_at, seconds, price_micros_per_hour, is_final, note, created_at"
+    " period_end_at, seconds, price_micros_per_hour, is_final, note, created_at, reverses"
 )
 
 
@@ -48,9 +48,9 @@ def insert_entry(tx: Tx, account_id: str, posting: Posting, balance_after: int) 
     """The row's number; None when its reason was posted before."""
     row = tx.one(
         "INSERT INTO entries (account_id, code, subject, tick, amount_micros, balance_after_micros,"
-        " period_start_at, period_end_at, seconds, price_micros_per_hour, is_final, note, created_at)"
+        " period_start_at, period_end_at, seconds, price_micros_per_hour, is_final, note, reverses, created_at)"
         " VALUES (:account, :code, :subject, :tick, :amount, :balance_after, :period_start, :period_end,"
-        " :seconds, :price, :is_final, :note, :now)"
+        " :seconds, :price, :is_final, :note, :reverses, :now)"
         " ON CONFLICT (subject, tick, code, account_id) DO NOTHING RETURNING seq",
         account=account_id,
         code=posting.code.value,
@@ -64,6 +64,7 @@ def insert_entry(tx: Tx, account_id: str, posting: Posting, balance_after: int) 
         price=posting.price_micros_per_hour,
         is_final=int(posting.is_final),
         note=posting.note,
+        reverses=posting.reverses,
         now=tx.now,
     )
     return None if row is None else row[0]
@@ -81,11 +82,41 @@ def find_entry(tx: Tx, account_id: str, *, code: Code, subject: str, tick: int) 
     return None if row is None else _entry(row)
 
 
+def find_by_seq(tx: Tx, account_id: str, seq: int) -> Entry | None:
+    row = tx.one(
+        f"SELECT {_ENTRY} FROM entries WHERE seq = :seq AND account_id = :account",
+        seq=seq,
+        account=account_id,
+    )
+    return None if row is None else _entry(row)
+
+
+def find_credit(tx: Tx, account_id: str, reference: str) -> Entry | None:
+    """Whatever credit came under this reference."""
+    row = tx.one(
+        f"SELECT {_ENTRY} FROM entries WHERE subject = :subject AND tick = 0 AND account_id = :account"
+        " AND code <> 'reversal' LIMIT 1",
+        subject=reference,
+        account=account_id,
+    )
+    return None if row is None else _entry(row)
+
+
+def spent(tx: Tx, account_id: str) -> int:
+    """What the account was charged for use, less what was given back of it."""
+    row = tx.one(
+        "SELECT CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT) FROM entries WHERE account_id = :account"
+        " AND (tick <> 0 OR code = 'refund')",
+        account=account_id,
+    )
+    return 0 if row is None else -row[0]
+
+
 def entries_of(tx: Tx, account_id: str, subject: str, *, limit: int) -> list[Entry]:
     """The newest `limit`, oldest of them first. Credit has tick 0: a reference may be anybody's name."""
     rows = tx.all(
-        f"SELECT {_ENTRY} FROM entries WHERE subject = :subject AND account_id = :account AND tick > 0"
-        " ORDER BY tick DESC, seq DESC LIMIT :limit",
+        f"SELECT {_ENTRY} FROM entries WHERE subject = :subject AND account_id = :account AND tick <> 0"
+        " ORDER BY seq DESC LIMIT :limit",
         subject=subject,
         account=account_id,
         limit=limit,

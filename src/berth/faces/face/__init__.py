@@ -16,7 +16,7 @@ from berth.faces.face.refusals import (
     RouteNotFound,
     UnsupportedMediaType,
 )
-from berth.faces.face.table import Call, Face, Headers, Listing, Page, Rate, Reply, Route
+from berth.faces.face.table import Call, Face, Headers, Listing, Page, Rate, Reply, Route, Text
 
 __all__ = [
     "About",
@@ -35,6 +35,7 @@ __all__ = [
     "Reply",
     "Route",
     "RouteNotFound",
+    "Text",
     "UnsupportedMediaType",
     "authenticate_by_key",
     "docs_page",

@@ -22,7 +22,7 @@ from berth.faces.face import bodies, replays
 from berth.faces.face.context import Context
 from berth.faces.face.refusals import Crashed
 from berth.faces.face.routing import Router
-from berth.faces.face.table import Call, Face, Headers, Page, Reply, Route
+from berth.faces.face.table import Call, Face, Headers, Page, Reply, Route, Text
 
 OK = 200
 _REQUEST_ID = re.compile(rb"[\w.:+/=@-]{1,128}", re.ASCII)
@@ -93,13 +93,25 @@ class Edge:
         by = await self._face.authenticate(self._context, headers)
         by.may(route.scope)
         pairs = bodies.pairs_of(scope["query_string"])
-        if route.method == "GET":
-            query = None if route.query is None else bodies.query_of(pairs, route.query)
-            call = Call(self._context, by, parameters, query, None)
-            return Reply(OK, self._face.render(await self._context.db.read(route.handler, call)))
-        return await self._write(
-            route, Call(self._context, by, parameters, None, None), headers, receive, path, pairs
-        )
+        call = Call(self._context, by, parameters, None, None, headers)
+        if route.is_read:
+            return await self._read(route, call, receive, pairs)
+        return await self._write(route, call, headers, receive, path, pairs)
+
+    async def _read(
+        self, route: Route, call: Call, receive: Receive, pairs: Sequence[tuple[str, str]]
+    ) -> Reply:
+        document = None
+        if route.body is not None:
+            body = await bodies.read(receive, call.headers, self._context.body_limit)
+            document = bodies.parse(body, call.headers)
+        refusal = _translate(route, call, document, pairs)
+        if refusal is not None:
+            raise refusal
+        result = await self._context.db.read(route.handler, call)
+        if isinstance(result, Text):
+            return Reply(OK, result.body, media_type=result.media_type)
+        return Reply(OK, self._face.render(result))
 
     async def _write(
         self,

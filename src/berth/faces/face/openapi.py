@@ -79,7 +79,13 @@ def _operation(about: About, route: Route, schemas: _Schemas) -> Schema:
         "tags": [route.path.split("/")[1]],
         "parameters": _parameters(route, schemas),
         "responses": {
-            "200": {"description": "Done", "content": {"application/json": {"schema": success}}},
+            "200": {
+                "description": "Done",
+                "content": {
+                    "application/json": {"schema": success},
+                    **{other: {"schema": {"type": "string"}} for other in route.other_media_types},
+                },
+            },
             **{
                 str(status): {"description": meaning, "content": problem}
                 for status, meaning in about.problems.items()

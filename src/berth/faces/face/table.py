@@ -47,6 +47,7 @@ class Call:
     """An instance of the route's `query`."""
     body: Any
     """An instance of the route's `body`."""
+    headers: Headers = field(default_factory=dict)
 
 
 Handler = Callable[[Tx, Call], object]
@@ -59,7 +60,7 @@ Follow = Callable[[Call, Any], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One line of a routes table. GET reads; everything else writes and honours an Idempotency-Key."""
+    """One line of a routes table. GET and what `asks` read; the rest writes and honours an Idempotency-Key."""
 
     method: str
     path: str
@@ -79,11 +80,19 @@ class Route:
     follow: Follow | None = None
     redact: Callable[[Any], object] | None = None
     """Makes of a result the copy that a replay may show: without its secret."""
+    asks: bool = False
+    """A question that needs a body: sent with POST, and yet it changes nothing."""
+    other_media_types: Sequence[str] = ()
+    """What the handler answers with a `Text` to whoever accepts it."""
+
+    @property
+    def is_read(self) -> bool:
+        return self.asks or self.method == "GET"
 
     @property
     def is_idempotent(self) -> bool:
         """Whether an Idempotency-Key is honoured."""
-        return self.method != "GET"
+        return not self.is_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,14 @@ class Page:
     media_type: str
     body: Callable[[], bytes]
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a handler that reads returns to answer in another form than the face's own, such as CSV."""
+
+    body: bytes
+    media_type: bytes
 
 
 @dataclass(slots=True)

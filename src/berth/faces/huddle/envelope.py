@@ -21,6 +21,8 @@ class Paged:
     has_more: bool
     limit: int
     number: int = 1
+    more: msgspec.Struct | None = None
+    """Members that `meta` has beside those of every page."""
     nest: Callable[[Any], object] | None = None
     """Makes of a row what the nested mount shows, where that differs."""
 
@@ -29,7 +31,7 @@ def flat(result: object) -> bytes:
     """`{code, data}`, and for a page `{code, data, meta}`."""
     if isinstance(result, Paged):
         meta = wire.PageMeta(total=result.total, cursor=result.cursor, has_more=result.has_more)
-        return b'{"code":"OK","data":%b,"meta":%b}' % (_encoder.encode(result.rows), _encoder.encode(meta))
+        return b'{"code":"OK","data":%b,"meta":%b}' % (_encoder.encode(result.rows), _meta(meta, result.more))
     return b'{"code":"OK","data":%b}' % _encoder.encode(result)
 
 
@@ -46,4 +48,9 @@ def nested(result: object) -> bytes:
         limit=result.limit,
     )
     rows = result.rows if result.nest is None else [result.nest(row) for row in result.rows]
-    return b'{"code":"OK","data":{"data":%b,"meta":%b}}' % (_encoder.encode(rows), _encoder.encode(meta))
+    return b'{"code":"OK","data":{"data":%b,"meta":%b}}' % (_encoder.encode(rows), _meta(meta, result.more))
+
+
+def _meta(meta: wire.PageMeta, more: msgspec.Struct | None) -> bytes:
+    written = _encoder.encode(meta)
+    return written if more is None else written[:-1] + b"," + _encoder.encode(more)[1:]

@@ -13,6 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("segments", number("cost_micros_per_hour", default=0))
+    op.add_column("entries", number("reverses", nullable=True))
+    index("entries_by_time", "entries", ["account_id", "created_at", "seq"])
     op.create_table(
         "storage_segments",
         text("subject", primary_key=True),
