@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from berth.core import projects
+from berth.core import events, projects
 from berth.core.projects import SCOPES
 from berth.faces.face import Listing, Route
 from berth.faces.huddle import ROUTES
@@ -52,8 +52,9 @@ async def test_nobody_gets_in_without_a_key_that_works(shop: Shop, route: Route)
 @every_route
 async def test_it_asks_for_its_scope_and_for_no_other(shop: Shop, route: Route) -> None:
     implied = {route.scope, route.scope.replace(":read", ":write"), "*"}
-    _, without = make.key(shop.db, shop.customer.by, scopes=sorted(SCOPES - implied))
-    _, with_it = make.key(shop.db, shop.customer.by, scopes=[route.scope])
+    operator = events.operator(shop.customer.id)
+    _, without = make.key(shop.db, operator, scopes=sorted(SCOPES - implied))
+    _, with_it = make.key(shop.db, operator, scopes=[route.scope])
     sample = SAMPLES[route.method, route.path](shop)
     before = shop.rows()
     problem = (await visit(shop, route, key=without, sample=sample)).refused(403, "missing_scope")
