@@ -125,14 +125,15 @@ def postpone(tx: Tx, notice: Notice, *, due_at: Instant, attempt: int, error: st
 
 
 def skip_due(tx: Tx, *, limit: int) -> int:
-    return tx.run(
+    rows = tx.all(
         "WITH due AS MATERIALIZED (SELECT id FROM notices WHERE due_at <= :now AND lease_expires_at <= :now"
         f" ORDER BY due_at LIMIT :limit{tx.skip_locked})"
         " UPDATE notices SET status = 'not_sent', due_at = NULL, finished_at = :now"
-        " WHERE id IN (SELECT id FROM due)",
+        " WHERE id IN (SELECT id FROM due) RETURNING id",
         now=tx.now,
         limit=limit,
     )
+    return len(rows)
 
 
 def release_leases(tx: Tx) -> None:
