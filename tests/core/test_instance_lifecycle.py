@@ -19,7 +19,7 @@ FREE_BEFORE_RUNNING = Rules(minimum_on_cancel=False)
 
 
 def lease(db: Database, seconds: int = 60) -> Instance:
-    (leased,) = db.write_now(instances.lease_due, limit=10, seconds=seconds)
+    (leased,) = db.write_now(instances.lease_due, limit=10, seconds=seconds, providers=[make.PROVIDER])
     return leased
 
 
@@ -124,9 +124,9 @@ def test_no_verb_but_gone_ends_a_delete(db: Database, verb: str) -> None:
 def test_a_lease_keeps_others_away_until_it_ends(db: Database, clock: FakeClock) -> None:
     made = make.ordered(db)
     assert lease(db).id == made.id
-    assert list(db.write_now(instances.lease_due, limit=10, seconds=60)) == []
+    assert list(db.write_now(instances.lease_due, limit=10, seconds=60, providers=[make.PROVIDER])) == []
     clock.advance(seconds=59)
-    assert list(db.write_now(instances.lease_due, limit=10, seconds=60)) == []
+    assert list(db.write_now(instances.lease_due, limit=10, seconds=60, providers=[make.PROVIDER])) == []
     clock.advance(seconds=1)
     assert lease(db).attempt == 2
 
@@ -140,7 +140,11 @@ def test_leases_are_given_to_the_longest_waiting_first_and_no_more_than_asked(
         made.append(make.ordered(db, by).id)
         clock.advance(seconds=1)
     taken = [
-        sorted(one.id for one in db.write_now(instances.lease_due, limit=2, seconds=60)) for _ in range(4)
+        sorted(
+            one.id
+            for one in db.write_now(instances.lease_due, limit=2, seconds=60, providers=[make.PROVIDER])
+        )
+        for _ in range(4)
     ]
     assert taken == [made[:2], made[2:4], made[4:], []]
 
@@ -161,7 +165,7 @@ def test_a_create_is_intended_once(db: Database, clock: FakeClock) -> None:
     assert (intended.status, intended.create_sent_at) == ("provisioning", clock.now())
     assert intended.deadline_at == clock.now() + 300 * SECOND
     assert db.write_now(instances.intend_create, intended, boot_timeout_s=300) is None
-    assert list(db.write_now(instances.lease_due, limit=10, seconds=60)) == []
+    assert list(db.write_now(instances.lease_due, limit=10, seconds=60, providers=[make.PROVIDER])) == []
 
 
 def test_a_create_that_did_not_happen_is_tried_again_with_the_first_deadline(

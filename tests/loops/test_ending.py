@@ -16,6 +16,7 @@ from berth.core.driver import (
     Refused,
     Unreachable,
 )
+from berth.core.instances import because
 from tests import make
 from tests.conftest import FakeClock
 from tests.world.provider import Provider
@@ -85,9 +86,11 @@ async def test_a_failed_order_that_cannot_be_destroyed_keeps_its_unit_until_it_i
     world: World, provider: Provider
 ) -> None:
     provider.boot_fails = True
-    refusal = provider.breaks("destroy", Refused("busy"), times=20)
+    refusal = provider.breaks("destroy", Refused("busy"), times=200)
     instance = await world.order()
-    await world.live(60)
+    await world.live(290)
+    assert world.status(instance) == "provisioning"
+    await world.live(30)
     assert world.status(instance) == "error"
     assert world.free() == 7
     assert world.machines(instance) == 1
@@ -343,7 +346,7 @@ async def test_a_start_without_hardware_leaves_it_off_and_says_so(world: World, 
     await world.settle()
     seen = world.now(instance)
     assert (seen.status, seen.wanted) == ("offline", "offline")
-    assert seen.status_reason == "no_capacity"
+    assert seen.status_reason == because("no_capacity")
     await world.calm()
     world.check()
     assert world.free() == 8
@@ -410,7 +413,7 @@ async def test_a_restart_that_is_refused_leaves_it_running_and_says_so(
     await world.settle()
     seen = world.now(instance)
     assert (seen.status, seen.is_restart_wanted) == ("running", False)
-    assert seen.status_reason == "restart_refused"
+    assert seen.status_reason == because("restart_refused")
     world.stop(instance)
     await world.settle()
     assert world.status(instance) == "offline"

@@ -5,6 +5,7 @@ import pytest
 from berth.base import ids
 from berth.core.billing import rates
 from berth.core.driver import Abilities, DriverError, Label, Power, RateLimited, Unreachable
+from berth.core.instances import because
 from tests.conftest import FakeClock
 from tests.world import truth
 from tests.world.provider import Provider
@@ -237,7 +238,7 @@ async def test_what_went_down_and_cannot_be_started_stays_off(world: World, prov
     await world.live(100)
     seen = world.now(instance)
     assert (seen.status, seen.wanted) == ("offline", "offline")
-    assert seen.status_reason == "no_capacity"
+    assert seen.status_reason == because("no_capacity")
     await world.calm()
     world.check()
 

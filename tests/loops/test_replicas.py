@@ -250,11 +250,13 @@ async def test_a_leased_row_is_nobody_elses(db: Database, clock: FakeClock) -> N
     world = World(db, clock)
     for _ in range(3):
         await world.order()
-    leases = await asyncio.gather(*(db.write(instances.lease_due, limit=2, seconds=60) for _ in range(6)))
+    leases = await asyncio.gather(
+        *(db.write(instances.lease_due, limit=2, seconds=60, providers=[make.PROVIDER]) for _ in range(6))
+    )
     taken = [instance.id for leased in leases for instance in leased]
     assert len(taken) == len(set(taken)) == 3
     clock.advance(seconds=60)
-    again = await db.write(instances.lease_due, limit=10, seconds=60)
+    again = await db.write(instances.lease_due, limit=10, seconds=60, providers=[make.PROVIDER])
     assert len(again) == 3
     stale = next(instance for leased in leases for instance in leased)
     assert await db.write(instances.look_again, stale, retry_s=0) is None

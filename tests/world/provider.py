@@ -79,6 +79,8 @@ class Provider(WithoutVolumes):
     ssh_s: float | None = 0
     """Seconds from power to an SSH server that answers; None: never."""
     boot_fails: bool = False
+    bad_offers: set[str] = field(default_factory=set)
+    """Offers whose hardware boots nothing."""
     stop_s: float = 0
     destroy_s: float = 0
     start_is_refused: bool = False
@@ -100,6 +102,7 @@ class Provider(WithoutVolumes):
         """From now on it does what it promises."""
         self.faults.clear()
         self.secretly_empty.clear()
+        self.bad_offers.clear()
         self.unlisted.clear()
         self.is_partial = self.boot_fails = self.start_is_refused = False
         self.boot_s = self.stop_s = self.destroy_s = 0
@@ -258,7 +261,7 @@ class Provider(WithoutVolumes):
         return machine
 
     def _boot(self, machine: Machine) -> None:
-        becomes = Power.FAILED if self.boot_fails else Power.RUNNING
+        becomes = Power.FAILED if self.boot_fails or machine.offer in self.bad_offers else Power.RUNNING
         self._do(machine, Power.CREATING, seconds=self.boot_s, becomes=becomes)
         self._pass_time_of(machine)
 

@@ -167,7 +167,7 @@ class Storm:
         provider = self.random.choice(self.world.providers)
         offers = [offer.provider_offer_id for offer in provider.offers]
         trouble = self.random.choice(
-            ["is_partial", "boot_fails", "start_is_refused", "ssh", "boot", "stop", "destroy", "empty"]
+            ["is_partial", "boot_fails", "start_is_refused", "ssh", "boot", "stop", "destroy", "empty", "bad"]
         )
         if trouble == "ssh":
             provider.ssh_s = self.random.choice([None, 0, 40])
@@ -179,6 +179,8 @@ class Storm:
             provider.destroy_s = self.random.choice([0, 90])
         elif trouble == "empty":
             provider.secretly_empty ^= {self.random.choice(offers)}
+        elif trouble == "bad":
+            provider.bad_offers ^= {self.random.choice(offers)}
         else:
             setattr(provider, trouble, not getattr(provider, trouble))
         self._note(f"{provider.name}: {trouble}")

@@ -65,6 +65,10 @@ class World:
         self._open(fate or Fate())
 
     @property
+    def names(self) -> list[str]:
+        return [provider.name for provider in self.providers]
+
+    @property
     def provider(self) -> Provider:
         return self.providers[0]
 
@@ -137,7 +141,7 @@ class World:
         """Lets the provisioning loop work until nothing is due, turning the clock to whatever is due next."""
         ends_at = after(self.clock.now(), seconds=within_s)
         for _ in range(TICKS_AT_MOST):
-            due_at = self.db.read_now(instances.next_due)
+            due_at = self.db.read_now(instances.next_due, providers=self.names)
             if due_at is None:
                 return
             if due_at > ends_at:
@@ -157,7 +161,7 @@ class World:
 
     async def _provision_until(self, turn_at: Instant) -> None:
         for _ in range(TICKS_AT_MOST):
-            due_at = self.db.read_now(instances.next_due)
+            due_at = self.db.read_now(instances.next_due, providers=self.names)
             if due_at is None or due_at > turn_at:
                 return
             self.clock.set(max(due_at, self.clock.now()))
@@ -167,6 +171,10 @@ class World:
     def turn(self, seconds: float) -> None:
         """Time passes and nothing works."""
         self.clock.set(Instant(self.clock.now() + int(seconds * SECOND)))
+
+    def turned(self, seconds: float) -> Instant:
+        """The instant in `seconds`."""
+        return Instant(self.clock.now() + int(seconds * SECOND))
 
     async def calm(self) -> None:
         """Every fault ends, and all loops get the time that they need."""

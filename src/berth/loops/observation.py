@@ -15,7 +15,7 @@ from berth.base import leases
 from berth.base.clock import Instant, after, seconds_between
 from berth.core import instances
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
-from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted
+from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, because
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
@@ -167,7 +167,7 @@ async def _confirm_gone(world: World, driver: Driver, instance: Instance) -> Non
         instances.vanished,
         instance,
         seen_at=instance.missing_since or world.clock.now(),
-        reason="instance_lost: The provider no longer has this instance.",
+        reason=because("instance_lost"),
     )
 
 

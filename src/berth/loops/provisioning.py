@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import structlog
 
-from berth.base.clock import Instant, seconds_between
+from berth.base.clock import Instant, after, seconds_between
 from berth.core import instances
 from berth.core.driver import (
     BadCredentials,
@@ -26,7 +26,7 @@ from berth.core.driver import (
     Sighting,
     Unreachable,
 )
-from berth.core.instances import FAILED, Instance, Status, Wanted
+from berth.core.instances import FAILED, Instance, Status, Wanted, because
 from berth.loops.world import Report, World
 
 PERIOD_S = 5.0
@@ -37,6 +37,9 @@ _SENT_WITHIN_S = 10
 """How old the intent to create may be when the call goes out: others count from the intent how late it can act."""
 _RATE_LIMIT_MOST_S = 300.0
 _DOUBLINGS = 20
+_GIVE_UP_S = 300
+"""How long a failed boot may take to be gone before its order fails; it is destroyed all the same."""
+_ADRIFT_RETRY_S = 600.0
 _log = structlog.get_logger()
 
 
@@ -90,10 +93,12 @@ def _is_late(instance: Instance, now: Instant) -> bool:
 async def tick(world: World) -> Report:
     """One step for up to `BATCH` instances that are due."""
     now = world.clock.now()
-    due_at = await world.db.read(instances.next_due)
+    due_at = await world.db.read(instances.next_due, providers=list(world.drivers))
     if due_at is None or due_at > now:
         return Report(wake_at=due_at)
-    leased = await world.db.write(instances.lease_due, limit=BATCH, seconds=world.patience.lease_s)
+    leased = await world.db.write(
+        instances.lease_due, limit=BATCH, seconds=world.patience.lease_s, providers=list(world.drivers)
+    )
     if len(leased) == BATCH:
         world.poke("provisioning")  # there may be more, and a worker to spare
     outcomes = await asyncio.gather(*(_step(world, instance) for instance in leased), return_exceptions=True)
@@ -102,7 +107,9 @@ async def tick(world: World) -> Report:
         # Their rows stay leased, so each is tried again no sooner than its lease ends.
         raise BaseExceptionGroup("provisioning", failures)
     return Report(
-        done=len(leased), has_more=len(leased) == BATCH, wake_at=await world.db.read(instances.next_due)
+        done=len(leased),
+        has_more=len(leased) == BATCH,
+        wake_at=await world.db.read(instances.next_due, providers=list(world.drivers)),
     )
 
 
@@ -110,8 +117,7 @@ async def _step(world: World, instance: Instance) -> None:
     driver = world.drivers.get(instance.provider)
     step = plan(instance, world.clock.now())
     if driver is None:
-        _log.error("provider_not_configured", provider=instance.provider, instance=instance.id)
-        await _look_again(world, instance)
+        await _adrift(world, instance, step)
         return
     action = _ACTIONS[step]
     try:
@@ -121,6 +127,19 @@ async def _step(world: World, instance: Instance) -> None:
         _log.warning("step_failed", step=step.value, instance=instance.id, error=repr(error))
         retry_s = _wait_s(error) if isinstance(error, RateLimited) else _pause(world, instance)
         await world.db.write(instances.look_again, instance, retry_s=retry_s)
+
+
+async def _adrift(world: World, instance: Instance, step: Step) -> None:
+    """Its provider is configured nowhere any more. What exists there waits for an operator."""
+    _log.error("provider_not_configured", instance=instance.id, provider=instance.provider, step=step.value)
+    if instance.may_exist:
+        await world.db.write(instances.look_again, instance, retry_s=_ADRIFT_RETRY_S)
+    elif step is Step.CONFIRM_GONE:
+        await world.db.write(instances.gone, instance, world.rules)
+    else:
+        await world.db.write(
+            instances.fail_over, instance, is_sold_out=False, reason=because("provider_unavailable")
+        )
 
 
 async def _nothing(world: World, _driver: Driver, instance: Instance) -> None:
@@ -143,12 +162,12 @@ async def _create(world: World, driver: Driver, instance: Instance) -> None:
             sighting = await driver.create(order)
     except NoCapacity as error:
         await world.db.write(
-            instances.fail_over, intended, is_sold_out=True, reason=_reason("no_capacity", error)
+            instances.fail_over, intended, is_sold_out=True, reason=because("no_capacity", error.reason)
         )
     except (Refused, BadCredentials, NotSupported) as error:
         _log.error("create_refused", instance=instance.id, provider=instance.provider, error=repr(error))
         await world.db.write(
-            instances.fail_over, intended, is_sold_out=False, reason=_reason("refused", error)
+            instances.fail_over, intended, is_sold_out=False, reason=because("refused", error.reason)
         )
     except RateLimited as error:
         await world.db.write(instances.did_not_happen, intended, retry_s=_wait_s(error))
@@ -166,7 +185,10 @@ async def _not_reached(world: World, instance: Instance, error: Unreachable) -> 
         await world.db.write(instances.did_not_happen, instance, retry_s=_pause(world, instance))
     else:
         await world.db.write(
-            instances.fail_over, instance, is_sold_out=False, reason=_reason("provider_unreachable", error)
+            instances.fail_over,
+            instance,
+            is_sold_out=False,
+            reason=because("provider_unreachable", error.reason),
         )
 
 
@@ -190,14 +212,14 @@ async def _verify(world: World, driver: Driver, instance: Instance) -> None:
             instances.fail_over,
             instance,
             is_sold_out=False,
-            reason="instance_lost: The provider ended the instance while it was booting.",
+            reason=because("instance_lost", "The provider ended the instance while it was booting."),
         )
     elif sighting is None:
         await _look_again(world, instance)
     elif sighting.power is Power.FAILED:
-        reason = sighting.reason or "The provider could not boot the instance."
+        reason = because("boot_failed", sighting.reason)
         _log.error("boot_failed", instance=instance.id, provider=instance.provider, reason=reason)
-        await world.db.write(instances.fail, instance, reason=f"boot_failed: {reason}")
+        await world.db.write(instances.boot_failed, instance, reason=reason)
     else:
         await _reach(world, instance, sighting)
 
@@ -218,13 +240,27 @@ async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
         )
 
 
-async def _give_up(world: World, _driver: Driver, instance: Instance) -> None:
-    _log.error("provisioning_timeout", instance=instance.id, provider=instance.provider)
-    await world.db.write(
-        instances.fail,
-        instance,
-        reason="provisioning_timeout: The instance did not become reachable over SSH in time.",
-    )
+async def _give_up(world: World, driver: Driver, instance: Instance) -> None:
+    """This boot came to nothing: what there is of it is destroyed, and only then the next offer tried."""
+    reason = instance.status_reason or because("provisioning_timeout")
+    _log.error("boot_given_up", instance=instance.id, provider=instance.provider, reason=reason)
+    if instance.deadline_at is not None and instance.deadline_at <= after(
+        world.clock.now(), seconds=-_GIVE_UP_S
+    ):
+        await world.db.write(instances.fail, instance, reason=reason)
+    elif instance.may_exist and not await _is_destroyed(world, driver, instance):
+        await _look_again(world, instance)
+    else:
+        await world.db.write(instances.fail_over, instance, is_sold_out=False, reason=reason)
+
+
+async def _is_destroyed(world: World, driver: Driver, instance: Instance) -> bool:
+    """Destroys what a boot left; True once that is certainly gone."""
+    sighting, is_gone = await _look_for(world, driver, instance)
+    if sighting is not None:
+        await driver.destroy(sighting.handle)
+        sighting, is_gone = await _look_for(world, driver, instance)
+    return sighting is None and is_gone
 
 
 async def _stop(world: World, driver: Driver, instance: Instance) -> None:
@@ -245,7 +281,7 @@ async def _stop(world: World, driver: Driver, instance: Instance) -> None:
 async def _start(world: World, driver: Driver, instance: Instance) -> None:
     handle = instance.handle
     if handle is None or _is_late(instance, world.clock.now()):
-        reason = "start_timeout: The instance did not become reachable over SSH in time."
+        reason = because("start_timeout")
         await _leave_off(world, driver, instance, reason)
         return
     if not await _has_deadline(world, instance):
@@ -259,7 +295,7 @@ async def _start(world: World, driver: Driver, instance: Instance) -> None:
             await driver.start(handle)
         except (NoCapacity, Refused, NotSupported) as error:
             code = "no_capacity" if isinstance(error, NoCapacity) else "start_refused"
-            await _leave_off(world, driver, instance, _reason(code, error))
+            await _leave_off(world, driver, instance, because(code, error.reason))
             return
         sighting = await driver.inspect(instance.label(world.install_id), handle) or sighting
     await _reach(world, instance, sighting)
@@ -284,7 +320,7 @@ async def _restart(world: World, driver: Driver, instance: Instance) -> None:
         try:
             await driver.restart(handle)
         except (NoCapacity, Refused, NotSupported) as error:
-            reason = _reason("restart_refused", error)
+            reason = because("restart_refused", error.reason)
             await world.db.write(instances.restart_unconfirmed, instance, reason=reason)
             return
         if not await _has_deadline(world, instance):
@@ -298,7 +334,7 @@ async def _restart(world: World, driver: Driver, instance: Instance) -> None:
 
 async def _give_up_restart(world: World, driver: Driver, instance: Instance) -> None:
     """Up without SSH is the customer's to mend, and runs on; down is off, and not paid for."""
-    reason = "restart_timeout: The instance did not answer over SSH after its restart."
+    reason = because("restart_timeout")
     _log.error("restart_failed", instance=instance.id, provider=instance.provider)
     sighting = await driver.inspect(instance.label(world.install_id), instance.handle)
     if sighting is not None and sighting.power in {Power.STOPPED, Power.FAILED}:
@@ -386,10 +422,6 @@ def _pause(world: World, instance: Instance) -> float:
     patience = world.patience
     doublings = min(max(instance.attempt - 1, 0), _DOUBLINGS)
     return min(patience.retry_first_s * (1 << doublings), patience.retry_most_s)
-
-
-def _reason(code: str, error: DriverError) -> str:
-    return f"{code}: {error.reason}" if error.reason else code
 
 
 _ACTIONS: dict[Step, Callable[[World, Driver, Instance], Awaitable[None]]] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.core.catalog import store
 from berth.core.catalog.compatibility import fits
@@ -102,6 +103,11 @@ def candidates(tx: Tx, instance_type: str, location: str, image: Image) -> Seque
 def abilities(tx: Tx, provider: str) -> Abilities:
     """What a provider can do, as its driver said last."""
     return store.abilities(tx, provider)
+
+
+def forgotten_providers(tx: Tx, before: Instant) -> Sequence[str]:
+    """Those that no process has had configured since `before`."""
+    return store.forgotten_providers(tx, before)
 
 
 def known_offer(tx: Tx, offer_id: str) -> Offer:

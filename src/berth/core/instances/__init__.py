@@ -1,7 +1,9 @@
 """Instances: what was ordered, what is wanted, what is seen."""
 
 from berth.core.instances.lifecycle import (
+    ADRIFT_AFTER_S,
     OFFERS_TRIED,
+    boot_failed,
     boot_timeout_s,
     create_order,
     created,
@@ -36,6 +38,7 @@ from berth.core.instances.observing import (
     went_down,
 )
 from berth.core.instances.ordering import Choice, order, validate
+from berth.core.instances.reasons import SENTENCES, because
 from berth.core.instances.service import (
     abilities,
     act,
@@ -51,8 +54,10 @@ from berth.core.instances.service import (
 from berth.core.instances.states import FAILED, STANDING, allowed, gives_back, is_settled, pending
 
 __all__ = [
+    "ADRIFT_AFTER_S",
     "FAILED",
     "OFFERS_TRIED",
+    "SENTENCES",
     "STANDING",
     "Action",
     "Choice",
@@ -68,6 +73,8 @@ __all__ = [
     "allowed",
     "at_provider",
     "back",
+    "because",
+    "boot_failed",
     "boot_timeout_s",
     "create_order",
     "created",

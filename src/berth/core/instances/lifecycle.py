@@ -5,7 +5,7 @@ whoever holds the row now looks again. Since the owner may have changed their mi
 from the row as it is now, never from the one that was leased.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from berth.base.clock import SECOND, Instant, after
@@ -21,12 +21,18 @@ from berth.core.instances.model import Instance, Status, Wanted
 
 OFFERS_TRIED = 5
 """How many offers one order is placed at before it fails."""
+ADRIFT_AFTER_S = 3600
+"""A provider that no process had configured for so long is one that anybody may clear up after."""
 _ACTOR = "loop:provisioning"
 
 
-def lease_due(tx: Tx, *, limit: int, seconds: int) -> Sequence[Instance]:
-    """Takes up to `limit` instances that something is to be done for, for `seconds` at most."""
-    return store.lease_due(tx, limit=limit, seconds=seconds)
+def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -> Sequence[Instance]:
+    """Takes up to `limit` instances that something is to be done for, for `seconds` at most.
+
+    They are at `providers`, whom the caller can ask, or at one that nobody has asked for `ADRIFT_AFTER_S`.
+    """
+    adrift = catalog.forgotten_providers(tx, after(tx.now, seconds=-ADRIFT_AFTER_S))
+    return store.lease_due(tx, limit=limit, seconds=seconds, providers={*providers, *adrift})
 
 
 def release_leases(tx: Tx) -> None:
@@ -34,9 +40,10 @@ def release_leases(tx: Tx) -> None:
     store.release_leases(tx)
 
 
-def next_due(tx: Tx) -> Instant | None:
-    """When the next instance is due, or None when everything is as wanted."""
-    return store.next_due(tx)
+def next_due(tx: Tx, *, providers: Collection[str]) -> Instant | None:
+    """When the next instance that `lease_due` would take is due, or None when everything is as wanted."""
+    adrift = catalog.forgotten_providers(tx, after(tx.now, seconds=-ADRIFT_AFTER_S))
+    return store.next_due(tx, providers={*providers, *adrift})
 
 
 def boot_timeout_s(tx: Tx, instance: Instance) -> int:
@@ -136,7 +143,15 @@ def fail_over(
     catalog.release(tx, current.id)
     if is_sold_out:
         catalog.suppress(tx, current.offer_id)
-    cleared = replace(current, handle=None, create_sent_at=None, deadline_at=None, ip=None, ssh_port=None)
+    cleared = replace(
+        current,
+        handle=None,
+        create_sent_at=None,
+        deadline_at=None,
+        status_reason=None,
+        ip=None,
+        ssh_port=None,
+    )
     if current.wanted is Wanted.DELETED:
         return _keep(tx, replace(cleared, due_at=tx.now))
     offer = _next_offer(tx, current) if len(current.tried_offers) < offers_allowed else None
@@ -153,6 +168,15 @@ def fail_over(
         due_at=tx.now,
     )
     return _keep(tx, placed, event="instance.placed_again", reason=reason)
+
+
+def boot_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
+    """This boot will come to nothing: its time is over now, and the row says why."""
+    current = _current(tx, leased)
+    if current is None:
+        return None
+    deadline_at = min(current.deadline_at or tx.now, tx.now)
+    return _keep(tx, replace(current, deadline_at=deadline_at, status_reason=reason, due_at=tx.now))
 
 
 def fail(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:

@@ -162,7 +162,10 @@ def _settle_delete(tx: Tx, instance: Instance, rules: Rules) -> None:
         return  # settled when it failed
     if instance.first_running_at is None and instance.handle is None and instance.create_sent_at is not None:
         return
-    if instance.missing_since is not None:
+    has_failed = instance.deadline_at is not None and instance.deadline_at <= tx.now
+    if instance.first_running_at is None and has_failed:
+        ended_at, with_minimum = tx.now, False  # its boot came to nothing, and is about to be given up
+    elif instance.missing_since is not None:
         # Its provider has lost sight of it: nobody pays for what may have been down since.
         ended_at, with_minimum = instance.missing_since, False
     else:

@@ -247,14 +247,20 @@ def _page(
     )
 
 
+def _listed(name: str, values: Collection[str]) -> tuple[str, dict[str, object]]:
+    """What stands between the brackets of an IN, and its values: one statement for each number of them."""
+    names: dict[str, object] = {f"{name}_{number}": value for number, value in enumerate(sorted(values))}
+    return ", ".join(f":{key}" for key in names) or "NULL", names
+
+
 def of_project(
     tx: Tx, project: str, *, statuses: Collection[Status], after_id: str, limit: int
 ) -> list[Instance]:
     """By id, which is the order they were ordered in."""
-    names = {f"status_{number}": status.value for number, status in enumerate(sorted(statuses))}
+    listed, names = _listed("status", [status.value for status in statuses])
     rows = tx.all(
         f"SELECT {_INSTANCE} FROM instances WHERE project_id = :project AND id > :after"
-        f" AND status IN ({', '.join(':' + name for name in names)}) ORDER BY id LIMIT :limit",
+        f" AND status IN ({listed}) ORDER BY id LIMIT :limit",
         project=project,
         after=after_id,
         limit=limit,
@@ -263,18 +269,20 @@ def of_project(
     return [_instance(row) for row in rows]
 
 
-def lease_due(tx: Tx, *, limit: int, seconds: int) -> list[Instance]:
+def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -> list[Instance]:
     """Takes what is due and nobody works on. A holder that dies leaves its rows due again when the lease ends."""
     until = after(tx.now, seconds=seconds)
+    listed, names = _listed("provider", providers)
     rows = tx.all(
         # Materialized: PostgreSQL may otherwise run a locking subselect more than once, past its limit.
         "WITH due AS MATERIALIZED (SELECT id FROM instances WHERE due_at <= :now AND lease_expires_at <= :now"
-        f" ORDER BY due_at LIMIT :limit{tx.skip_locked})"
+        f" AND provider IN ({listed}) ORDER BY due_at LIMIT :limit{tx.skip_locked})"
         " UPDATE instances SET lease_token = lease_token + 1, lease_expires_at = :until, due_at = :until,"
         f" attempt = attempt + 1 WHERE id IN (SELECT id FROM due) RETURNING {_INSTANCE}",
         now=tx.now,
         until=until,
         limit=limit,
+        **names,
     )
     return [_instance(row) for row in rows]
 
@@ -287,17 +295,20 @@ def release_leases(tx: Tx) -> None:
     )
 
 
-def next_due(tx: Tx) -> Instant | None:
+def next_due(tx: Tx, *, providers: Collection[str]) -> Instant | None:
     """When somebody can take a row next: one that is held is not due before its lease ends."""
+    listed, names = _listed("provider", providers)
     row = tx.one(
         "SELECT due_at FROM instances WHERE due_at IS NOT NULL AND lease_expires_at <= :now"
-        " ORDER BY due_at LIMIT 1",
+        f" AND provider IN ({listed}) ORDER BY due_at LIMIT 1",
         now=tx.now,
+        **names,
     )
     if row is None or row[0] > tx.now:
         row = tx.one(
             "SELECT MIN(CASE WHEN lease_expires_at > due_at THEN lease_expires_at ELSE due_at END)"
-            " FROM instances WHERE due_at IS NOT NULL"
+            f" FROM instances WHERE due_at IS NOT NULL AND provider IN ({listed})",
+            **names,
         )
     return None if row is None or row[0] is None else Instant(row[0])
 

@@ -14,3 +14,4 @@ def upgrade() -> None:
     op.add_column("instances", number("keeps_hardware", default=0))
     op.add_column("instances", number("is_reserved", default=0))
     op.add_column("providers", text("abilities", nullable=True))
+    op.add_column("providers", number("configured_at", nullable=True))

@@ -314,10 +314,18 @@ def lock_offers(tx: Tx, provider: str) -> set[str]:
 
 def set_abilities(tx: Tx, provider: str, abilities: Abilities) -> None:
     tx.run(
-        "UPDATE providers SET abilities = :abilities WHERE name = :name",
+        "UPDATE providers SET abilities = :abilities, configured_at = :now WHERE name = :name",
         name=provider,
+        now=tx.now,
         abilities=json.dumps(asdict(abilities), separators=(",", ":")),
     )
+
+
+def forgotten_providers(tx: Tx, before: Instant) -> list[str]:
+    rows = tx.all(
+        "SELECT name FROM providers WHERE configured_at < :before ORDER BY name LIMIT 1000", before=before
+    )
+    return [row[0] for row in rows]
 
 
 @lru_cache(64)

@@ -1,0 +1,29 @@
+"""Why an instance failed, or ended by itself: every code that `status_reason` can begin with. docs/failures.md tells more.
+
+`status_reason` is the code, a colon and a sentence that a customer may read. What stops or deletes an instance for
+another noun brings its own code, for example `insufficient_credits`.
+"""
+
+from collections.abc import Mapping
+
+SENTENCES: Mapping[str, str] = {
+    "no_capacity": "The hardware is taken by others now.",
+    "refused": "No provider accepted the order.",
+    "provider_unreachable": "The provider did not answer.",
+    "provider_unavailable": "The provider is not available any more.",
+    "boot_failed": "The provider could not boot the instance.",
+    "provisioning_timeout": "The instance did not become reachable over SSH in time.",
+    "instance_lost": "The provider no longer has this instance.",
+    "start_refused": "The provider did not start the instance.",
+    "start_timeout": "The instance did not become reachable over SSH in time after its start.",
+    "restart_refused": "The provider did not restart the instance.",
+    "restart_timeout": "The instance did not answer over SSH after its restart.",
+    "expired": "It was ordered to be deleted at this time.",
+    "max_spend_reached": "It has cost as much as it was ordered to cost at most.",
+    "idle": "It was idle for as long as it was ordered to be at most.",
+}
+
+
+def because(code: str, sentence: str | None = None) -> str:
+    """The `status_reason` for `code`, in the provider's own words where it has any."""
+    return f"{code}: {sentence or SENTENCES[code]}"
