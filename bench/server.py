@@ -130,6 +130,7 @@ def main() -> None:
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         h11_max_incomplete_event_size=64 * 1024,

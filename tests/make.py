@@ -19,7 +19,7 @@ from berth.core.billing import Rules
 from berth.core.driver import Catalogue, Hardware, Place, Power, ProviderImage, ProviderOffer, Sighting
 from berth.core.events import Actor
 from berth.core.instances import Instance, OrderSpec, Status
-from berth.core.projects import ApiKey
+from berth.core.projects import ApiKey, KeySpec
 
 PEPPER = b"the pepper of tests, thirty-two b"
 H100 = "1H100.80S.30V"
@@ -83,17 +83,11 @@ def key(
     *,
     scopes: Sequence[str] | None = None,
     expires_at: Instant | None = None,
+    allowed_cidrs: Sequence[str] = (),
 ) -> tuple[ApiKey, str]:
     """An API key and its secret."""
-    return db.write_now(
-        projects.create_key,
-        by,
-        name=name,
-        scopes=scopes,
-        expires_at=expires_at,
-        description=None,
-        pepper=PEPPER,
-    )
+    spec = KeySpec(name=name, scopes=scopes, expires_at=expires_at, allowed_cidrs=allowed_cidrs)
+    return db.write_now(projects.create_key, by, spec, pepper=PEPPER)
 
 
 def allowed(by: Actor, *scopes: str) -> Actor:

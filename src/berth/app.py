@@ -14,14 +14,14 @@ import structlog
 from berth import __version__
 from berth.base import banner, db, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
-from berth.base.clock import SystemClock
+from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, Tx, is_postgresql
 from berth.core import instances, projects
 from berth.core.billing import Rules
 from berth.core.driver import Driver
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
 from berth.faces import huddle
-from berth.faces.face import Context
+from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import catalog, metering, observation, provisioning
 from berth.loops.loop import Loop, Runner
 from berth.loops.world import Patience, World
@@ -106,6 +106,8 @@ class Process:
         """Drains. Instances stay as they are."""
         await self.runner.stop(grace_s=self.settings.server.drain_s)
         await self.context.known_keys.settle()
+        if self.context.rates is not None:
+            await self.context.rates.settle()
         for driver in self.drivers.values():
             await driver.close()
         self.database.close()
@@ -162,6 +164,8 @@ def build(settings: Settings) -> Process:
     runner = Runner(world, LOOPS)
     pokes.append(runner.poke)
     context = Context(
+        policy=_policy(settings),
+        rates=_rates(settings, clock, database),
         db=database,
         clock=clock,
         pepper=pepper,
@@ -171,6 +175,32 @@ def build(settings: Settings) -> Process:
         version=__version__,
     )
     return Process(settings, database, drivers, runner, context)
+
+
+def _policy(settings: Settings) -> Policy:
+    try:
+        proxies = parse_networks(settings.server.trusted_proxies)
+    except ValueError as error:
+        raise SettingsError(f"server.trusted_proxies: {error}") from error
+    return Policy(
+        trusted_proxies=proxies,
+        api_keys_per_project=settings.access.api_keys_per_project,
+        idempotency_retention_s=settings.access.idempotency_retention_s,
+        free_units_shown=settings.access.free_units_shown or None,
+    )
+
+
+def _rates(settings: Settings, clock: Clock, database: Database) -> Rates | None:
+    if settings.rate_limits == "off":
+        return None
+    requests = settings.requests
+    quotas = Quotas(
+        account=requests.per_account,
+        route=requests.per_route,
+        listing=requests.per_list,
+        deploy=requests.per_deploy,
+    )
+    return Rates(quotas, clock, database)
 
 
 def rules_of(settings: Settings) -> Rules:

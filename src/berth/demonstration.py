@@ -33,6 +33,8 @@ _LOCATION = "FIN-01"
 _READY_S = 60.0
 _STATUS_S = 90.0
 _POLL_S = 0.1
+_POLL_MOST_S = 1.0
+"""One deployment may be asked for once a second."""
 _console = Console()
 
 
@@ -66,6 +68,7 @@ class Api:
     def wait(self, deployment_id: str, status: str) -> Any:
         """Polls until the deployment has `status`."""
         ends_at = time.monotonic() + _STATUS_S
+        pause_s = _POLL_S
         with _console.status(f"waiting for [b]{status}[/b]"):
             while True:
                 deployment = self.call("GET", f"/deployments/{deployment_id}")
@@ -75,7 +78,8 @@ class Api:
                     raise DemoFailed(
                         f"{deployment['status']} instead of {status}: {deployment['status_reason']}"
                     )
-                time.sleep(_POLL_S)
+                time.sleep(pause_s)
+                pause_s = min(_POLL_MOST_S, 2 * pause_s)
 
 
 def run() -> int:

@@ -120,6 +120,7 @@ def serve(
         "lifespan": "on",
         "log_config": None,
         "access_log": False,
+        "proxy_headers": False,  # whose word counts is a setting of ours
         "server_header": False,
         "date_header": False,
         "limit_concurrency": CONNECTIONS,

@@ -32,8 +32,37 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """TCP port to listen on."""
     body_limit_bytes: Annotated[int, msgspec.Meta(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     """The largest request body that is read."""
+    trusted_proxies: str = ""
+    """Networks, with commas between, whose X-Forwarded-For says where a request comes from."""
     drain_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 20
     """Seconds that requests and steps under way have to finish after SIGTERM."""
+
+
+Quota = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class Requests(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many requests a project may make in a minute, where `rate_limits` is on."""
+
+    per_account: Quota = 500
+    """In all."""
+    per_route: Quota = 60
+    """To one method and path template."""
+    per_list: Quota = 120
+    """To one that lists."""
+    per_deploy: Quota = 10
+    """Deploys."""
+
+
+class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Keys, and how long answers are repeated."""
+
+    api_keys_per_project: Annotated[int, msgspec.Meta(ge=1, le=400)] = 20
+    """API keys of one project that are active at once."""
+    idempotency_retention_s: Annotated[int, msgspec.Meta(ge=3600, le=30 * 24 * 3600)] = 24 * 3600
+    """Seconds for which the answer to a request with an Idempotency-Key is repeated."""
+    free_units_shown: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    """The most free units that an offer tells of; 0: all."""
 
 
 class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +117,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The secret that key hashes depend on; replicas must share it. Without it, made in the data directory."""
     simulate: bool = False
     """Offer a pretended catalogue of GPU types."""
+    rate_limits: Literal["on", "off"] = "on"
+    """`off` holds nobody back: for benchmarks."""
     server: Server = Server()
+    requests: Requests = Requests()
+    access: Access = Access()
     billing: Billing = Billing()
     loops: Loops = Loops()
     sandbox: Sandbox = Sandbox()

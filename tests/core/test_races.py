@@ -199,7 +199,7 @@ def test_one_ssh_key_uploaded_by_ten_at_once_is_kept_once(db: Database) -> None:
     (kept,) = succeeded(outcomes)
     for error in failed(outcomes, Conflict):
         assert isinstance(error, Conflict)
-        assert (error.code, error.details) == ("duplicate", {"existing_id": kept.id})
+        assert (error.code, error.details) == ("duplicate", {"existing_ssh_key_id": kept.id})
 
 
 def test_fifty_ssh_keys_are_the_most_also_when_uploaded_at_once(db: Database) -> None:

@@ -30,6 +30,12 @@ def line(kind: str, *members: bytes, outer: str | None = None) -> str:
     return f"{outer or kind} {base64.b64encode(blob).decode()} comment"
 
 
+def point(curve: str) -> bytes:
+    """Of a real key, uncompressed."""
+    blob = base64.b64decode(generated(f"ecdsa-sha2-{curve}").split()[1])
+    return blob[-{"nistp256": 65, "nistp384": 97, "nistp521": 133}[curve] :]
+
+
 def test_the_published_vector_has_its_fingerprint() -> None:
     parsed = keys.parse(VECTOR)
     assert (parsed.fingerprint, parsed.key_type, parsed.line) == (FINGERPRINT, "ed25519", VECTOR)
@@ -69,8 +75,7 @@ def test_ssh_keygen_agrees_about_a_fingerprint(tmp_path: Path) -> None:
 
 
 def test_a_key_in_hardware_counts_as_what_it_signs_with() -> None:
-    point = b"\x04" + bytes(64)
-    hardware = line("sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", point, b"ssh:")
+    hardware = line("sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", point("nistp256"), b"ssh:")
     assert keys.parse(hardware).key_type == "ecdsa"
     assert keys.parse(line("sk-ssh-ed25519@openssh.com", bytes(32), b"ssh:")).key_type == "ed25519"
 
@@ -112,6 +117,14 @@ BAD: dict[str, Callable[[], str]] = {
     "no curve inside": lambda: line("ecdsa-sha2-nistp256", b"", b"\x04" + bytes(64)),
     "a short point": lambda: line("ecdsa-sha2-nistp256", b"nistp256", b"\x04" + bytes(10)),
     "a point of another curve": lambda: line("ecdsa-sha2-nistp384", b"nistp384", b"\x04" + bytes(64)),
+    "a point beside its curve": lambda: line(
+        "ecdsa-sha2-nistp256", b"nistp256", point("nistp256")[:-1] + b"\0"
+    ),
+    "the point zero": lambda: line("ecdsa-sha2-nistp384", b"nistp384", b"\x04" + bytes(96)),
+    "a point beyond its prime": lambda: line("ecdsa-sha2-nistp521", b"nistp521", b"\x04" + b"\xff" * 132),
+    "a point in hardware beside its curve": lambda: line(
+        "sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", b"\x04" + bytes(64), b"ssh:"
+    ),
     "a squeezed point": lambda: line("ecdsa-sha2-nistp256", b"nistp256", b"\x02" + bytes(32)),
     "cut off": lambda: VECTOR.split(maxsplit=1)[0] + " " + BLOB[:-8],
     "cut off in its padding": lambda: VECTOR.split(maxsplit=1)[0] + " " + BLOB[:-1],
@@ -183,7 +196,7 @@ def test_the_same_key_again_names_the_one_that_is_there(db: Database) -> None:
     key = make.ssh_key(db, by, public_key_line=VECTOR)
     with pytest.raises(Conflict) as refusal:
         make.ssh_key(db, by, "another name", public_key_line=VECTOR.replace("test@example", "x"))
-    assert (refusal.value.code, refusal.value.details) == ("duplicate", {"existing_id": key.id})
+    assert (refusal.value.code, refusal.value.details) == ("duplicate", {"existing_ssh_key_id": key.id})
     assert make.ssh_key(db, other, public_key_line=VECTOR).id != key.id
     make.ssh_key(db, by, key.name)
 

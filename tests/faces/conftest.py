@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -65,13 +65,17 @@ class Client:
     app: Edge
     key: str | None = None
     prefix: str = PREFIX
-    headers: dict[str, str] = field(default_factory=dict)
+    address: str | None = "192.0.2.10"
+    """Where it calls from."""
 
     async def get(self, path: str, **query: Any) -> Response:
         return await self.call("GET", path, query=query)
 
     async def post(self, path: str, body: Body = None, **headers: str) -> Response:
         return await self.call("POST", path, body=body, headers=headers)
+
+    async def put(self, path: str, body: Body = None, **headers: str) -> Response:
+        return await self.call("PUT", path, body=body, headers=headers)
 
     async def delete(self, path: str, **headers: str) -> Response:
         return await self.call("DELETE", path, headers=headers)
@@ -106,6 +110,7 @@ class Client:
             "method": method,
             "path": self.prefix + path,
             "root_path": self.prefix,
+            "client": None if self.address is None else (self.address, 40000),
             "query_string": _query(query, written).encode(),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent],
         }
@@ -131,7 +136,10 @@ class Client:
         return Response(start["status"], headers, content)
 
     def with_key(self, key: str | None) -> "Client":
-        return Client(self.app, key, self.prefix)
+        return Client(self.app, key, self.prefix, self.address)
+
+    def at(self, address: str | None) -> "Client":
+        return Client(self.app, self.key, self.prefix, address)
 
 
 @dataclass
@@ -155,8 +163,12 @@ class Shop:
 
     def replica(self) -> Client:
         """The same face in what might be another process: nothing in memory is shared."""
-        context = replace(self.context, known_keys=KnownKeys(), in_flight=set())
-        return Client(huddle.build(context), self.customer.api_key)
+        return self.under()
+
+    def under(self, **members: Any) -> Client:
+        """The same face in a process of its own, with other members of its context."""
+        alone: dict[str, Any] = {"known_keys": KnownKeys(), "in_flight": set()} | members
+        return Client(huddle.build(replace(self.context, **alone)), self.customer.api_key)
 
     def stranger(self) -> tuple[make.Customer, Client]:
         """Somebody else, at the same face."""

@@ -36,11 +36,13 @@ def _ssh_key(shop: Shop) -> str:
     return f"/ssh-keys/sk_{make.ssh_key(shop.db, shop.customer.by).id}"
 
 
-def _api_key(shop: Shop) -> str:
-    return f"/api-keys/ak_{make.key(shop.db, shop.customer.by)[0].id}"
+def _api_key(shop: Shop, *scopes: str) -> str:
+    return f"/api-keys/ak_{make.key(shop.db, shop.customer.by, scopes=scopes or None)[0].id}"
 
 
 SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
+    ("GET", "/account/settings"): lambda shop: Sample("/account/settings"),
+    ("PUT", "/account/settings"): lambda shop: Sample("/account/settings", {"unique_active_hostname": True}),
     ("GET", "/billing/balance"): lambda shop: Sample("/billing/balance"),
     ("GET", "/gpus/available"): lambda shop: Sample("/gpus/available"),
     ("GET", "/gpus/available/summary"): lambda shop: Sample("/gpus/available/summary"),
@@ -56,6 +58,10 @@ SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
     ("GET", "/api-keys"): lambda shop: Sample("/api-keys"),
     ("POST", "/api-keys"): lambda shop: Sample("/api-keys", {"name": "ci"}),
     ("GET", "/api-keys/{id}"): lambda shop: Sample(_api_key(shop)),
+    ("PUT", "/api-keys/{id}"): lambda shop: Sample(_api_key(shop), {"name": "other"}),
+    ("POST", "/api-keys/{id}/rotate"): lambda shop: Sample(
+        _api_key(shop, "api_keys:write") + "/rotate", {"overlap_seconds": 0}
+    ),
     ("DELETE", "/api-keys/{id}"): lambda shop: Sample(_api_key(shop)),
     ("POST", "/deployments/clusters"): lambda shop: Sample("/deployments/clusters", order(shop)),
     ("GET", "/deployments"): lambda shop: Sample("/deployments"),

@@ -294,7 +294,14 @@ async def test_a_wrong_ssh_key_is_refused(shop: Shop, body: dict[str, object], f
         ({"expires_in_days": 0}, "expires_in_days"),
         ({"expires_in_days": 1, "expires_at": "2030-01-01T00:00:00Z"}, "expires_in_days"),
         ({"description": "x" * 501}, "description"),
-        ({"allowed_cidrs": ["10.0.0.0/8"]}, "allowed_cidrs"),
+        ({"allowed_cidrs": ["10.0.0.1/8"]}, "allowed_cidrs"),
+        ({"allowed_cidrs": ["10.0.0.0/33"]}, "allowed_cidrs"),
+        ({"allowed_cidrs": ["home"]}, "allowed_cidrs"),
+        ({"allowed_cidrs": [""]}, "allowed_cidrs"),
+        ({"allowed_cidrs": ["::ffff:10.0.0.0/104"]}, "allowed_cidrs"),
+        ({"allowed_cidrs": ["fe80::1%eth0"]}, "allowed_cidrs"),
+        ({"allowed_cidrs": ["10.0.0.0/8"] * 51}, "allowed_cidrs"),
+        ({"allowed_cidrs": "10.0.0.0/8"}, "allowed_cidrs"),
     ],
 )
 async def test_a_wrong_api_key_request_is_refused(shop: Shop, body: dict[str, object], field: str) -> None:

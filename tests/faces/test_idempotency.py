@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from berth.core import catalog, instances
+from berth.core import catalog, idempotency, instances
+from berth.faces.face import Policy
 from berth.faces.face.replays import fingerprint
 from tests import make
 from tests.faces.conftest import Response, Shop
@@ -139,12 +141,66 @@ async def test_the_key_works_on_actions_and_on_deleting_keys(shop: Shop) -> None
 
 
 async def test_after_a_day_the_key_is_free_again(shop: Shop) -> None:
+    body = {"name": "laptop", "public_key": make.public_key()}
+    first = (await shop.client.post("/ssh-keys", body, idempotency_key="k")).data
+    await shop.client.delete(f"/ssh-keys/{first['id']}")
+    shop.clock.advance(seconds=24 * 3600 - 1)
+    assert (await shop.client.post("/ssh-keys", body, idempotency_key="k")).data["id"] == first["id"]
+    shop.clock.advance(seconds=1)
+    assert (await shop.client.post("/ssh-keys", body, idempotency_key="k")).data["id"] != first["id"]
+
+
+async def test_the_operator_says_how_long_a_key_is_kept(shop: Shop) -> None:
+    client = shop.under(policy=Policy(idempotency_retention_s=3600))
+    body = {"name": "laptop", "public_key": make.public_key()}
+    first = await client.post("/ssh-keys", body, idempotency_key="k")
+    shop.clock.advance(seconds=3599)
+    assert (await client.post("/ssh-keys", body, idempotency_key="k")).content == first.content
+    shop.clock.advance(seconds=1)
+    (await client.post("/ssh-keys", body, idempotency_key="k")).refused(409, "duplicate")
+
+
+async def test_the_key_of_a_deploy_is_kept_as_long_as_its_deployment_is_there(shop: Shop) -> None:
     body = order(shop)
     first = (await deploy(shop, body)).data
-    shop.clock.advance(seconds=24 * 3600 - 1)
+    path = f"/deployments/{first['id']}"
+    shop.clock.advance(seconds=40 * 24 * 3600)
+    shop.db.write_now(idempotency.forget_expired)
     assert (await deploy(shop, body)).data["id"] == first["id"]
-    shop.clock.advance(seconds=1)
+    ended = await shop.client.delete(path, idempotency_key="end-1")
+    shop.clock.advance(seconds=2 * 24 * 3600)
+    assert (await deploy(shop, body)).data["id"] == first["id"]
+    assert (await shop.client.delete(path, idempotency_key="end-1")).content == ended.content
+    made = shop.db.read_now(instances.get, shop.customer.by, first["id"].removeprefix("dep_"))
+    make.seen(shop.db, made, instances.gone, make.RULES)
+    again = await shop.client.delete(path, idempotency_key="end-1")
+    assert again.data["status"] == "deleted"
+    assert "idempotent-replayed" not in again.headers
     assert (await deploy(shop, body)).data["id"] != first["id"]
+    shop.db.write_now(idempotency.forget_expired)
+
+
+async def test_a_rotated_api_key_gets_the_answers_of_the_one_before(shop: Shop) -> None:
+    body = order(shop)
+    first = await deploy(shop, body)
+    rotated = (await shop.client.post(f"/api-keys/{shop.customer.by.key_id}/rotate", {})).data
+    client = shop.client.with_key(rotated["secret"])
+    again = await client.post(DEPLOY, body, idempotency_key="run-1")
+    assert again.content == first.content
+    assert again.headers["idempotent-replayed"] == "true"
+    (await client.post(DEPLOY, body | {"hostname": "b"}, idempotency_key="run-1")).refused(
+        409, "idempotency_key_reused"
+    )
+
+
+async def test_a_body_of_nothing_is_no_body(shop: Shop) -> None:
+    assert fingerprint("DELETE", "/x", None, []) == sha256(b"DELETE\n/x\n").hexdigest()
+    path = f"/api-keys/ak_{make.key(shop.db, shop.customer.by)[0].id}/rotate"
+    first = await shop.client.post(path, b"", idempotency_key="r")
+    assert first.status == 200
+    (await shop.client.post(path, {"overlap_seconds": 5}, idempotency_key="r")).refused(
+        409, "idempotency_key_reused"
+    )
 
 
 async def test_two_api_keys_may_use_the_same_string(shop: Shop) -> None:

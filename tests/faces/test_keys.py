@@ -17,6 +17,8 @@ async def test_an_uploaded_key_is_known_by_its_fingerprint(shop: Shop) -> None:
         "fingerprint": FINGERPRINT,
         "key_type": "ed25519",
         "created_at": "2026-04-03T10:00:00Z",
+        "in_use_by": 0,
+        "warning": None,
     }
     assert (await shop.client.get("/ssh-keys")).data == [added]
     assert (await shop.client.get(f"/ssh-keys/{added['id']}")).data == added | {"public_key": LINE}

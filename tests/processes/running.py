@@ -86,6 +86,7 @@ class Server:
     def environment(self) -> dict[str, str]:
         own = {
             "BERTH_DATA_DIR": str(self.directory),
+            "BERTH_RATE_LIMITS": "off",
             "BERTH_SANDBOX_FIRST_PORT": str(self.first_ssh_port),
             "BERTH_SANDBOX_LAST_PORT": str(self.first_ssh_port + 99),
         }

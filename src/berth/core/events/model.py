@@ -24,6 +24,9 @@ class Actor:
     key_id: str
     lineage: str
     scopes: frozenset[str]
+    address: str | None = None
+    """Where the request came from; None for what nobody asked for over a network."""
+    request_id: str | None = None
 
     def has(self, scope: str) -> bool:
         if scope in self.scopes or (EVERYTHING in self.scopes and scope != ADMIN):
@@ -59,3 +62,5 @@ class Event:
     actor: str
     data: Mapping[str, object]
     created_at: Instant
+    address: str | None = None
+    request_id: str | None = None

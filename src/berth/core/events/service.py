@@ -32,6 +32,8 @@ def record(
         subject=subject,
         sequence=store.next_sequence(tx, subject) if sequence is None else sequence,
         actor=by.key_id,
+        address=by.address,
+        request_id=by.request_id,
         data=data,
     )
 

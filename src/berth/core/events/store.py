@@ -3,10 +3,15 @@
 import json
 from collections.abc import Mapping
 
-from berth.base.db import Tx
+from berth.base.db import Row, Tx
 from berth.core.events.model import Event
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+_EVENT = "seq, id, project_id, type, subject, sequence, actor, data, created_at, address, request_id"
+
+
+def _event(row: Row) -> Event:
+    return Event(*(*row[:7], json.loads(row[7]), *row[8:]))
 
 
 def insert(
@@ -18,17 +23,22 @@ def insert(
     subject: str,
     sequence: int,
     actor: str,
+    address: str | None,
+    request_id: str | None,
     data: Mapping[str, object],
 ) -> None:
     tx.run(
-        "INSERT INTO events (id, project_id, type, subject, sequence, actor, data, created_at)"
-        " VALUES (:id, :project, :type, :subject, :sequence, :actor, :data, :now)",
+        "INSERT INTO events (id, project_id, type, subject, sequence, actor, address, request_id, data,"
+        " created_at) VALUES (:id, :project, :type, :subject, :sequence, :actor, :address, :request_id, :data,"
+        " :now)",
         id=event_id,
         project=project,
         type=event_type,
         subject=subject,
         sequence=sequence,
         actor=actor,
+        address=address,
+        request_id=request_id,
         data=_encode(data) if data else "{}",
         now=tx.now,
     )
@@ -41,12 +51,11 @@ def next_sequence(tx: Tx, subject: str) -> int:
 
 def list_for(tx: Tx, project: str, subject: str, *, after_sequence: int, limit: int) -> list[Event]:
     rows = tx.all(
-        "SELECT seq, id, project_id, type, subject, sequence, actor, data, created_at FROM events"
-        " WHERE subject = :subject AND project_id = :project AND sequence > :after"
+        f"SELECT {_EVENT} FROM events WHERE subject = :subject AND project_id = :project AND sequence > :after"
         " ORDER BY sequence LIMIT :limit",
         subject=subject,
         project=project,
         after=after_sequence,
         limit=limit,
     )
-    return [Event(*(*row[:7], json.loads(row[7]), row[8])) for row in rows]
+    return [_event(row) for row in rows]

@@ -7,13 +7,14 @@ refused for lack of credit tops up and tries again with the same key.
 
 from dataclasses import dataclass
 
-from berth.base.clock import DAY, Instant
+from berth.base.clock import after
 from berth.base.db import Tx
 from berth.core.errors import Conflict
 from berth.core.events import Actor
 from berth.core.idempotency import store
 
-RETENTION = DAY
+RETENTION_S = 24 * 3600
+TWINS_WITHIN_S = 60
 BODY_LIMIT = 64 * 1024
 _BATCH = 500
 
@@ -36,10 +37,23 @@ def find(tx: Tx, by: Actor, key: str, fingerprint: str) -> Answer | None:
     return Answer(row[1], row[2])
 
 
-def remember(tx: Tx, by: Actor, key: str, fingerprint: str, answer: Answer) -> None:
-    """Keeps `answer` for 24 hours. Raises Conflict if another request under the key got there first."""
-    if len(answer.body) > BODY_LIMIT:
-        raise AssertionError("an answer that may be replayed is larger than any answer should be")
+def remember(
+    tx: Tx,
+    by: Actor,
+    key: str,
+    fingerprint: str,
+    answer: Answer,
+    *,
+    retention_s: int = RETENTION_S,
+    lives: str | None = None,
+    is_minted: bool = False,
+) -> None:
+    """Keeps `answer` for `retention_s` seconds, and no shorter than until `unpin(lives)`.
+
+    `is_minted` tells that the client makes up a key for each attempt, so that its twins have to be looked for.
+    Raises Conflict if another request under the key got there first.
+    """
+    _check_size(answer.body)
     if not store.upsert(
         tx,
         by.project,
@@ -48,7 +62,9 @@ def remember(tx: Tx, by: Actor, key: str, fingerprint: str, answer: Answer) -> N
         fingerprint=fingerprint,
         status=answer.status,
         body=answer.body,
-        expires_at=Instant(tx.now + RETENTION),
+        kept_until=after(tx.now, seconds=retention_s),
+        subject=lives,
+        is_minted=is_minted,
     ):
         raise Conflict(
             "idempotency_in_flight",
@@ -58,12 +74,29 @@ def remember(tx: Tx, by: Actor, key: str, fingerprint: str, answer: Answer) -> N
 
 
 def amend(tx: Tx, by: Actor, key: str, fingerprint: str, answer: Answer) -> None:
-    """Keeps another answer to the request that `remember` was called for, whose rest came after its commit."""
+    """Replaces what was kept for a request by what followed its commit; its time runs on."""
+    _check_size(answer.body)
     store.amend(
         tx, by.project, by.lineage, key, fingerprint=fingerprint, status=answer.status, body=answer.body
     )
 
 
+def unpin(tx: Tx, subject: str) -> None:
+    """`subject` is gone: answers about it are kept no longer than others."""
+    store.unpin(tx, subject)
+
+
+def twin(tx: Tx, by: Actor, fingerprint: str) -> str | None:
+    """What the same request made less than a minute ago under another minted key, if that still lives."""
+    since = after(tx.now, seconds=-TWINS_WITHIN_S)
+    return store.find_minted(tx, by.project, by.lineage, fingerprint, since=since)
+
+
 def forget_expired(tx: Tx) -> int:
     """Deletes a batch of records past their time; returns how many."""
     return store.delete_expired(tx, limit=_BATCH)
+
+
+def _check_size(body: str) -> None:
+    if len(body) > BODY_LIMIT:
+        raise AssertionError("an answer that may be replayed is larger than any answer should be")

@@ -1,5 +1,6 @@
 """Instances: what was ordered, what is wanted, what is seen."""
 
+from berth.core.instances.guards import suspect_twin
 from berth.core.instances.lifecycle import (
     ADRIFT_AFTER_S,
     OFFERS_TRIED,
@@ -48,6 +49,7 @@ from berth.core.instances.service import (
     list_versions,
     of_project,
     restart,
+    ssh_key_uses,
     start,
     stop,
 )
@@ -107,10 +109,12 @@ __all__ = [
     "report_orphan",
     "restart",
     "restart_unconfirmed",
+    "ssh_key_uses",
     "start",
     "start_failed",
     "stop",
     "stopped",
+    "suspect_twin",
     "validate",
     "vanished",
     "wait_for_boot",

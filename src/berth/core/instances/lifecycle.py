@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from berth.base.clock import SECOND, Instant, after
 from berth.base.db import Tx
-from berth.core import billing, catalog, events
+from berth.core import billing, catalog, events, idempotency
 from berth.core.billing import Rules
 from berth.core.catalog import Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
@@ -302,6 +302,7 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
             with_minimum=existed and rules.minimum_on_cancel,
         )
     changed = replace(current, handle=None, create_sent_at=None, deleted_at=tx.now, ip=None, ssh_port=None)
+    idempotency.unpin(tx, changed.id)
     return _move(tx, changed, Status.DELETED)
 
 

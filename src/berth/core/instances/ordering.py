@@ -13,7 +13,7 @@ from berth.core.billing import Rules
 from berth.core.catalog import Image, InstanceType, Offer
 from berth.core.errors import Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
-from berth.core.instances import store
+from berth.core.instances import guards, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, OrderSpec, Specs, Status, Wanted
 from berth.core.keys import SshKey
@@ -54,6 +54,7 @@ def order(
     what is owed to them. `max_price` is per hour. Raises Invalid naming the member, InsufficientCredits, NoCapacity.
     """
     choice = validate(tx, by, spec)
+    guards.check_hostname(tx, by, spec.hostname)
     instance_id = ids.new(tx.now)
     offer = _claim(tx, choice, spec.location, instance_id, in_turn=in_turn, max_price=max_price)
     billing.gate(tx, by.project, instance_id, offer.price, rules)

@@ -1,6 +1,7 @@
 """The verbs a customer has of an instance: look, start, stop, restart, delete. They write what is wanted."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from berth.base.db import Tx
@@ -14,6 +15,7 @@ from berth.core.instances import states, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
 
+_COUNTED = 10_000
 _NOT_FOUND = ("instance_not_found", "Instance not found.")
 
 
@@ -49,6 +51,14 @@ def of_project(
 def abilities(tx: Tx, instance: Instance) -> Abilities:
     """What the provider of `instance` can do."""
     return catalog.abilities(tx, instance.provider)
+
+
+def ssh_key_uses(tx: Tx, by: Actor) -> Mapping[str, int]:
+    """How many instances have each SSH key, among the newest ten thousand that are not deleted."""
+    by.may("ssh_keys:read")
+    return Counter(
+        key_id for keys in store.ssh_keys_in_use(tx, by.project, limit=_COUNTED) for key_id in keys
+    )
 
 
 def start(tx: Tx, by: Actor, instance_id: str) -> Instance:

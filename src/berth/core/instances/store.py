@@ -209,6 +209,28 @@ def find(tx: Tx, project: str, instance_id: str, *, lock: bool = False) -> Insta
     return None if row is None else _instance(row)
 
 
+def find_active(tx: Tx, project: str, hostname: str) -> str | None:
+    """The id of an instance with that hostname that somebody may be using."""
+    row = tx.one(
+        "SELECT id FROM instances WHERE project_id = :project AND hostname = :hostname"
+        " AND status IN ('ordered', 'provisioning', 'running', 'offline') LIMIT 1",
+        project=project,
+        hostname=hostname,
+    )
+    return None if row is None else row[0]
+
+
+def ssh_keys_in_use(tx: Tx, project: str, *, limit: int) -> list[tuple[str, ...]]:
+    """The SSH keys of each of the newest instances that are not deleted."""
+    rows = tx.all(
+        "SELECT ssh_key_ids FROM instances WHERE project_id = :project AND status <> 'deleted'"
+        " ORDER BY created_at DESC, id DESC LIMIT :limit",
+        project=project,
+        limit=limit,
+    )
+    return [_list(row[0]) for row in rows]
+
+
 def find_any(tx: Tx, instance_id: str, *, lock: bool = True) -> Instance | None:
     """Whoever's it is: for loops only."""
     suffix = tx.for_update if lock else ""

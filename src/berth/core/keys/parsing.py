@@ -9,6 +9,7 @@ from berth.core.errors import Invalid
 
 LONGEST = 16 * 1024
 _LEAST_RSA_BITS = 2048
+_ADVISED_RSA_BITS = 3072
 _MOST_RSA_BITS = 16384
 _LEAST_RSA_EXPONENT = 3
 _KINDS = {
@@ -31,6 +32,21 @@ _MEMBERS = {
 }
 _ED25519_BYTES = 32
 _POINT_BYTES = {"nistp256": 65, "nistp384": 97, "nistp521": 133}
+_CURVES = {
+    "nistp256": (
+        2**256 - 2**224 + 2**192 + 2**96 - 1,
+        0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B,
+    ),
+    "nistp384": (
+        2**384 - 2**128 - 2**96 + 2**32 - 1,
+        0xB3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE8141120314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF,
+    ),
+    "nistp521": (
+        2**521 - 1,
+        0x51953EB9618E1C9A1F929A21A0B68540EEA2DA725B99B315F3B8B489918EF109E156193951EC7E937B1652C0BD3BB1BF073573DF883D2C34F1EF451FD46B503F00,
+    ),
+}
+"""The prime and the last coefficient of each: y² = x³ - 3x + b (FIPS 186-4, D.1.2)."""
 _UNCOMPRESSED = b"\x04"
 
 
@@ -60,6 +76,15 @@ def parse(text: str) -> Parsed:
     _check_blob(kind, blob)
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     return Parsed(line, f"SHA256:{digest}", _KINDS[kind])
+
+
+def weakness(line: str) -> str | None:
+    """Why a key that is accepted should rather be another, or None."""
+    kind, _, rest = line.partition(" ")
+    members = _split(_decoded(rest.split(" ")[0])) if kind == "ssh-rsa" else None
+    if not members or int.from_bytes(members[2]).bit_length() >= _ADVISED_RSA_BITS:
+        return None
+    return f"RSA keys shorter than {_ADVISED_RSA_BITS} bits are weak; prefer ed25519."
 
 
 def _decoded(encoded: str) -> bytes:
@@ -98,8 +123,15 @@ def _check_ecdsa(kind: str, *, curve: bytes, point: bytes) -> None:
     name = curve.decode("ascii", "replace")
     if name not in _POINT_BYTES or not kind.split("@", maxsplit=1)[0].endswith(name):
         raise _invalid("names one curve and contains another")
-    if len(point) != _POINT_BYTES[name] or point[:1] != _UNCOMPRESSED:
+    if len(point) != _POINT_BYTES[name] or point[:1] != _UNCOMPRESSED or not _is_on_curve(name, point[1:]):
         raise _invalid("holds no point of its curve, or is cut off")
+
+
+def _is_on_curve(name: str, coordinates: bytes) -> bool:
+    prime, b = _CURVES[name]
+    half = len(coordinates) // 2
+    x, y = int.from_bytes(coordinates[:half]), int.from_bytes(coordinates[half:])
+    return x < prime and y < prime and (y * y - (x * x * x - 3 * x + b)) % prime == 0
 
 
 def _split(blob: bytes) -> list[bytes] | None:

@@ -31,7 +31,7 @@ def add(tx: Tx, by: Actor, *, name: str, public_key: str) -> SshKey:
         raise Conflict(
             "duplicate",
             "This public key was uploaded before.",
-            existing_id=None if known is None else known.id,
+            existing_ssh_key_id=None if known is None else known.id,
         )
     record(tx, by, "ssh_key.created", subject=key.id, data={"name": name, "fingerprint": key.fingerprint})
     return key

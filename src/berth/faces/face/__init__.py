@@ -4,11 +4,13 @@ It knows no face, no vendor's words and no envelope: those come with the `Face` 
 """
 
 from berth.faces.face.authentication import authenticate_by_key
-from berth.faces.face.context import Context
+from berth.faces.face.context import Context, Policy
 from berth.faces.face.docs import docs_page
 from berth.faces.face.edge import Edge
 from berth.faces.face.known_keys import KnownKeys
 from berth.faces.face.openapi import About, document
+from berth.faces.face.origins import parse_networks
+from berth.faces.face.rates import Quotas, Rate, Rates
 from berth.faces.face.refusals import (
     BodyTooLarge,
     Crashed,
@@ -16,7 +18,7 @@ from berth.faces.face.refusals import (
     RouteNotFound,
     UnsupportedMediaType,
 )
-from berth.faces.face.table import Call, Face, Headers, Listing, Page, Rate, Reply, Route, Text
+from berth.faces.face.table import Call, Face, Headers, Listing, Page, Reply, Route, Text
 
 __all__ = [
     "About",
@@ -31,7 +33,10 @@ __all__ = [
     "Listing",
     "MethodNotAllowed",
     "Page",
+    "Policy",
+    "Quotas",
     "Rate",
+    "Rates",
     "Reply",
     "Route",
     "RouteNotFound",
@@ -40,4 +45,5 @@ __all__ = [
     "authenticate_by_key",
     "docs_page",
     "document",
+    "parse_networks",
 ]

@@ -13,20 +13,27 @@ _SECRET = re.compile(rb"[\x21-\x7e]{1,256}")
 _BEARER = b"bearer "
 
 
-async def authenticate_by_key(context: Context, headers: Headers) -> Actor:
-    """Who sent `X-API-Key: mk_…` or `Authorization: Bearer mk_…`. Raises Unauthenticated."""
+async def authenticate_by_key(context: Context, headers: Headers, address: str | None) -> Actor:
+    """Who sent `X-API-Key: mk_…` or `Authorization: Bearer mk_…`.
+
+    Raises Unauthenticated, and Forbidden for a key that does not work from `address`.
+    """
     secret = _secret(headers)
     digest = hashlib.sha256(secret).digest()
     keys = context.known_keys
     now = context.clock.now()
-    actor = None if context.db.is_shared else keys.find(digest, now)
-    if actor is None:
+    known = None if context.db.is_shared else keys.find(digest, now)
+    if known is not None:
+        key, actor = known.key, known.actor
+    else:
         generation = keys.generation
         key = await context.db.read(projects.authenticate, secret.decode("ascii"), pepper=context.pepper)
         actor = projects.actor_of(key)
         if not context.db.is_shared:
             keys.remember(digest, key, actor, now, generation=generation)
-    keys.touch(context.db, actor.key_id, now)
+    if key.allowed_cidrs:
+        projects.check_address(key, address)
+    keys.touch(context.db, key.id, now, address)
     return actor
 
 

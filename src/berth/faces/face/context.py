@@ -5,10 +5,25 @@ from dataclasses import dataclass, field
 
 from berth.base.clock import Clock
 from berth.base.db import Database
+from berth.core import idempotency, projects
 from berth.core.billing import Rules
+from berth.core.projects.networks import Network
 from berth.faces.face.known_keys import KnownKeys
+from berth.faces.face.rates import Rates
 
 BODY_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The operator's decisions about who may ask for what."""
+
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose word about where a request comes from is taken."""
+    api_keys_per_project: int = projects.KEYS_PER_PROJECT
+    idempotency_retention_s: int = idempotency.RETENTION_S
+    free_units_shown: int | None = None
+    """The most free units that an offer tells of; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +39,9 @@ class Context:
     version: str
     body_limit: int = BODY_LIMIT
     """Bytes of a request's body that are read."""
+    policy: Policy = Policy()
+    rates: Rates | None = None
+    """None: nobody is held back."""
     known_keys: KnownKeys = field(default_factory=KnownKeys)
     in_flight: set[tuple[str, str, str]] = field(default_factory=set)
     """(project, lineage, Idempotency-Key) of requests being processed here."""

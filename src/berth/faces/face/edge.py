@@ -1,4 +1,4 @@
-"""The request edge: authenticate → scope → idempotency → validate → one verb in one transaction → render.
+"""The request edge: authenticate → scope → rate → idempotency → validate → one verb in one transaction → render.
 
 One ASGI callable for a whole face. It decides nothing about what is asked: the routes table says what a route
 takes and needs, its handler does the work, the face renders the answer and words the refusals.
@@ -8,6 +8,7 @@ import os
 import re
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -17,12 +18,13 @@ from berth.base.asgi import Receive, Scope, Send
 from berth.base.db import DatabaseUnavailable, Tx
 from berth.core import idempotency
 from berth.core.errors import Conflict, Invalid, Refusal, Unavailable
+from berth.core.events import Actor
 from berth.core.idempotency import Answer
-from berth.faces.face import bodies, replays
+from berth.faces.face import bodies, origins, replays
 from berth.faces.face.context import Context
 from berth.faces.face.refusals import Crashed
 from berth.faces.face.routing import Router
-from berth.faces.face.table import Call, Face, Headers, Page, Reply, Route, Text
+from berth.faces.face.table import Call, Face, Follow, Headers, Page, Reply, Route, Text
 
 OK = 200
 _REQUEST_ID = re.compile(rb"[\w.:+/=@-]{1,128}", re.ASCII)
@@ -34,6 +36,23 @@ _PAGE_HEADERS = (
 _log = structlog.get_logger()
 _numbers = count(1)
 _PROCESS = os.urandom(6).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a handler did, and how its face says it."""
+
+    result: object
+    body: bytes
+
+
+@dataclass(slots=True)
+class _Visit:
+    """What is known of a request so far."""
+
+    request_id: str
+    by: Actor | None = None
+    route: Route | None = None
 
 
 class Edge:
@@ -50,8 +69,9 @@ class Edge:
             return
         headers = _headers(scope["headers"])
         request_id = _request_id(headers)
+        visit = _Visit(request_id)
         try:
-            reply = await self._answer(scope, headers, receive)
+            reply = await self._answer(scope, headers, receive, visit)
         except Refusal as refusal:
             reply = self._face.refuse(refusal, request_id)
         except DatabaseUnavailable as error:
@@ -77,26 +97,40 @@ class Edge:
                     (b"cache-control", b"no-store"),
                     (b"x-request-id", request_id.encode()),
                     *reply.headers,
+                    *self._standing(visit),
                 ],
             }
         )
         body = b"" if scope["method"] == "HEAD" else reply.body
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, headers: Headers, receive: Receive) -> Reply:
+    def _standing(self, visit: _Visit) -> Sequence[tuple[bytes, bytes]]:
+        """How often whoever was let in may still ask."""
+        rates = self._context.rates
+        if rates is None or visit.by is None or visit.route is None:
+            return ()
+        return rates.headers(visit.by.project, visit.route)
+
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, visit: _Visit) -> Reply:
         path = _path_below(scope)
         method = scope["method"]
         page = self._pages.get(path)
         if page is not None and method in {"GET", "HEAD"}:
             return Reply(OK, page.body(), _PAGE_HEADERS, page.media_type.encode())
         route, parameters = self._router.find(method, path)
-        by = await self._face.authenticate(self._context, headers)
+        context = self._context
+        address = origins.address_of(scope, headers, context.policy.trusted_proxies)
+        by = await self._face.authenticate(context, headers, address)
+        visit.by, visit.route = by, route
         by.may(route.scope)
+        if context.rates is not None:
+            await context.rates.admit(by.project, route)
         pairs = bodies.pairs_of(scope["query_string"])
-        call = Call(self._context, by, parameters, None, None, headers)
+        call = Call(context, by, parameters, None, None, headers)
         if route.is_read:
             return await self._read(route, call, receive, pairs)
-        return await self._write(route, call, headers, receive, path, pairs)
+        call.by = Actor(by.project, by.key_id, by.lineage, by.scopes, address, visit.request_id)
+        return await self._write(route, call, receive, path, pairs)
 
     async def _read(
         self, route: Route, call: Call, receive: Receive, pairs: Sequence[tuple[str, str]]
@@ -117,33 +151,35 @@ class Edge:
         self,
         route: Route,
         call: Call,
-        headers: Headers,
         receive: Receive,
         path: str,
         pairs: Sequence[tuple[str, str]],
     ) -> Reply:
-        key = replays.key_of(headers)
-        body = await bodies.read(receive, headers, self._context.body_limit)
-        document = None if route.body is None else bodies.parse(body, headers)
+        key = replays.key_of(call.headers)
+        body = await bodies.read(receive, call.headers, self._context.body_limit)
+        document = None if route.body is None else bodies.parse(body, call.headers)
         # What is wrong with the members is said only when there is nothing to replay.
         refusal = _translate(route, call, document, pairs)
         if key is None:
             if refusal is not None:
                 raise refusal
-            reply, result = await self._context.db.write(self._execute, route, call)
-            if route.follow is not None:
-                reply = Reply(OK, self._face.render(await route.follow(call, result)))
+            done = await self._run(route, call)
         else:
-            fingerprint = replays.fingerprint(route.method, path, document, pairs)
-            reply = await self._once(route, call, key, fingerprint, refusal)
-        if route.pokes is not None and reply.headers is not _REPLAYED:
+            call.key = key
+            call.fingerprint = replays.fingerprint(route.method, path, document if body else None, pairs)
+            done = await self._once(route, call, key, refusal)
+        if isinstance(done, Answer):
+            return Reply(done.status, done.body.encode(), _REPLAYED)
+        if route.pokes is not None:
             self._context.poke(route.pokes)
-        return reply
+        return Reply(OK, done.body)
 
-    async def _once(
-        self, route: Route, call: Call, key: str, fingerprint: str, refusal: Refusal | None
-    ) -> Reply:
-        """Does the work, or gives the answer that it got the first time."""
+    async def _run(self, route: Route, call: Call) -> _Done | Answer:
+        done = await self._context.db.write(self._execute, route, call)
+        return done if route.follow is None else await self._follow(route.follow, call, done.result)
+
+    async def _once(self, route: Route, call: Call, key: str, refusal: Refusal | None) -> _Done | Answer:
+        """Does the work, or gives the Answer that it got the first time."""
         running = (call.by.project, call.by.lineage, key)
         in_flight = self._context.in_flight
         if running in in_flight:
@@ -154,40 +190,50 @@ class Edge:
             )
         in_flight.add(running)
         try:
-            reply, result = await self._context.db.write(
-                self._execute_once, route, call, key, fingerprint, refusal
-            )
-            if route.follow is not None and reply.headers is not _REPLAYED:
-                reply = Reply(OK, self._face.render(await route.follow(call, result)))
-                whole = Answer(OK, reply.body.decode())
-                await self._context.db.write(idempotency.amend, call.by, key, fingerprint, whole)
-            return reply
+            done: _Done | Answer = await self._context.db.write(self._execute_once, route, call, key, refusal)
+            if route.follow is not None and isinstance(done, _Done):
+                done = await self._follow(route.follow, call, done.result)
+                whole = Answer(OK, done.body.decode())
+                await self._context.db.write(idempotency.amend, call.by, key, call.fingerprint, whole)
+            return done
         except Refusal:
             # Another replica may have done this very request meanwhile, and taken what we were refused for.
-            known = await self._context.db.read(idempotency.find, call.by, key, fingerprint)
+            known = await self._context.db.read(idempotency.find, call.by, key, call.fingerprint)
             if known is None:
                 raise
-            return Reply(known.status, known.body.encode(), _REPLAYED)
+            return known
         finally:
             in_flight.discard(running)
 
-    def _execute(self, tx: Tx, route: Route, call: Call) -> tuple[Reply, object]:
+    async def _follow(self, follow: Follow, call: Call, result: object) -> _Done:
+        ended = await follow(call, result)
+        return _Done(ended, self._face.render(ended))
+
+    def _execute(self, tx: Tx, route: Route, call: Call) -> _Done:
         result = route.handler(tx, call)
-        return Reply(OK, self._face.render(result)), result
+        return _Done(result, self._face.render(result))
 
     def _execute_once(
-        self, tx: Tx, route: Route, call: Call, key: str, fingerprint: str, refusal: Refusal | None
-    ) -> tuple[Reply, object]:
-        known = idempotency.find(tx, call.by, key, fingerprint)
+        self, tx: Tx, route: Route, call: Call, key: str, refusal: Refusal | None
+    ) -> _Done | Answer:
+        known = idempotency.find(tx, call.by, key, call.fingerprint)
         if known is not None:
-            return Reply(known.status, known.body.encode(), _REPLAYED), None
+            return known
         if refusal is not None:
             raise refusal
-        result = route.handler(tx, call)
-        body = self._face.render(result)
-        kept = body if route.redact is None else self._face.render(route.redact(result))
-        idempotency.remember(tx, call.by, key, fingerprint, Answer(OK, kept.decode()))
-        return Reply(OK, body), result
+        done = self._execute(tx, route, call)
+        kept = done.body if route.redact is None else self._face.render(route.redact(done.result))
+        idempotency.remember(
+            tx,
+            call.by,
+            key,
+            call.fingerprint,
+            Answer(OK, kept.decode()),
+            retention_s=self._context.policy.idempotency_retention_s,
+            lives=None if route.lives is None else route.lives(done.result),
+            is_minted=key.startswith(self._face.minted_prefix),
+        )
+        return done
 
 
 def _translate(

@@ -23,7 +23,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     key: ApiKey
     actor: Actor
     until: Instant
@@ -35,15 +35,13 @@ class KnownKeys:
     def __init__(self) -> None:
         self.generation = 0
         """Grows with each key forgotten, so that a read from before cannot bring one back."""
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, Known] = {}
         self._touched_at: dict[str, Instant] = {}
         self._touching: set[asyncio.Task[None]] = set()
 
-    def find(self, digest: bytes, now: Instant) -> Actor | None:
+    def find(self, digest: bytes, now: Instant) -> Known | None:
         known = self._known.get(digest)
-        if known is None or known.until <= now:
-            return None
-        return known.actor
+        return None if known is None or known.until <= now else known
 
     def remember(self, digest: bytes, key: ApiKey, actor: Actor, now: Instant, *, generation: int) -> None:
         if generation != self.generation:
@@ -53,13 +51,13 @@ class KnownKeys:
         until = Instant(now + KEPT_FOR)
         if key.expires_at is not None:
             until = min(until, key.expires_at)
-        self._known[digest] = _Known(key, actor, until)
+        self._known[digest] = Known(key, actor, until)
 
     def forget(self, key_id: str) -> None:
         self.generation += 1
         self._known = {digest: known for digest, known in self._known.items() if known.key.id != key_id}
 
-    def touch(self, db: Database, key_id: str, now: Instant) -> None:
+    def touch(self, db: Database, key_id: str, now: Instant, address: str | None) -> None:
         """Notes the use of the key, at most once a minute, without the request waiting for it."""
         touched_at = self._touched_at.get(key_id)
         if touched_at is not None and now - touched_at < MINUTE:
@@ -67,7 +65,7 @@ class KnownKeys:
         if len(self._touched_at) >= _LIMIT:
             self._touched_at.clear()
         self._touched_at[key_id] = now
-        task = asyncio.get_running_loop().create_task(_touch(db, key_id))
+        task = asyncio.get_running_loop().create_task(_touch(db, key_id, address))
         self._touching.add(task)
         task.add_done_callback(self._touching.discard)
 
@@ -76,8 +74,8 @@ class KnownKeys:
         await asyncio.gather(*self._touching, return_exceptions=True)
 
 
-async def _touch(db: Database, key_id: str) -> None:
+async def _touch(db: Database, key_id: str, address: str | None) -> None:
     try:
-        await db.write(projects.touch_key, key_id)
+        await db.write(projects.touch_key, key_id, address)
     except DatabaseUnavailable as error:
         _log.warning("key use not noted", key_id=key_id, error=str(error))

@@ -1,5 +1,6 @@
 """Which route a path means. Paths without parameters are found in one step, the others by their segments."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -15,6 +16,8 @@ class Placed(Protocol):
 
 
 R = TypeVar("R", bound=Placed)
+_SAFE = re.compile(r"[A-Za-z0-9._:+-]{1,128}")
+"""What can stand for a parameter: whatever holds anything else names nothing, in any section of any face."""
 _NO_PARAMETERS: Mapping[str, str] = {}
 
 
@@ -60,7 +63,7 @@ def _match(segments: tuple[str, ...], parts: list[str]) -> dict[str, str] | None
     parameters = {}
     for segment, part in zip(segments, parts, strict=True):
         if segment[:1] == "{":
-            if not part:
+            if not _SAFE.fullmatch(part):
                 return None
             parameters[segment[1:-1]] = part
         elif segment != part:

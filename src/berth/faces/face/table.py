@@ -11,6 +11,7 @@ from berth.base.db import Tx
 from berth.core.errors import Refusal
 from berth.core.events import Actor
 from berth.faces.face.context import Context
+from berth.faces.face.rates import Rate
 
 Headers = Mapping[bytes, bytes]
 """Names in lower case; a header sent twice is joined with a comma."""
@@ -26,15 +27,6 @@ class Listing(StrEnum):
     """A page of an array, with where it stands."""
 
 
-class Rate(StrEnum):
-    """Which limit on requests counts this route."""
-
-    READ = "read"
-    LIST = "list"
-    WRITE = "write"
-    DEPLOY = "deploy"
-
-
 @dataclass(slots=True)
 class Call:
     """One request, translated: what a handler gets beside the transaction."""
@@ -48,6 +40,10 @@ class Call:
     body: Any
     """An instance of the route's `body`."""
     headers: Headers = field(default_factory=dict)
+    key: str | None = None
+    """The Idempotency-Key of a request that has one."""
+    fingerprint: str = ""
+    """What makes a request with a key the same as another."""
 
 
 Handler = Callable[[Tx, Call], object]
@@ -80,6 +76,8 @@ class Route:
     follow: Follow | None = None
     redact: Callable[[Any], object] | None = None
     """Makes of a result the copy that a replay may show: without its secret."""
+    lives: Callable[[Any], str | None] | None = None
+    """The core id of the instance that a result shows, unless it is gone: the answer is kept as long as it is not."""
     asks: bool = False
     """A question that needs a body: sent with POST, and yet it changes nothing."""
     other_media_types: Sequence[str] = ()
@@ -129,9 +127,12 @@ class Face:
 
     name: str
     routes: Sequence[Route]
-    authenticate: Callable[[Context, Headers], Awaitable[Actor]]
+    authenticate: Callable[[Context, Headers, str | None], Awaitable[Actor]]
+    """Who asks, by what the headers hold and the address that the request comes from."""
     render: Callable[[object], bytes]
     """A handler's result as the body of a success."""
     refuse: Callable[[Refusal, str], Reply]
     """A refusal, and the request's id, as an answer."""
     pages: Sequence[Page] = field(default=())
+    minted_prefix: str = "\0"
+    """How Idempotency-Keys begin that a client made up afresh for each attempt, so that they protect nobody."""

@@ -28,7 +28,7 @@ from berth.faces.face import (
     RouteNotFound,
     UnsupportedMediaType,
 )
-from berth.faces.huddle import wire
+from berth.faces.huddle import wire, words
 
 KINDS: Mapping[type[Refusal], tuple[int, str]] = {
     Invalid: (400, "BAD_REQUEST"),
@@ -53,6 +53,11 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 _WORDS = {"instance_type": "cluster_type"}
 """Members of a request that core knows by another name."""
+_EXISTING = {
+    "existing_ssh_key_id": words.SSH_KEY,
+    "existing_instance_id": words.DEPLOYMENT,
+}
+"""What a duplicate is one of: told as `existing_id`."""
 _REASONS = {"instance_not_found": "deployment_not_found"}
 
 
@@ -90,8 +95,8 @@ def _detail(member: str, value: Any) -> list[tuple[str, Any]]:
     match member, value:
         case "balance_micros" | "required_micros", int():
             return [(member.replace("_micros", "_usd"), money.usd(value))]
-        case "existing_id", str():
-            return [(member, f"sk_{value}")]
+        case str(), str() if member in _EXISTING:
+            return [("existing_id", _EXISTING[member] + value)]
         case "retry_after_s", _:
             return []
         case "field", str():

@@ -11,11 +11,12 @@ _PROBLEMS = {
     400: "The request is wrong; `details.field` names the member",
     401: "No API key, or one that does not work",
     402: "The balance does not allow it",
-    403: "The key lacks the scope",
+    403: "The key lacks the scope, or does not work from this address",
     404: "No such thing, or not yours",
     409: "No capacity, a state that does not allow it, or an idempotency conflict",
     413: "The body is too large",
     415: "The body is not JSON",
+    429: "Too many requests; `Retry-After` says for how many seconds to wait",
     500: "A bug of ours; safe to retry with an Idempotency-Key",
     503: "Briefly unavailable; try again",
 }

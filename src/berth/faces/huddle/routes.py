@@ -1,12 +1,22 @@
 """The retail API as one table, section by section. Routing, documents, authorisation and limits are read off it."""
 
 from berth.faces.face import Context, Edge, Face, Page, authenticate_by_key
-from berth.faces.huddle import billing, catalogue, deployments, envelope, errors, keys, openapi
+from berth.faces.huddle import (
+    account,
+    billing,
+    catalogue,
+    deployments,
+    envelope,
+    errors,
+    keys,
+    openapi,
+    words,
+)
 
 PREFIX = "/api/v1"
 NESTED_PREFIX = "/hudl/api/v1"
 
-ROUTES = (*billing.ROUTES, *catalogue.ROUTES, *keys.ROUTES, *deployments.ROUTES)
+ROUTES = (*account.ROUTES, *billing.ROUTES, *catalogue.ROUTES, *keys.ROUTES, *deployments.ROUTES)
 
 
 def build(context: Context, *, is_nested: bool = False) -> Edge:
@@ -18,6 +28,7 @@ def build(context: Context, *, is_nested: bool = False) -> Edge:
         authenticate=authenticate_by_key,
         render=envelope.nested if is_nested else envelope.flat,
         refuse=errors.refuse,
+        minted_prefix=words.MINTED_KEY,
         pages=(
             Page(
                 "/openapi.json",

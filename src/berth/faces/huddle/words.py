@@ -7,6 +7,8 @@ from berth.base.clock import Instant, rfc3339
 from berth.core.errors import Invalid, NotFound
 
 DEPLOYMENT, OFFER, IMAGE, SSH_KEY, API_KEY, EVENT = "dep_", "off_", "img_", "sk_", "ak_", "evt_"
+MINTED_KEY = "hudl_"
+"""How the Idempotency-Keys begin that the vendor's own client makes up afresh for each attempt."""
 _SAFE = re.compile(r"[A-Za-z0-9._:+-]{1,128}")
 _ID_LIMIT = 64
 

@@ -1,7 +1,7 @@
 """Deployments: the routes."""
 
 from berth.faces.face import Listing, Rate, Route
-from berth.faces.huddle.deployments import handlers, wire
+from berth.faces.huddle.deployments import handlers, translate, wire
 
 ROUTES = (
     Route(
@@ -14,6 +14,7 @@ ROUTES = (
         answer=wire.Deployment,
         rate=Rate.DEPLOY,
         pokes="provisioning",
+        lives=translate.lives,
     ),
     Route(
         method="GET",
@@ -40,6 +41,7 @@ ROUTES = (
         handler=handlers.delete_deployment,
         summary="Delete; the clock stops now",
         scope="deployments:write",
+        lives=translate.lives,
         answer=wire.Deployment,
         rate=Rate.WRITE,
         pokes="provisioning",

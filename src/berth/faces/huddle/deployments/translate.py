@@ -153,3 +153,8 @@ def event(happened: Event) -> wire.Event:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def lives(shown: wire.Deployment) -> str | None:
+    """The core id of the deployment that an answer shows, unless it is gone."""
+    return None if shown.status == "deleted" else shown.id.removeprefix(DEPLOYMENT)

@@ -1,0 +1,34 @@
+"""What keeps a customer from paying twice by mistake: hostnames that are taken, and orders that look like repeats."""
+
+from dataclasses import replace
+
+from berth.base.db import Tx
+from berth.core import projects
+from berth.core.errors import Conflict
+from berth.core.events import Actor
+from berth.core.instances import store
+from berth.core.instances.announcing import announce
+from berth.core.instances.model import Instance
+
+
+def check_hostname(tx: Tx, by: Actor, hostname: str) -> None:
+    """Raises Conflict when the project wants hostnames to be its only ones and an active instance has this one."""
+    if not projects.preferences(tx, by.project).unique_active_hostname:
+        return
+    projects.lock(tx, by)
+    taken_by = store.find_active(tx, by.project, hostname)
+    if taken_by is not None:
+        raise Conflict(
+            "duplicate",
+            f"hostname: {hostname!r} is the hostname of an active deployment.",
+            field="hostname",
+            existing_instance_id=taken_by,
+        )
+
+
+def suspect_twin(tx: Tx, by: Actor, instance: Instance, twin_id: str) -> Instance:
+    """Warns that the same order was accepted moments before: its sender may have lost the answer."""
+    warned = replace(instance, sequence=instance.sequence + 1)
+    store.update(tx, warned.id, sequence=warned.sequence)
+    announce(tx, by, "instance.possible_duplicate", warned, twin_instance_id=twin_id)
+    return warned
