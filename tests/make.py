@@ -148,7 +148,11 @@ def offer(
 
 
 def image(
-    slug: str = "ubuntu-24.04", *, gpu_models: Sequence[str] | None = None, min_os_volume_gb: int = 10
+    slug: str = "ubuntu-24.04",
+    *,
+    gpu_models: Sequence[str] | None = None,
+    min_os_volume_gb: int = 10,
+    **members: Any,
 ) -> ProviderImage:
     """An image that boots everywhere, or only on `gpu_models`."""
     return ProviderImage(
@@ -159,6 +163,7 @@ def image(
         ssh_user="root",
         gpu_models=gpu_models,
         min_os_volume_gb=min_os_volume_gb,
+        **members,
     )
 
 

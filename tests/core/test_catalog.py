@@ -300,7 +300,7 @@ def test_what_is_listed_as_fitting_and_free_is_what_an_order_accepts(
         assert {region.location.code for region in probed.available} == free
         assert (name in found(db, by)) == bool(free)
         for image in everything:
-            assert (image.slug in listed) == fits(image, view.type)
+            assert (image.slug in listed) == fits(image, view.type, clock.now())
             assert (image.slug in listed) == (name in found(db, by, image=image.slug, available_only=False))
             for region in view.regions:
                 refusal = refuses(

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from berth.base.money import from_usd
+from berth.faces.face import Policy
 from berth.faces.huddle.catalogue.translate import per_second
 from tests import make
 from tests.faces.conftest import Shop
@@ -49,6 +50,11 @@ async def test_an_offer_has_every_recovered_member(shop: Shop) -> None:
                 "waitlist_length": 0,
             }
         ],
+        "interconnect": None,
+        "supported_images": ["cuda-h100", "ubuntu-24.04"],
+        "deploy_warning": None,
+        "boot_time_sec": None,
+        "price_valid_until": None,
         "observed_at": "2026-04-03T10:00:00Z",
         "is_simulated": False,
     }
@@ -213,8 +219,60 @@ async def test_images_are_filtered_and_paged(shop: Shop) -> None:
 async def test_an_image_is_found_by_id_and_by_slug(shop: Shop) -> None:
     by_slug = (await shop.client.get("/images/cuda-h100")).data
     assert (await shop.client.get(f"/images/{by_slug['id']}")).data == by_slug
-    assert by_slug["compatible"] == {"gpu_models": ["H100"]}
+    assert by_slug["compatible"] == {
+        "cluster_types": [make.H100],
+        "gpu_models": ["H100"],
+        "min_driver": None,
+    }
+    assert by_slug["locations"] == ["FIN-01"]
     assert by_slug["min_os_volume_gb"] == 60
+
+
+async def test_images_are_filtered_by_where_they_can_be_ordered(shop: Shop) -> None:
+    async def at(location: str) -> list[str]:
+        return sorted(row["image_type"] for row in (await shop.client.get("/images", location=location)).data)
+
+    assert await at("FIN-01") == ["cuda-h100", "ubuntu-24.04"]
+    assert await at("FIN-03") == ["ubuntu-24.04"]
+    (await shop.client.get("/images", location="MOON-01")).refused(400, "invalid_field")
+
+
+async def test_a_deprecated_image_deploys_until_it_is_removed(shop: Shop) -> None:
+    now = shop.clock.now()
+    old = make.image("old", deprecated_at=now - 1, removed_at=now + 60_000_000, size_gb=7, min_driver="550")
+    shop.clock.advance(micros=1)
+    make.catalogue(shop.db, make.offer(free=5), images=[make.image(), old])
+    assert [row["image_type"] for row in (await shop.client.get("/images")).data] == ["ubuntu-24.04"]
+    shown = (await shop.client.get("/images", include_deprecated=True, image_type="old")).data[0]
+    assert (shown["deprecated_at"], shown["removed_at"]) == ("2026-04-03T09:59:59Z", "2026-04-03T10:01:00Z")
+    assert (shown["size_gb"], shown["arch"], shown["compatible"]["min_driver"]) == (7, "x86_64", "550")
+    body = order(shop, image="old")
+    assert (await shop.client.post("/deployments/clusters", body)).status == 200
+    shop.clock.advance(seconds=60)
+    (await shop.client.post("/deployments/clusters", body)).refused(400, "invalid_field")
+    assert len((await shop.client.get("/images", include_deprecated=True)).data) == 1
+    assert (await shop.client.get("/images/old")).data["locations"] == []
+
+
+async def test_of_several_defaults_for_one_purpose_the_oldest_is_shown(shop: Shop) -> None:
+    make.catalogue(shop.db, make.offer(), images=[make.image("first", is_default=True)])
+    shop.clock.advance(seconds=1)
+    later = [make.image("second", is_default=True), make.image("other", is_default=True, is_cluster=True)]
+    make.catalogue(shop.db, make.offer(name="x"), images=later, provider="more")
+    defaults = [row["image_type"] for row in (await shop.client.get("/images")).data if row["is_default"]]
+    assert sorted(defaults) == ["first", "other"]
+
+
+async def test_an_operator_may_tell_of_no_more_than_so_many_free_units(shop: Shop) -> None:
+    client = shop.under(policy=Policy(free_units_shown=2))
+    offer = (await client.get(f"/gpus/available/{make.H100}")).data
+    assert offer["region_details"][0]["free_units"] == 2
+    assert offer["is_available"]
+
+
+async def test_a_pretended_type_says_so(shop: Shop) -> None:
+    make.catalogue(shop.db, make.offer("pretended", is_simulated=True), provider="more")
+    assert "simulated" in (await shop.client.get("/gpus/available/pretended")).data["deploy_warning"]
 
 
 async def test_regions_say_what_they_have(shop: Shop) -> None:

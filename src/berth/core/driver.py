@@ -184,6 +184,14 @@ class ProviderImage:
     min_os_volume_gb: int = 10
     gpu_models: Sequence[str] | None = None
     """Boots only on types with one of these GPUs; None: on every type, CPU types included."""
+    size_gb: int | None = None
+    """What it takes of the disk at first."""
+    arch: str = "x86_64"
+    min_driver: str | None = None
+    """The oldest GPU driver of a host that it works with."""
+    deprecated_at: int | None = None
+    """Since when it is not advised, in microseconds since the epoch; it can still be ordered until `removed_at`."""
+    removed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

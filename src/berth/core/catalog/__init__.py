@@ -14,6 +14,7 @@ from berth.core.catalog.lines import (
 )
 from berth.core.catalog.model import (
     Image,
+    ImageView,
     InstanceType,
     Line,
     Location,
@@ -38,11 +39,13 @@ from berth.core.catalog.service import (
     locations,
     pick_image,
     search,
+    view_images,
 )
 
 __all__ = [
     "ANYWHERE",
     "Image",
+    "ImageView",
     "InstanceType",
     "Line",
     "Location",
@@ -81,4 +84,5 @@ __all__ = [
     "suppress",
     "uncount_claim",
     "units_to_grant",
+    "view_images",
 ]

@@ -58,6 +58,25 @@ class Image:
     """Who can boot it."""
     created_at: Instant
     deprecated_at: Instant | None
+    """Since when it is not advised; None: it is."""
+    size_gb: int | None
+    arch: str
+    min_driver: str | None
+    removed_at: Instant | None
+    """From when on nothing is ordered with it any more; None: that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """An image with everything it can be ordered for; what a shopper compares."""
+
+    image: Image
+    types: Sequence[str]
+    """Names of the types that it boots on and that are sold."""
+    locations: Sequence[str]
+    """Where it can be ordered."""
+    is_default: bool
+    """At most one image is the default of its category and kind."""
 
 
 @dataclass(frozen=True, slots=True)

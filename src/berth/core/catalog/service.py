@@ -1,13 +1,23 @@
 """The verbs of the catalogue: what a customer may compare and choose."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.core.catalog import store
-from berth.core.catalog.compatibility import fits
+from berth.core.catalog.compatibility import fits, is_offered
 from berth.core.catalog.lines import Lines, lines
-from berth.core.catalog.model import Image, InstanceType, Location, Offer, OfferView, Region, Search, Sort
+from berth.core.catalog.model import (
+    Image,
+    ImageView,
+    InstanceType,
+    Location,
+    Offer,
+    OfferView,
+    Region,
+    Search,
+    Sort,
+)
 from berth.core.driver import Abilities
 from berth.core.errors import Invalid, NotFound
 from berth.core.events import Actor
@@ -21,7 +31,7 @@ def search(tx: Tx, by: Actor, wanted: Search) -> Sequence[OfferView]:
     image = None if wanted.image is None else get_image(tx, by, wanted.image)
     views = _views(tx, store.list_types(tx), store.list_offers(tx), location=wanted.location)
     matching = [
-        view for view in views if _matches(view, wanted) and (image is None or fits(image, view.type))
+        view for view in views if _matches(view, wanted) and (image is None or fits(image, view.type, tx.now))
     ]
     matching.sort(key=lambda view: view.type.name)
     matching.sort(key=_ORDERS[wanted.sort], reverse=wanted.is_descending)
@@ -60,11 +70,18 @@ def find_location(tx: Tx, code: str) -> Location | None:
 def images(tx: Tx, by: Actor, *, instance_type: str | None = None) -> Sequence[Image]:
     """Newest first; with `instance_type` exactly those that an order of it accepts. Raises NotFound for the type."""
     by.may("catalog:read")
-    found = store.list_images(tx)
-    if instance_type is None:
-        return found
-    wanted = get_type(tx, by, instance_type)
-    return [image for image in found if fits(image, wanted)]
+    if instance_type is not None:
+        return compatible_images(tx, get_type(tx, by, instance_type))
+    return [image for image in store.list_images(tx) if is_offered(image, tx.now)]
+
+
+def view_images(tx: Tx, by: Actor, images: Sequence[Image]) -> Sequence[ImageView]:
+    """What each can be ordered for, and where."""
+    by.may("catalog:read")
+    kinds = {kind.name: kind for kind in store.list_types(tx)}
+    offers = store.list_offers(tx)
+    defaults = _defaults([image for image in store.list_images(tx) if is_offered(image, tx.now)])
+    return [_view_image(tx, image, kinds, offers, is_default=image.id in defaults) for image in images]
 
 
 def get_image(tx: Tx, by: Actor, image: str) -> Image:
@@ -79,9 +96,9 @@ def get_image(tx: Tx, by: Actor, image: str) -> Image:
 def pick_image(tx: Tx, image: str, instance_type: InstanceType) -> Image:
     """The image for an order. Raises Invalid when it is unknown or does not fit, naming some that do."""
     found = store.find_image(tx, image)
-    if found is None or not found.providers:
+    if found is None or not is_offered(found, tx.now):
         raise Invalid("invalid_field", f"image: unknown image {image!r}.", field="image")
-    if not fits(found, instance_type):
+    if not fits(found, instance_type, tx.now):
         raise Invalid(
             "image_incompatible",
             f"image: {found.slug} does not run on {instance_type.name}.",
@@ -92,7 +109,7 @@ def pick_image(tx: Tx, image: str, instance_type: InstanceType) -> Image:
 
 
 def compatible_images(tx: Tx, instance_type: InstanceType) -> Sequence[Image]:
-    return [image for image in store.list_images(tx) if fits(image, instance_type)]
+    return [image for image in store.list_images(tx) if fits(image, instance_type, tx.now)]
 
 
 def candidates(tx: Tx, instance_type: str, location: str, image: Image) -> Sequence[Offer]:
@@ -116,6 +133,22 @@ def known_offer(tx: Tx, offer_id: str) -> Offer:
     if offer is None:
         raise AssertionError(f"no offer {offer_id}, yet an instance was placed at it")
     return offer
+
+
+def _view_image(
+    tx: Tx, image: Image, kinds: Mapping[str, InstanceType], offers: Sequence[Offer], *, is_default: bool
+) -> ImageView:
+    usable = {kind.name for kind in kinds.values() if kind.providers and fits(image, kind, tx.now)}
+    here = [offer for offer in offers if offer.instance_type in usable and offer.provider in image.providers]
+    return ImageView(image, sorted(usable), sorted({offer.location for offer in here}), is_default=is_default)
+
+
+def _defaults(images: Sequence[Image]) -> set[str]:
+    """The ids of the defaults: where several providers name one for the same purpose, the oldest."""
+    oldest_last = sorted(images, key=lambda image: (image.created_at, image.id), reverse=True)
+    return set(
+        {(image.category, image.is_cluster): image.id for image in oldest_last if image.is_default}.values()
+    )
 
 
 def _views(

@@ -98,4 +98,5 @@ def of_this_host() -> ProviderImage:
         ssh_user="root",
         details=("This host's own system",),
         is_default=True,
+        arch=platform.machine(),
     )

@@ -18,7 +18,8 @@ _TYPE = (
 )
 _IMAGE = (
     "id, slug, name, category, details, is_default, is_cluster, os_name, os_version, cuda_version,"
-    " driver_version, has_docker, ssh_user, min_os_volume_gb, gpu_models, providers, created_at, deprecated_at"
+    " driver_version, has_docker, ssh_user, min_os_volume_gb, gpu_models, providers, created_at, deprecated_at,"
+    " size_gb, arch, min_driver, removed_at"
 )
 _OFFER = (
     "id, provider, provider_offer_id, instance_type, location, price_micros_per_hour,"
@@ -53,6 +54,10 @@ def _image(row: Row) -> Image:
         providers=frozenset(json.loads(row[15])),
         created_at=row[16],
         deprecated_at=row[17],
+        size_gb=row[18],
+        arch=row[19],
+        min_driver=row[20],
+        removed_at=row[21],
     )
 
 
@@ -211,13 +216,16 @@ def upsert_image(tx: Tx, image: ProviderImage, *, image_id: str, providers: froz
     tx.run(
         f"INSERT INTO images ({_IMAGE}) VALUES (:id, :slug, :name, :category, :details, :is_default,"
         " :is_cluster, :os_name, :os_version, :cuda_version, :driver_version, :has_docker, :ssh_user,"
-        " :min_os_volume_gb, :gpu_models, :providers, :now, NULL)"
+        " :min_os_volume_gb, :gpu_models, :providers, :now, :deprecated_at, :size_gb, :arch, :min_driver,"
+        " :removed_at)"
         " ON CONFLICT (slug) DO UPDATE SET name = excluded.name, category = excluded.category,"
         " details = excluded.details, is_default = excluded.is_default, is_cluster = excluded.is_cluster,"
         " os_name = excluded.os_name, os_version = excluded.os_version, cuda_version = excluded.cuda_version,"
         " driver_version = excluded.driver_version, has_docker = excluded.has_docker,"
         " ssh_user = excluded.ssh_user, min_os_volume_gb = excluded.min_os_volume_gb,"
-        " gpu_models = excluded.gpu_models, providers = excluded.providers",
+        " gpu_models = excluded.gpu_models, providers = excluded.providers,"
+        " deprecated_at = excluded.deprecated_at, size_gb = excluded.size_gb, arch = excluded.arch,"
+        " min_driver = excluded.min_driver, removed_at = excluded.removed_at",
         id=image_id,
         slug=image.slug,
         name=image.name,
@@ -235,6 +243,11 @@ def upsert_image(tx: Tx, image: ProviderImage, *, image_id: str, providers: froz
         gpu_models=None if image.gpu_models is None else json.dumps(sorted(image.gpu_models)),
         providers=_names(providers),
         now=tx.now,
+        deprecated_at=image.deprecated_at,
+        size_gb=image.size_gb,
+        arch=image.arch,
+        min_driver=image.min_driver,
+        removed_at=image.removed_at,
     )
 
 

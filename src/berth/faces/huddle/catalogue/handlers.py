@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from berth.base import paging
+from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.paging import After
 from berth.core import catalog
-from berth.core.catalog import OfferView, Search
+from berth.core.catalog import ImageView, OfferView, Search
 from berth.core.errors import Invalid, NotFound
 from berth.faces.face import Call
 from berth.faces.huddle import words
@@ -29,7 +30,7 @@ def list_offers(tx: Tx, call: Call) -> Paged:
     has_more = start + query.limit < len(views)
     last = After(start + len(page), page[-1].type.name) if has_more else None
     return Paged(
-        [translate.offer(view) for view in page],
+        _shown(tx, call, page),
         total=len(views),
         cursor=None if last is None else paging.encode(last, listing),
         has_more=has_more,
@@ -52,7 +53,21 @@ def summarize_offers(tx: Tx, call: Call) -> wire.Summary:
 
 def get_offer(tx: Tx, call: Call) -> wire.Offer:
     name = words.name_in_path(call.parameters["instance_type"], "Instance type")
-    return translate.offer(catalog.get_offer(tx, call.by, name.removeprefix(words.OFFER)))
+    view = catalog.get_offer(tx, call.by, name.removeprefix(words.OFFER))
+    return _shown(tx, call, [view])[0]
+
+
+def _shown(tx: Tx, call: Call, views: Sequence[OfferView]) -> list[wire.Offer]:
+    images = catalog.images(tx, call.by)
+    most_units = call.context.policy.free_units_shown
+    return [
+        translate.offer(
+            view,
+            [image.slug for image in images if catalog.fits(image, view.type, tx.now)],
+            most_units=most_units,
+        )
+        for view in views
+    ]
 
 
 def get_availability(tx: Tx, call: Call) -> wire.Availability:
@@ -86,24 +101,28 @@ def get_region(tx: Tx, call: Call) -> wire.Region:
 
 def list_images(tx: Tx, call: Call) -> Paged:
     query: wire.ImagesQuery = call.query
-    listing = f"images {query.cluster_type} {query.image_type} {query.category} {query.include_deprecated}"
+    _check_location(tx, query.location)
+    listing = (
+        f"images {query.cluster_type} {query.image_type} {query.category} {query.location}"
+        f" {query.include_deprecated}"
+    )
     last = words.after(query.cursor, listing)
+    found = catalog.images(tx, call.by, instance_type=query.cluster_type)
     matching = [
-        image
-        for image in catalog.images(tx, call.by, instance_type=query.cluster_type)
-        if query.image_type in {None, image.slug}
-        and query.category in {None, image.category}
-        and (query.include_deprecated or image.deprecated_at is None)
+        view
+        for view in catalog.view_images(tx, call.by, found)
+        if query.image_type in {None, view.image.slug}
+        and query.category in {None, view.image.category}
+        and (query.location is None or query.location in view.locations)
+        and (query.include_deprecated or view.image.deprecated_at is None)
     ]
-    rest = [
-        image for image in matching if last is None or (image.created_at, image.id) < (last.time, last.id)
-    ]
+    rest = [view for view in matching if last is None or _place(view) < (last.time, last.id)]
     page = rest[: query.limit]
     has_more = len(rest) > query.limit
     return Paged(
-        [translate.image(image) for image in page],
+        [translate.image(view) for view in page],
         total=len(matching),
-        cursor=paging.encode(After(page[-1].created_at, page[-1].id), listing) if has_more else None,
+        cursor=paging.encode(After(*_place(page[-1])), listing) if has_more else None,
         has_more=has_more,
         limit=query.limit,
     )
@@ -111,7 +130,13 @@ def list_images(tx: Tx, call: Call) -> Paged:
 
 def get_image(tx: Tx, call: Call) -> wire.Image:
     name = words.name_in_path(call.parameters["id"], "Image")
-    return translate.image(catalog.get_image(tx, call.by, name.removeprefix(IMAGE)))
+    found = catalog.get_image(tx, call.by, name.removeprefix(IMAGE))
+    return translate.image(catalog.view_images(tx, call.by, [found])[0])
+
+
+def _place(view: ImageView) -> tuple[Instant, str]:
+    """Where an image stands in the list."""
+    return view.image.created_at, view.image.id
 
 
 def _check_location(tx: Tx, location: str | None) -> None:

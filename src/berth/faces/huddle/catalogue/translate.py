@@ -9,7 +9,7 @@ import msgspec
 from berth.base import money
 from berth.base.clock import rfc3339
 from berth.base.money import MAX_MICROS, Micros
-from berth.core.catalog import Image, Location, OfferView, Region, Search, Sort
+from berth.core.catalog import ImageView, Location, OfferView, Region, Search, Sort
 from berth.core.errors import Invalid
 from berth.faces.huddle import words
 from berth.faces.huddle.catalogue import wire
@@ -21,6 +21,7 @@ _SHOWN_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
 
 
 _LARGEST = Decimal(10**9)
+_SIMULATED = "This type is simulated: deployments of it get none of its hardware."
 
 
 def search(query: wire.OffersQuery) -> Search:
@@ -42,7 +43,8 @@ def search(query: wire.OffersQuery) -> Search:
     )
 
 
-def offer(view: OfferView) -> wire.Offer:
+def offer(view: OfferView, images: Sequence[str], *, most_units: int | None) -> wire.Offer:
+    """`images` are the slugs of those that boot on it; of free units no more than `most_units` are told."""
     kind, spot = view.type, view.spot_price
     available = [region.location.code for region in view.available]
     return wire.Offer(
@@ -62,7 +64,9 @@ def offer(view: OfferView) -> wire.Offer:
         spot_price_per_sec=None if spot is None else per_second(spot),
         is_available=bool(available),
         regions=available,
-        region_details=[offer_region(region) for region in view.regions],
+        region_details=[offer_region(region, most_units) for region in view.regions],
+        supported_images=sorted(images),
+        deploy_warning=_SIMULATED if view.is_simulated else None,
         observed_at=rfc3339(view.observed_at),
         is_simulated=view.is_simulated,
     )
@@ -75,13 +79,14 @@ def with_whole_regions(shown: wire.Offer) -> wire.Offer:
     )
 
 
-def offer_region(region: Region) -> wire.OfferRegion:
+def offer_region(region: Region, most_units: int | None) -> wire.OfferRegion:
+    free_units = region.free_units
     return wire.OfferRegion(
         code=region.location.code,
         name=region.location.name,
         country_code=region.location.country_code,
         is_available=region.free_units > 0,
-        free_units=region.free_units,
+        free_units=free_units if most_units is None else min(free_units, most_units),
         price_per_hr=money.usd(region.price),
         waitlist_length=region.waitlist_length,
     )
@@ -166,14 +171,15 @@ def regions(
     return found
 
 
-def image(found: Image) -> wire.Image:
+def image(view: ImageView) -> wire.Image:
+    found = view.image
     return wire.Image(
         id=words.IMAGE + found.id,
         image_type=found.slug,
         name=found.name,
         category=found.category,
         details=list(found.details),
-        is_default=found.is_default,
+        is_default=view.is_default,
         is_cluster=found.is_cluster,
         os_name=found.os_name,
         os_version=found.os_version,
@@ -182,8 +188,16 @@ def image(found: Image) -> wire.Image:
         has_docker=found.has_docker,
         ssh_user=found.ssh_user,
         min_os_volume_gb=found.min_os_volume_gb,
-        compatible=wire.Compatible(gpu_models=None if found.gpu_models is None else sorted(found.gpu_models)),
+        size_gb=found.size_gb,
+        arch=found.arch,
+        compatible=wire.Compatible(
+            cluster_types=list(view.types),
+            gpu_models=None if found.gpu_models is None else sorted(found.gpu_models),
+            min_driver=found.min_driver,
+        ),
+        locations=list(view.locations),
         deprecated_at=words.optional_time(found.deprecated_at),
+        removed_at=words.optional_time(found.removed_at),
         created_at=rfc3339(found.created_at),
     )
 

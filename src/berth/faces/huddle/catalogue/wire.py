@@ -40,6 +40,7 @@ class ImagesQuery(Struct, kw_only=True):
     cluster_type: Name | None = None
     image_type: str | None = None
     category: str | None = None
+    location: Name | None = None
     include_deprecated: bool = False
     cursor: str | None = None
     limit: Limit = 20
@@ -53,6 +54,11 @@ class OfferRegion(Struct, kw_only=True):
     free_units: int
     price_per_hr: Decimal
     waitlist_length: int = 0
+
+
+class BootTime(Struct, kw_only=True):
+    min: int
+    max: int
 
 
 class Offer(Struct, kw_only=True):
@@ -75,6 +81,12 @@ class Offer(Struct, kw_only=True):
     regions: Sequence[str | OfferRegion]
     """Codes; under the nested mount objects."""
     region_details: list[OfferRegion]
+    interconnect: str | None = None
+    supported_images: list[str]
+    """Their `image_type`s."""
+    deploy_warning: str | None
+    boot_time_sec: BootTime | None = None
+    price_valid_until: str | None = None
     observed_at: str
     is_simulated: bool
 
@@ -119,8 +131,10 @@ class Region(Struct, kw_only=True):
 
 
 class Compatible(Struct, kw_only=True):
+    cluster_types: list[str]
     gpu_models: list[str] | None
     """None: every type, those without a GPU included."""
+    min_driver: str | None
 
 
 class Image(Struct, kw_only=True):
@@ -138,6 +152,11 @@ class Image(Struct, kw_only=True):
     has_docker: bool
     ssh_user: str
     min_os_volume_gb: int
+    size_gb: int | None
+    arch: str
     compatible: Compatible
+    locations: list[str]
     deprecated_at: str | None
+    removed_at: str | None
+    """Until when a deprecated image can still be deployed, where that is known."""
     created_at: str
