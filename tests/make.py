@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec
 from berth.base.clock import Instant
 from berth.base.db import Database, Tx
 from berth.base.money import Micros, from_usd
-from berth.core import billing, catalog, events, instances, keys, ledger, projects
+from berth.core import billing, catalog, events, instances, keys, ledger, projects, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Catalogue, Hardware, Place, Power, ProviderImage, ProviderOffer, Sighting
 from berth.core.events import Actor
@@ -278,6 +278,29 @@ def seen(
     changed = db.write_now(apply)
     assert changed is not None, f"{getattr(verb, '__name__', verb)} wrote nothing"
     return changed
+
+
+def webhook(
+    db: Database, by: Actor, *patterns: str, url: str = "https://receiver.example/hook"
+) -> tuple[webhooks.Webhook, str]:
+    """A webhook that is told of `patterns`, or of everything, and its secret."""
+    return db.write_now(
+        webhooks.create,
+        by,
+        url=url,
+        events=patterns or ("*",),
+        pepper=PEPPER,
+        rules=webhooks.Rules(allow_private=True),
+    )
+
+
+def delivery_ids(db: Database) -> list[str]:
+    """Of every delivery there is, oldest first."""
+
+    def ids_of(tx: Tx) -> list[str]:
+        return [row[0] for row in tx.all("SELECT id FROM deliveries ORDER BY seq")]
+
+    return db.read_now(ids_of)
 
 
 def owner(made: Instance) -> Actor:

@@ -16,15 +16,15 @@ from berth.base import banner, db, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, Tx, is_postgresql
-from berth.core import instances, projects
+from berth.core import instances, projects, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Driver
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
 from berth.faces import huddle
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
-from berth.loops import catalog, metering, observation, provisioning
+from berth.loops import catalog, deliveries, delivery_log, metering, observation, provisioning
 from berth.loops.loop import Loop, Runner
-from berth.loops.world import Patience, World
+from berth.loops.world import Courier, Patience, World
 from berth.migrations import upgrade
 from berth.settings import Settings, SettingsError
 
@@ -76,6 +76,8 @@ LOOPS: Sequence[Loop] = (
     Loop("provisioning", provisioning.tick, provisioning.PERIOD_S, workers=8),
     Loop("observation", observation.tick, observation.PERIOD_S),
     Loop("metering", metering.tick, metering.PERIOD_S),
+    Loop("deliveries", deliveries.tick, deliveries.PERIOD_S, workers=deliveries.WORKERS),
+    Loop("delivery_log", delivery_log.tick, delivery_log.PERIOD_S),
 )
 """What happens by itself."""
 
@@ -89,6 +91,7 @@ class Process:
     drivers: Mapping[str, Driver]
     runner: Runner
     context: Context
+    sender: deliveries.Sender
 
     async def start(self) -> None:
         """Asks every provider what it sells, for a while, then lets the loops run."""
@@ -110,12 +113,14 @@ class Process:
             await self.context.rates.settle()
         for driver in self.drivers.values():
             await driver.close()
+        await self.sender.close()
         self.database.close()
 
 
 def _release_everything(tx: Tx) -> None:
     leases.release_all(tx)
     instances.release_leases(tx)
+    webhooks.release_leases(tx)
 
 
 def open_database(settings: Settings) -> Database:
@@ -146,6 +151,15 @@ def build(settings: Settings) -> Process:
         for wake in pokes:
             wake(loop)
 
+    def signal(name: str) -> None:
+        # A command's own verbs have no event loop, and the loops find what they left by themselves.
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            poke(name)
+
+    database.on_signal = signal
+    hook_rules = webhook_rules_of(settings)
+    sender = deliveries.Sender(hook_rules, clock)
     world = World(
         db=database,
         clock=clock,
@@ -153,6 +167,7 @@ def build(settings: Settings) -> Process:
         install_id=install_id,
         holder=f"{socket.gethostname()}:{os.getpid()}",
         probe=banner.answers,
+        courier=Courier(sender.post, huddle.render, pepper, hook_rules),
         rules=rules,
         patience=Patience(
             call_s=settings.loops.call_s,
@@ -170,11 +185,12 @@ def build(settings: Settings) -> Process:
         clock=clock,
         pepper=pepper,
         rules=rules,
+        webhook_rules=hook_rules,
         poke=poke,
         body_limit=settings.server.body_limit_bytes,
         version=__version__,
     )
-    return Process(settings, database, drivers, runner, context)
+    return Process(settings, database, drivers, runner, context, sender)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -210,6 +226,16 @@ def rules_of(settings: Settings) -> Rules:
     except ValueError as error:
         raise SettingsError(f"billing.minimum_deploy_usd: {error}") from error
     return Rules(minimum_balance=minimum, minimum_on_cancel=settings.billing.min_on_cancel)
+
+
+def webhook_rules_of(settings: Settings) -> webhooks.Rules:
+    """The operator's decisions about webhooks. Raises SettingsError for networks that are none."""
+    chosen = settings.webhooks
+    try:
+        networks = webhooks.networks(chosen.allowed_networks)
+    except ValueError as error:
+        raise SettingsError(f"webhooks.allowed_networks: {error}") from error
+    return webhooks.Rules(chosen.allow_private, networks, chosen.retry_permille)
 
 
 def application(process: Process) -> Asgi:

@@ -85,6 +85,17 @@ class Loops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds between reporting an orphan and destroying it."""
 
 
+class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calls to customers' receivers."""
+
+    allow_private: bool = False
+    """Allow plain http, and receivers on this host and in private networks: for tests and labs only."""
+    allowed_networks: str = ""
+    """Internal networks that may be called all the same, such as `10.1.0.0/16, fd00:1::/32`."""
+    retry_permille: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1000
+    """Thousandths of the usual time between attempts: less makes a lab's retries come sooner."""
+
+
 class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The provider on this very host."""
 
@@ -124,6 +135,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access: Access = Access()
     billing: Billing = Billing()
     loops: Loops = Loops()
+    webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
 
     @property

@@ -186,6 +186,7 @@ def shop(db: Database, clock: FakeClock) -> Shop:
         rules=make.RULES,
         poke=pokes.append,
         version="0.0.0-test",
+        test_wait_s=0,
         body_limit=64 * 1024,
     )
     make.catalogue(

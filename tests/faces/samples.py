@@ -40,6 +40,17 @@ def _api_key(shop: Shop, *scopes: str) -> str:
     return f"/api-keys/ak_{make.key(shop.db, shop.customer.by, scopes=scopes or None)[0].id}"
 
 
+def _webhook(shop: Shop, ending: str = "") -> str:
+    return f"/webhooks/wh_{make.webhook(shop.db, shop.customer.by)[0].id}{ending}"
+
+
+def _delivery(shop: Shop, ending: str = "") -> str:
+    path = _webhook(shop, "/deliveries")
+    make.ssh_key(shop.db, shop.customer.by)
+    make.ordered(shop.db, shop.customer.by)
+    return f"{path}/msg_{make.delivery_ids(shop.db)[-1]}{ending}"
+
+
 SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
     ("GET", "/account/settings"): lambda shop: Sample("/account/settings"),
     ("PUT", "/account/settings"): lambda shop: Sample("/account/settings", {"unique_active_hostname": True}),
@@ -63,6 +74,24 @@ SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
         _api_key(shop, "api_keys:write") + "/rotate", {"overlap_seconds": 0}
     ),
     ("DELETE", "/api-keys/{id}"): lambda shop: Sample(_api_key(shop)),
+    ("GET", "/webhooks"): lambda shop: Sample("/webhooks"),
+    ("POST", "/webhooks"): lambda shop: Sample(
+        "/webhooks", {"url": "https://receiver.example/hook", "events": ["deployment.running"]}
+    ),
+    ("GET", "/webhooks/event-types"): lambda shop: Sample("/webhooks/event-types"),
+    ("GET", "/webhooks/{id}"): lambda shop: Sample(_webhook(shop)),
+    ("PUT", "/webhooks/{id}"): lambda shop: Sample(_webhook(shop), {"is_active": True}),
+    ("DELETE", "/webhooks/{id}"): lambda shop: Sample(_webhook(shop)),
+    ("POST", "/webhooks/{id}/test"): lambda shop: Sample(_webhook(shop, "/test"), {}),
+    ("POST", "/webhooks/{id}/rotate-secret"): lambda shop: Sample(_webhook(shop, "/rotate-secret"), {}),
+    ("GET", "/webhooks/{id}/deliveries"): lambda shop: Sample(_webhook(shop, "/deliveries")),
+    ("GET", "/webhooks/{id}/deliveries/{delivery_id}"): lambda shop: Sample(_delivery(shop)),
+    ("POST", "/webhooks/{id}/deliveries/{delivery_id}/redeliver"): lambda shop: Sample(
+        _delivery(shop, "/redeliver")
+    ),
+    ("POST", "/webhooks/{id}/recover"): lambda shop: Sample(
+        _webhook(shop, "/recover"), {"since": "2026-04-03T09:00:00Z"}
+    ),
     ("POST", "/deployments/clusters"): lambda shop: Sample("/deployments/clusters", order(shop)),
     ("GET", "/deployments"): lambda shop: Sample("/deployments"),
     ("GET", "/deployments/availability/{cluster_type}"): lambda shop: Sample(

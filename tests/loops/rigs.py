@@ -3,6 +3,7 @@
 from berth.base import ids
 from berth.core.billing import rates
 from berth.core.driver import Label
+from tests import make
 from tests.contract.loop import Rig
 from tests.world import truth
 from tests.world.world import World
@@ -46,6 +47,27 @@ def _is_charged(world: World) -> bool:
     return truth.rows(world.db, "SELECT 1 FROM entries WHERE code = 'usage'") != []
 
 
+async def _somebody_is_to_be_told(world: World) -> None:
+    customer = await world.customer()
+    make.webhook(world.db, customer.by, "instance.*")
+    await world.order(customer)
+
+
+def _is_told(world: World) -> bool:
+    rows = truth.rows(world.db, "SELECT status FROM deliveries")
+    return rows != [] and all(row[0] == "success" for row in rows)
+
+
+async def _a_delivery_is_old(world: World) -> None:
+    await _somebody_is_to_be_told(world)
+    await world.tick("deliveries")
+    world.turn(31 * 24 * 3600)
+
+
+def _is_forgotten(world: World) -> bool:
+    return truth.rows(world.db, "SELECT 1 FROM deliveries") == []
+
+
 RIGS = {
     rig.loop: rig
     for rig in (
@@ -53,5 +75,7 @@ RIGS = {
         Rig("provisioning", _something_is_ordered, _runs),
         Rig("observation", _an_orphan_is_there, _nothing_is_there),
         Rig("metering", _something_runs, _is_charged),
+        Rig("deliveries", _somebody_is_to_be_told, _is_told),
+        Rig("delivery_log", _a_delivery_is_old, _is_forgotten),
     )
 }

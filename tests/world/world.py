@@ -14,8 +14,10 @@ from berth.core import instances, projects
 from berth.core.billing import Rules
 from berth.core.driver import Label
 from berth.core.instances import Instance, Status
-from berth.loops import catalog, metering, observation, provisioning
-from berth.loops.world import Patience, Report
+from berth.core.webhooks import Outcome
+from berth.faces import huddle
+from berth.loops import catalog, deliveries, delivery_log, metering, observation, provisioning
+from berth.loops.world import Courier, Letter, Patience, Report
 from berth.loops.world import World as LoopWorld
 from tests import make
 from tests.world import truth
@@ -27,6 +29,8 @@ TICKS = {
     "provisioning": provisioning.tick,
     "observation": observation.tick,
     "metering": metering.tick,
+    "deliveries": deliveries.tick,
+    "delivery_log": delivery_log.tick,
 }
 SETTLES_WITHIN_S = 7200
 TICKS_AT_MOST = 2000
@@ -60,6 +64,8 @@ class World:
         self.install_id = install_id or db.write_now(projects.installation_id)
         self.patience = patience
         self.rules = rules
+        self.letters: list[Letter] = []
+        """What receivers were sent, oldest first; every one of them answers 204."""
         self.pokes: list[str] = []
         self.deaths = 0
         self._open(fate or Fate())
@@ -247,6 +253,13 @@ class World:
 
             return await fate.meets("probe", ask)
 
+        async def post(letter: Letter) -> Outcome:
+            async def ask() -> Outcome:
+                self.letters.append(letter)
+                return Outcome(204, 1, None)
+
+            return await fate.meets("post", ask)
+
         self.loops = LoopWorld(
             db=database,
             clock=self.clock,
@@ -254,6 +267,7 @@ class World:
             install_id=self.install_id,
             holder=self.holder,
             probe=probe,
+            courier=Courier(post, huddle.render, make.PEPPER),
             rules=self.rules,
             patience=self.patience,
             poke=self.pokes.append,

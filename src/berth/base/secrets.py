@@ -1,17 +1,26 @@
-"""Secrets: made from 32 random bytes, kept only as a keyed hash.
+"""Secrets: made from 32 random bytes, kept as a keyed hash, or sealed where they have to be used again.
 
 A slow password hash is not needed: nobody guesses 256 bits. The pepper, which is not in the
-database, makes a stolen copy of the database useless for recognising a key.
+database, makes a stolen copy of the database useless for recognising a key or reading what is sealed.
 """
 
+import base64
 import contextlib
 import hashlib
 import hmac
 import os
 import secrets
+from functools import lru_cache
 from pathlib import Path
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 _BYTES = 32
+_NONCE_BYTES = 12
+_PURPOSE = b"berth: secrets that are used again"
 
 
 def new_token(prefix: str) -> str:
@@ -22,6 +31,31 @@ def new_token(prefix: str) -> str:
 def fingerprint(pepper: bytes, secret: str) -> str:
     """What is stored of a secret: HMAC-SHA-256 in hex."""
     return hmac.new(pepper, secret.encode(), hashlib.sha256).hexdigest()
+
+
+class Unreadable(Exception):
+    """Sealed with another pepper, for something else, or altered."""
+
+
+def seal(pepper: bytes, secret: bytes, *, about: str) -> str:
+    """Encrypts a secret that has to be used again. Only what is opened as `about` the same thing opens."""
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    sealed = nonce + _cipher(pepper).encrypt(nonce, secret, about.encode())
+    return base64.b64encode(sealed).decode()
+
+
+def unseal(pepper: bytes, sealed: str, *, about: str) -> bytes:
+    """What was sealed. Raises Unreadable."""
+    try:
+        raw = base64.b64decode(sealed, validate=True)
+        return _cipher(pepper).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], about.encode())
+    except (ValueError, InvalidTag) as error:
+        raise Unreadable(about) from error
+
+
+@lru_cache(8)
+def _cipher(pepper: bytes) -> AESGCM:
+    return AESGCM(HKDF(SHA256(), length=_BYTES, salt=None, info=_PURPOSE).derive(pepper))
 
 
 def load_or_create(path: Path) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from berth.base.clock import Clock, Instant
 from berth.base.db import Database
+from berth.core import webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Driver
 
@@ -31,6 +32,30 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """What one attempt of a delivery sends."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Post = Callable[[Letter], Awaitable[webhooks.Outcome]]
+"""Makes one attempt; whatever the receiver does is an outcome, never an exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class Courier:
+    """What delivering to webhooks takes."""
+
+    post: Post
+    render: webhooks.Render
+    pepper: bytes
+    """Opens the webhooks' secrets."""
+    rules: webhooks.Rules = field(default_factory=webhooks.Rules)
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     db: Database
     clock: Clock
@@ -39,6 +64,7 @@ class World:
     holder: str
     """This process, as leases name it."""
     probe: Probe
+    courier: Courier
     rules: Rules = field(default_factory=Rules)
     patience: Patience = field(default_factory=Patience)
     margins: Mapping[str, int] = field(default_factory=dict)

@@ -64,3 +64,16 @@ class Event:
     created_at: Instant
     address: str | None = None
     request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Who is told of which events of a project."""
+
+    subscriber: str
+    lane: str
+    """Where its deliveries wait: what orders one subscriber's queue among the others."""
+    patterns: frozenset[str]
+    """Types, `family.*` or `*`."""
+    is_active: bool
+    """While it is not, what it would have been told is kept as skipped."""

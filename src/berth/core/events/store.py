@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from berth.base.db import Row, Tx
-from berth.core.events.model import Event
+from berth.core.events.model import Actor, Event, Subscription
 
+_SUBSCRIBERS = 100
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _EVENT = "seq, id, project_id, type, subject, sequence, actor, data, created_at, address, request_id"
 
@@ -14,31 +16,30 @@ def _event(row: Row) -> Event:
     return Event(*(*row[:7], json.loads(row[7]), *row[8:]))
 
 
-def insert(
-    tx: Tx,
-    *,
-    event_id: str,
-    project: str,
-    event_type: str,
-    subject: str,
-    sequence: int,
-    actor: str,
-    address: str | None,
-    request_id: str | None,
-    data: Mapping[str, object],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What identifies an event that is being written."""
+
+    id: str
+    project: str
+    type: str
+    subject: str
+    sequence: int
+
+
+def insert(tx: Tx, by: Actor, event: Recorded, data: Mapping[str, object]) -> None:
     tx.run(
         "INSERT INTO events (id, project_id, type, subject, sequence, actor, address, request_id, data,"
         " created_at) VALUES (:id, :project, :type, :subject, :sequence, :actor, :address, :request_id, :data,"
         " :now)",
-        id=event_id,
-        project=project,
-        type=event_type,
-        subject=subject,
-        sequence=sequence,
-        actor=actor,
-        address=address,
-        request_id=request_id,
+        id=event.id,
+        project=event.project,
+        type=event.type,
+        subject=event.subject,
+        sequence=event.sequence,
+        actor=by.key_id,
+        address=by.address,
+        request_id=by.request_id,
         data=_encode(data) if data else "{}",
         now=tx.now,
     )
@@ -51,11 +52,82 @@ def next_sequence(tx: Tx, subject: str) -> int:
 
 def list_for(tx: Tx, project: str, subject: str, *, after_sequence: int, limit: int) -> list[Event]:
     rows = tx.all(
-        f"SELECT {_EVENT} FROM events WHERE subject = :subject AND project_id = :project AND sequence > :after"
-        " ORDER BY sequence LIMIT :limit",
+        f"SELECT {_EVENT} FROM events WHERE subject = :subject AND project_id = :project"
+        " AND sequence > :after ORDER BY sequence LIMIT :limit",
         subject=subject,
         project=project,
         after=after_sequence,
         limit=limit,
     )
     return [_event(row) for row in rows]
+
+
+def find(tx: Tx, subject: str, sequence: int) -> Event | None:
+    row = tx.one(
+        f"SELECT {_EVENT} FROM events WHERE subject = :subject AND sequence = :sequence",
+        subject=subject,
+        sequence=sequence,
+    )
+    return None if row is None else _event(row)
+
+
+def subscriptions(tx: Tx, project: str) -> list[Subscription]:
+    rows = tx.all(
+        "SELECT subscriber, lane, patterns, is_active FROM event_subscriptions WHERE project_id = :project"
+        " LIMIT :limit",
+        project=project,
+        limit=_SUBSCRIBERS,
+    )
+    return [Subscription(row[0], row[1], frozenset(row[2].split(" ")), bool(row[3])) for row in rows]
+
+
+def upsert_subscription(tx: Tx, project: str, subscription: Subscription) -> None:
+    tx.run(
+        "INSERT INTO event_subscriptions (project_id, subscriber, lane, patterns, is_active)"
+        " VALUES (:project, :subscriber, :lane, :patterns, :is_active)"
+        " ON CONFLICT (project_id, subscriber) DO UPDATE SET patterns = excluded.patterns,"
+        " is_active = excluded.is_active",
+        project=project,
+        subscriber=subscription.subscriber,
+        lane=subscription.lane,
+        patterns=" ".join(sorted(subscription.patterns)),
+        is_active=int(subscription.is_active),
+    )
+
+
+def delete_subscription(tx: Tx, project: str, subscriber: str) -> None:
+    tx.run(
+        "DELETE FROM event_subscriptions WHERE project_id = :project AND subscriber = :subscriber",
+        project=project,
+        subscriber=subscriber,
+    )
+
+
+def insert_delivery(
+    tx: Tx,
+    delivery_id: str,
+    event: Recorded,
+    subscription: Subscription,
+    *,
+    as_type: str,
+    is_sent: bool,
+    is_test: bool,
+) -> None:
+    """The row as it begins; what becomes of it is the subscriber's noun's business."""
+    tx.run(
+        "INSERT INTO deliveries (id, project_id, webhook_id, event_id, event_type, subject, sequence, is_test,"
+        " status, lane, stage, created_at) VALUES (:id, :project, :subscriber, :event_id, :type, :subject,"
+        " :sequence, :is_test, :status, :lane, :stage, :now)",
+        id=delivery_id,
+        project=event.project,
+        subscriber=subscription.subscriber,
+        event_id=event.id,
+        type=as_type,
+        subject=event.subject,
+        sequence=event.sequence,
+        is_test=int(is_test),
+        status="pending" if is_sent else "skipped",
+        lane=subscription.lane,
+        stage="ready" if is_sent else "done",
+        now=tx.now,
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from berth.base.clock import Clock
 from berth.base.db import Database
-from berth.core import idempotency, projects
+from berth.core import idempotency, projects, webhooks
 from berth.core.billing import Rules
 from berth.core.projects.networks import Network
 from berth.faces.face.known_keys import KnownKeys
@@ -42,6 +42,9 @@ class Context:
     policy: Policy = Policy()
     rates: Rates | None = None
     """None: nobody is held back."""
+    webhook_rules: webhooks.Rules = field(default_factory=webhooks.Rules)
+    test_wait_s: float = 20.0
+    """How long a request waits for a test delivery."""
     known_keys: KnownKeys = field(default_factory=KnownKeys)
     in_flight: set[tuple[str, str, str]] = field(default_factory=set)
     """(project, lineage, Idempotency-Key) of requests being processed here."""

@@ -23,6 +23,8 @@ class Paged:
     number: int = 1
     more: msgspec.Struct | None = None
     """Members that `meta` has beside those of every page."""
+    is_nestable: bool = True
+    """Whether the nested mount nests it; only the lists that the vendor's own client reads are."""
     nest: Callable[[Any], object] | None = None
     """Makes of a row what the nested mount shows, where that differs."""
 
@@ -37,7 +39,7 @@ def flat(result: object) -> bytes:
 
 def nested(result: object) -> bytes:
     """As `flat`, but a page is `{code, data: {data, meta}}`."""
-    if not isinstance(result, Paged):
+    if not isinstance(result, Paged) or not result.is_nestable:
         return flat(result)
     meta = wire.PageMeta(
         total=result.total,

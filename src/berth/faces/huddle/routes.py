@@ -10,13 +10,21 @@ from berth.faces.huddle import (
     errors,
     keys,
     openapi,
+    webhooks,
     words,
 )
 
 PREFIX = "/api/v1"
 NESTED_PREFIX = "/hudl/api/v1"
 
-ROUTES = (*account.ROUTES, *billing.ROUTES, *catalogue.ROUTES, *keys.ROUTES, *deployments.ROUTES)
+ROUTES = (
+    *account.ROUTES,
+    *billing.ROUTES,
+    *catalogue.ROUTES,
+    *keys.ROUTES,
+    *deployments.ROUTES,
+    *webhooks.ROUTES,
+)
 
 
 def build(context: Context, *, is_nested: bool = False) -> Edge:
