@@ -31,6 +31,8 @@ PLACES = {
     "ICE-01": Place("ICE-01", "Iceland 1", "IS"),
 }
 RULES = Rules()
+WEBHOOK_RULES = webhooks.Rules(allow_private=True)
+"""Receivers of tests are on this host."""
 BOOT_TIMEOUT_S = 600
 
 P = ParamSpec("P")
@@ -290,7 +292,7 @@ def webhook(
         url=url,
         events=patterns or ("*",),
         pepper=PEPPER,
-        rules=webhooks.Rules(allow_private=True),
+        rules=WEBHOOK_RULES,
     )
 
 

@@ -10,14 +10,14 @@ from typing import Concatenate, Protocol
 
 from berth.base.clock import SECOND, Instant, after
 from berth.base.db import Database, P, R, Tx
-from berth.core import instances, projects
+from berth.core import instances, projects, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Label
 from berth.core.instances import Instance, Status
 from berth.core.webhooks import Outcome
 from berth.faces import huddle
 from berth.loops import catalog, deliveries, delivery_log, metering, observation, provisioning
-from berth.loops.world import Courier, Letter, Patience, Report
+from berth.loops.world import Courier, Letter, Patience, Post, Report
 from berth.loops.world import World as LoopWorld
 from tests import make
 from tests.world import truth
@@ -57,6 +57,8 @@ class World:
         patience: Patience = PATIENCE,
         rules: Rules = make.RULES,
         install_id: str | None = None,
+        post: Post | None = None,
+        webhook_rules: webhooks.Rules = make.WEBHOOK_RULES,
     ) -> None:
         self.db = db
         self.clock = clock
@@ -65,7 +67,9 @@ class World:
         self.patience = patience
         self.rules = rules
         self.letters: list[Letter] = []
-        """What receivers were sent, oldest first; every one of them answers 204."""
+        """What was sent to receivers, oldest first. Without a `post` every one of them answers 204."""
+        self.post = post
+        self.webhook_rules = webhook_rules
         self.pokes: list[str] = []
         self.deaths = 0
         self._open(fate or Fate())
@@ -256,7 +260,7 @@ class World:
         async def post(letter: Letter) -> Outcome:
             async def ask() -> Outcome:
                 self.letters.append(letter)
-                return Outcome(204, 1, None)
+                return Outcome(204, 1, None) if self.post is None else await self.post(letter)
 
             return await fate.meets("post", ask)
 
@@ -267,7 +271,7 @@ class World:
             install_id=self.install_id,
             holder=self.holder,
             probe=probe,
-            courier=Courier(post, huddle.render, make.PEPPER),
+            courier=Courier(post, huddle.render, make.PEPPER, self.webhook_rules),
             rules=self.rules,
             patience=self.patience,
             poke=self.pokes.append,
