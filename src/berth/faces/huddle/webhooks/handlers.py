@@ -50,7 +50,7 @@ def delete_webhook(tx: Tx, call: Call) -> wire.Webhook:
 
 
 def rotate_secret(tx: Tx, call: Call) -> wire.WebhookWithSecret:
-    request: wire.RotateRequest = call.body
+    request: wire.RotateSecretRequest = call.body
     made, secret = webhooks.rotate_secret(
         tx,
         call.by,

@@ -29,7 +29,7 @@ class TestRequest(Struct, kw_only=True):
     event: str | None = None
 
 
-class RotateRequest(Struct, kw_only=True):
+class RotateSecretRequest(Struct, kw_only=True):
     overlap_seconds: Annotated[int, Meta(ge=0, le=604_800)] = 86_400
 
 
