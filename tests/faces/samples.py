@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from berth.faces.face import Route
+from berth.faces.huddle import words
 from tests import make
 from tests.faces.conftest import Response, Shop
 
@@ -36,6 +37,11 @@ def _ssh_key(shop: Shop) -> str:
     return f"/ssh-keys/sk_{make.ssh_key(shop.db, shop.customer.by).id}"
 
 
+def _transaction(shop: Shop) -> str:
+    entry = make.topup(shop.db, shop.customer.by, "5")
+    return f"/billing/transactions/{words.transaction_id(entry.seq)}"
+
+
 def _api_key(shop: Shop, *scopes: str) -> str:
     return f"/api-keys/ak_{make.key(shop.db, shop.customer.by, scopes=scopes or None)[0].id}"
 
@@ -55,6 +61,13 @@ SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
     ("GET", "/account/settings"): lambda shop: Sample("/account/settings"),
     ("PUT", "/account/settings"): lambda shop: Sample("/account/settings", {"unique_active_hostname": True}),
     ("GET", "/billing/balance"): lambda shop: Sample("/billing/balance"),
+    ("GET", "/billing/transactions"): lambda shop: Sample("/billing/transactions"),
+    ("GET", "/billing/transactions/{id}"): lambda shop: Sample(_transaction(shop)),
+    ("GET", "/billing/usage"): lambda shop: Sample("/billing/usage"),
+    ("POST", "/billing/credits"): lambda shop: Sample(
+        "/billing/credits",
+        {"account_id": shop.customer.id, "amount_usd": 5.01, "type": "promo", "reference": "invoice-7"},
+    ),
     ("GET", "/gpus/available"): lambda shop: Sample("/gpus/available"),
     ("GET", "/gpus/available/summary"): lambda shop: Sample("/gpus/available/summary"),
     ("GET", "/gpus/available/{instance_type}"): lambda shop: Sample(f"/gpus/available/{make.H100}"),

@@ -10,6 +10,8 @@ from berth.base.clock import Instant
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _LENGTH = 26
+_NUMBER_LENGTH = 13
+"""65 bits: with a first character up to 7 they are 63."""
 
 
 def new(now: Instant) -> str:
@@ -26,6 +28,21 @@ def is_id(text: str) -> bool:
     """Whether `text` could have come from `new`."""
     # 26 characters hold 130 bits: the first is never more than 7.
     return len(text) == _LENGTH and text[0] < "8" and not set(text) - set(_ALPHABET)
+
+
+def of_number(number: int) -> str:
+    """A row's number as an id that looks like one: 13 characters, which sort as the numbers do."""
+    return "".join(_PAIRS[number >> shift & 0x3FF] for shift in range(60, -1, -10))[1:]
+
+
+def number_of(text: str) -> int | None:
+    """The number that `of_number` wrote; None for anything else."""
+    if len(text) != _NUMBER_LENGTH or text[0] > "7" or set(text) - set(_ALPHABET):
+        return None
+    number = 0
+    for character in text:
+        number = number << 5 | _ALPHABET.index(character)
+    return number
 
 
 def _written(value: int) -> str:

@@ -1,6 +1,6 @@
 """Billing: stretches of billed time, what they cost, and whether a balance allows more of them."""
 
-from berth.core.billing.model import Balance, Bill, Rules
+from berth.core.billing.model import Balance, Bill, Rules, Segment
 from berth.core.billing.rates import MINIMUM_S, MONTH_S, TICK_S, hourly, monthly, total
 from berth.core.billing.service import (
     balance,
@@ -9,8 +9,10 @@ from berth.core.billing.service import (
     finish,
     gate,
     has_hold,
+    next_tick,
     pause,
     require_credit,
+    segments,
     start,
     sweep,
 )
@@ -23,6 +25,7 @@ __all__ = [
     "Balance",
     "Bill",
     "Rules",
+    "Segment",
     "balance",
     "bill",
     "change_storage",
@@ -33,8 +36,10 @@ __all__ = [
     "has_hold",
     "hourly",
     "monthly",
+    "next_tick",
     "pause",
     "require_credit",
+    "segments",
     "start",
     "start_storage",
     "sweep",

@@ -154,6 +154,17 @@ def bill(tx: Tx, subject: str) -> Bill:
     )
 
 
+def segments(tx: Tx, subject: str, *, limit: int) -> Sequence[Segment]:
+    """The newest `limit` stretches of one subject's billed time, oldest of them first."""
+    return store.segments_of(tx, subject, limit=limit)
+
+
+def next_tick(segment: Segment, now: Instant) -> Instant:
+    """When an open segment is charged next."""
+    ticks = seconds_between(segment.started_at, now) // rates.TICK_S
+    return Instant(segment.started_at + (ticks + 1) * store.TICK)
+
+
 def charges(tx: Tx, by: Actor, subject: str, *, limit: int) -> Sequence[ledger.Entry]:
     """The newest `limit` rows of one subject's bill, oldest of them first."""
     return ledger.entries_of(tx, by, subject, limit=limit)
@@ -171,23 +182,23 @@ def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) 
     charged, tick = ledger.debited(tx, subject)
     billed_s = _billed_s(last, ended_at)
     rest = rates.total(last.price_micros_per_hour, billed_s) - charged
-    if rest < 0:
-        # Ticks were charged past `at`, for example when a host is found to have died before them: give it back.
-        ledger.post(tx, account, Posting(Code.REFUND, subject, tick + 1, Micros(-rest), is_final=is_final))
-    else:
-        ticks = seconds_between(last.started_at, sweeps.swept_at(tx, sweeps.INSTANCES)) // rates.TICK_S
-        posting = Posting(
-            Code.USAGE,
-            subject,
-            tick + 1,
-            Micros(-rest),
-            period_start_at=min(ended_at, Instant(last.started_at + ticks * store.TICK)),
-            period_end_at=ended_at,
-            seconds=max(0, billed_s - last.before_s - ticks * rates.TICK_S),
-            price_micros_per_hour=last.price_micros_per_hour,
-            is_final=is_final,
-        )
-        ledger.post(tx, account, posting)
+    ticks = seconds_between(last.started_at, sweeps.swept_at(tx, sweeps.INSTANCES)) // rates.TICK_S
+    ticked_at = Instant(last.started_at + ticks * store.TICK)
+    unpaid_s = billed_s - last.before_s - ticks * rates.TICK_S
+    # Ticks were charged past `at`, for example when a host is found to have died before them: give it back.
+    is_refund = rest < 0 or unpaid_s < 0
+    posting = Posting(
+        Code.REFUND if is_refund else Code.USAGE,
+        subject,
+        tick + 1,
+        Micros(-rest),
+        period_start_at=min(ended_at, ticked_at),
+        period_end_at=max(ended_at, ticked_at) if is_refund else ended_at,
+        seconds=abs(unpaid_s),
+        price_micros_per_hour=last.price_micros_per_hour,
+        is_final=is_final,
+    )
+    ledger.post(tx, account, posting)
     store.end_segment(tx, last, ended_at)
     return billed_s
 

@@ -94,20 +94,18 @@ def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) 
     store.end(tx, last, after(last.started_at, seconds=seconds))
     charged, tick = ledger.debited(tx, subject)
     rest = _total(last, seconds) - charged
-    if rest < 0:
-        # Charged past `at`, for example when the volume is found to have been gone before: give it back.
-        ledger.post(tx, account, Posting(Code.REFUND, subject, tick + 1, Micros(-rest), is_final=is_final))
-    elif rest > 0 or is_final:
-        swept_at = sweeps.swept_at(tx, sweeps.STORAGE)
-        paid_s = min(seconds, rates.storage_paid_s(last.started_at, last.phase, swept_at))
+    paid_s = rates.storage_paid_s(last.started_at, last.phase, sweeps.swept_at(tx, sweeps.STORAGE))
+    # Charged past `at`, for example when the volume is found to have been gone before: give it back.
+    is_refund = rest < 0 or paid_s > seconds
+    if paid_s != seconds or rest != 0 or is_final:
         posting = Posting(
-            Code.STORAGE,
+            Code.REFUND if is_refund else Code.STORAGE,
             subject,
             tick + 1,
             Micros(-rest),
-            period_start_at=after(last.started_at, seconds=paid_s),
-            period_end_at=ended.ended_at,
-            seconds=seconds - paid_s,
+            period_start_at=after(last.started_at, seconds=min(paid_s, seconds)),
+            period_end_at=after(last.started_at, seconds=max(paid_s, seconds)),
+            seconds=abs(seconds - paid_s),
             price_micros_per_hour=rates.hourly(last.micros_per_month),
             is_final=is_final,
         )

@@ -61,6 +61,14 @@ def ssh_key_uses(tx: Tx, by: Actor) -> Mapping[str, int]:
     )
 
 
+def is_paid(tx: Tx, instance: Instance) -> bool:
+    """Whether its bill is closed: it ended, and nothing will be charged for it any more."""
+    has_ended = instance.status in states.ENDED or instance.status is Status.DELETING
+    return (
+        has_ended and not billing.has_hold(tx, instance.id) and not billing.bill(tx, instance.id).is_charging
+    )
+
+
 def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
     """Raises NotFound, Conflict, InsufficientCredits, and NoCapacity when its hardware went to somebody else."""
     instance = _lock(tx, by, instance_id)

@@ -194,6 +194,11 @@ def debited(tx: Tx, subject: str) -> tuple[Micros, int]:
     return Micros(amount), tick
 
 
+def reversed_of(tx: Tx, subject: str) -> Micros:
+    """What was taken back of the charges of `subject`."""
+    return Micros(store.reversed_of(tx, subject))
+
+
 def entries_of(tx: Tx, by: Actor, subject: str, *, limit: int) -> list[Entry]:
     """The newest `limit` rows of what one subject was charged, oldest of them first."""
     return store.entries_of(tx, by.project, subject, limit=limit)

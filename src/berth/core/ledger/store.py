@@ -102,6 +102,14 @@ def find_credit(tx: Tx, account_id: str, reference: str) -> Entry | None:
     return None if row is None else _entry(row)
 
 
+def reversed_of(tx: Tx, subject: str) -> int:
+    row = tx.one(
+        "SELECT CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT) FROM entries WHERE subject = :subject AND tick < 0",
+        subject=subject,
+    )
+    return 0 if row is None else row[0]
+
+
 def spent(tx: Tx, account_id: str) -> int:
     """What the account was charged for use, less what was given back of it."""
     row = tx.one(

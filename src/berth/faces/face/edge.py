@@ -144,7 +144,7 @@ class Edge:
             raise refusal
         result = await self._context.db.read(route.handler, call)
         if isinstance(result, Text):
-            return Reply(OK, result.body, media_type=result.media_type)
+            return Reply(OK, result.body, result.headers, result.media_type)
         return Reply(OK, self._face.render(result))
 
     async def _write(

@@ -109,6 +109,7 @@ class Text:
 
     body: bytes
     media_type: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 @dataclass(slots=True)

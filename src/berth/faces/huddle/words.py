@@ -2,11 +2,12 @@
 
 import re
 
-from berth.base import paging
-from berth.base.clock import Instant, rfc3339
+from berth.base import ids, paging
+from berth.base.clock import Instant, parse_rfc3339, rfc3339
 from berth.core.errors import Invalid, NotFound
 
 DEPLOYMENT, OFFER, IMAGE, SSH_KEY, API_KEY, EVENT = "dep_", "off_", "img_", "sk_", "ak_", "evt_"
+VOLUME, TRANSACTION = "vol_", "txn_"
 MINTED_KEY = "hudl_"
 """How the Idempotency-Keys begin that the vendor's own client makes up afresh for each attempt."""
 VOLUME, WAITLIST, WEBHOOK, MESSAGE = "vol_", "wr_", "wh_", "msg_"
@@ -60,3 +61,27 @@ def core_event(name: str) -> str:
 def deployment_id(text: str) -> str:
     """The core id of the deployment in a path. Raises NotFound."""
     return core_id(DEPLOYMENT, text, "Deployment")
+
+
+def transaction_id(seq: int) -> str:
+    return TRANSACTION + ids.of_number(seq)
+
+
+def transaction_seq(text: str) -> int:
+    """The row that an id in a path means. Raises NotFound."""
+    seq = ids.number_of(text.removeprefix(TRANSACTION))
+    if seq is None:
+        raise NotFound("transaction_not_found", "Transaction not found.")
+    return seq
+
+
+def instant(text: str | None, field: str) -> Instant | None:
+    """Raises Invalid for what is no RFC 3339 timestamp."""
+    if text is None:
+        return None
+    try:
+        return parse_rfc3339(text)
+    except (ValueError, OverflowError):
+        raise Invalid(
+            "invalid_field", f"{field} must be a time such as 2026-04-03T10:00:00Z.", field=field
+        ) from None

@@ -11,6 +11,7 @@ from berth.core.billing.store.segments import (
     lock_swept_at,
     price,
     read_swept_at,
+    segments_of,
     set_swept_at,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "lock_swept_at",
     "price",
     "read_swept_at",
+    "segments_of",
     "set_swept_at",
 ]

@@ -85,6 +85,16 @@ def last_segment(tx: Tx, subject: str) -> Segment | None:
     return None if row is None else _segment(row)
 
 
+def segments_of(tx: Tx, subject: str, *, limit: int) -> list[Segment]:
+    """The newest `limit`, oldest of them first."""
+    rows = tx.all(
+        f"SELECT {_SEGMENT} FROM segments WHERE subject = :subject ORDER BY number DESC LIMIT :limit",
+        subject=subject,
+        limit=limit,
+    )
+    return [_segment(row) for row in reversed(rows)]
+
+
 def price(tx: Tx, subject: str) -> int:
     """Per hour, the same in all of its segments; 0 when it never ran."""
     row = tx.one(
