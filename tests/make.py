@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec
 from berth.base.clock import Instant
 from berth.base.db import Database, Tx
 from berth.base.money import Micros, from_usd
-from berth.core import billing, catalog, events, instances, keys, ledger, projects, webhooks
+from berth.core import billing, catalog, events, instances, keys, ledger, projects, waitlist, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Catalogue, Hardware, Place, Power, ProviderImage, ProviderOffer, Sighting
 from berth.core.events import Actor
@@ -33,6 +33,7 @@ PLACES = {
 RULES = Rules()
 WEBHOOK_RULES = webhooks.Rules(allow_private=True)
 """Receivers of tests are on this host."""
+WAITING = waitlist.Rules()
 BOOT_TIMEOUT_S = 600
 
 P = ParamSpec("P")
@@ -245,6 +246,42 @@ def instance(
         return seen(db, made, instances.stopped, releases_hardware=True)
     made = db.write_now(instances.delete, owner(made), made.id, rules)
     return made if wanted is Status.DELETING else seen(db, made, instances.gone, rules)
+
+
+def waiting(
+    db: Database,
+    by: Actor,
+    *,
+    instance_type: str = H100,
+    location: str | None = "FIN-01",
+    is_auto: bool = False,
+    rules: waitlist.Rules = WAITING,
+    max_price: str | None = None,
+    expires_at: Instant | None = None,
+    **members: Any,
+) -> waitlist.Place:
+    """A place in line. `**members` are those of `spec`, for an automatic entry."""
+    config = None
+    if is_auto:
+        if "ssh_key_ids" not in members:
+            known = db.read_now(keys.list_keys, by)
+            members["ssh_key_ids"] = [known[0].id if known else ssh_key(db, by).id]
+        config = spec(instance_type=instance_type, location="", **members)
+    price = None if max_price is None else from_usd(max_price)
+    wish = waitlist.Wish(instance_type, location, is_auto, config, price, expires_at)
+    return db.write_now(waitlist.join, by, wish, rules, RULES)
+
+
+def grants(db: Database, *, rules: waitlist.Rules = WAITING, most: int = 100) -> list[waitlist.Granted]:
+    """Grants what is free to whose turn it is, as the loop does; what each grant was."""
+    granted: list[waitlist.Granted] = []
+    for kind, place in db.read_now(waitlist.open_pairs, rules):
+        while len(granted) < most:
+            outcome = db.write_now(waitlist.grant_next, kind, place, rules, RULES)
+            if outcome is waitlist.Granted.NOTHING:
+                break
+            granted.append(outcome)
+    return granted
 
 
 def provisioned(db: Database, made: Instance) -> Instance:

@@ -19,10 +19,11 @@ from berth.base.db import Database, Tx, is_postgresql
 from berth.core import instances, projects, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Driver
+from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
 from berth.faces import huddle
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
-from berth.loops import catalog, deliveries, delivery_log, metering, observation, provisioning
+from berth.loops import catalog, deliveries, delivery_log, metering, observation, provisioning, waitlist
 from berth.loops.loop import Loop, Runner
 from berth.loops.world import Courier, Patience, World
 from berth.migrations import upgrade
@@ -78,6 +79,7 @@ LOOPS: Sequence[Loop] = (
     Loop("metering", metering.tick, metering.PERIOD_S),
     Loop("deliveries", deliveries.tick, deliveries.PERIOD_S, workers=deliveries.WORKERS),
     Loop("delivery_log", delivery_log.tick, delivery_log.PERIOD_S),
+    Loop("waitlist", waitlist.tick, waitlist.PERIOD_S),
 )
 """What happens by itself."""
 
@@ -169,6 +171,7 @@ def build(settings: Settings) -> Process:
         probe=banner.answers,
         courier=Courier(sender.post, huddle.render, pepper, hook_rules),
         rules=rules,
+        waiting=waiting_rules_of(settings),
         patience=Patience(
             call_s=settings.loops.call_s,
             lease_s=int(2.5 * settings.loops.call_s),
@@ -186,6 +189,7 @@ def build(settings: Settings) -> Process:
         pepper=pepper,
         rules=rules,
         webhook_rules=hook_rules,
+        waiting=waiting_rules_of(settings),
         poke=poke,
         body_limit=settings.server.body_limit_bytes,
         version=__version__,
@@ -236,6 +240,12 @@ def webhook_rules_of(settings: Settings) -> webhooks.Rules:
     except ValueError as error:
         raise SettingsError(f"webhooks.allowed_networks: {error}") from error
     return webhooks.Rules(chosen.allow_private, networks, chosen.retry_permille)
+
+
+def waiting_rules_of(settings: Settings) -> WaitingRules:
+    """The operator's decisions about waiting."""
+    chosen = settings.waitlist
+    return WaitingRules(claim_window_s=chosen.claim_window_s, share_percent=chosen.share_percent)
 
 
 def application(process: Process) -> Asgi:

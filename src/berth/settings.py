@@ -76,6 +76,15 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Credit of the project that the first start creates."""
 
 
+class Waitlist(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Waiting for what is sold out."""
+
+    claim_window_s: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 600
+    """Seconds a unit is kept for who was told of it; 0 keeps none and tells several."""
+    share_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 25
+    """Percent of the units of one type and location given out at once that one project may get while others wait."""
+
+
 class Loops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The loops' patience."""
 
@@ -134,6 +143,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: Requests = Requests()
     access: Access = Access()
     billing: Billing = Billing()
+    waitlist: Waitlist = Waitlist()
     loops: Loops = Loops()
     webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()

@@ -57,6 +57,10 @@ def _delivery(shop: Shop, ending: str = "") -> str:
     return f"{path}/msg_{make.delivery_ids(shop.db)[-1]}{ending}"
 
 
+def _entry(shop: Shop) -> str:
+    return f"/deployments/requests/wr_{make.waiting(shop.db, shop.customer.by).entry.id}"
+
+
 SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
     ("GET", "/account/settings"): lambda shop: Sample("/account/settings"),
     ("PUT", "/account/settings"): lambda shop: Sample("/account/settings", {"unique_active_hostname": True}),
@@ -116,6 +120,11 @@ SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
         _deployment(shop, "/actions"), {"action": "stop"}
     ),
     ("GET", "/deployments/{id}/billing"): lambda shop: Sample(_deployment(shop, "/billing", "deleted")),
+    ("POST", "/deployments/requests"): lambda _: Sample("/deployments/requests", {"cluster_type": make.H100}),
+    ("GET", "/deployments/requests"): lambda _: Sample("/deployments/requests"),
+    ("GET", "/deployments/requests/{id}"): lambda shop: Sample(_entry(shop)),
+    ("PUT", "/deployments/requests/{id}"): lambda shop: Sample(_entry(shop), {"max_price_per_hr": 2}),
+    ("DELETE", "/deployments/requests/{id}"): lambda shop: Sample(_entry(shop)),
     ("GET", "/deployments/{id}/events"): lambda shop: Sample(_deployment(shop, "/events")),
 }
 

@@ -68,6 +68,15 @@ def _is_forgotten(world: World) -> bool:
     return truth.rows(world.db, "SELECT 1 FROM deliveries") == []
 
 
+async def _somebody_waits_for_what_is_free(world: World) -> None:
+    customer = await world.customer()
+    make.waiting(world.db, customer.by, is_auto=True)
+
+
+def _is_deployed(world: World) -> bool:
+    return truth.rows(world.db, "SELECT 1 FROM waitlist_entries WHERE status = 'deploying'") != []
+
+
 RIGS = {
     rig.loop: rig
     for rig in (
@@ -77,5 +86,6 @@ RIGS = {
         Rig("metering", _something_runs, _is_charged),
         Rig("deliveries", _somebody_is_to_be_told, _is_told),
         Rig("delivery_log", _a_delivery_is_old, _is_forgotten),
+        Rig("waitlist", _somebody_waits_for_what_is_free, _is_deployed),
     )
 }

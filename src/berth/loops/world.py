@@ -8,6 +8,7 @@ from berth.base.db import Database
 from berth.core import webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Driver
+from berth.core.waitlist import Rules as WaitingRules
 
 Probe = Callable[[str, int, float], Awaitable[bool]]
 """(ip, port, seconds to wait) → whether an SSH server answered."""
@@ -66,6 +67,7 @@ class World:
     probe: Probe
     courier: Courier
     rules: Rules = field(default_factory=Rules)
+    waiting: WaitingRules = field(default_factory=WaitingRules)
     patience: Patience = field(default_factory=Patience)
     margins: Mapping[str, int] = field(default_factory=dict)
     """Percent put on a provider's cost where the driver names no price."""

@@ -4,6 +4,7 @@ from berth.core.catalog.claims import claim, count_claim, reclaim, release, supp
 from berth.core.catalog.compatibility import fits
 from berth.core.catalog.lines import (
     ANYWHERE,
+    all_lines,
     count_in_line,
     is_proven,
     line,
@@ -37,7 +38,9 @@ from berth.core.catalog.service import (
     images,
     known_offer,
     locations,
+    offers_for,
     pick_image,
+    price_at,
     search,
     view_images,
 )
@@ -55,6 +58,7 @@ __all__ = [
     "Search",
     "Sort",
     "abilities",
+    "all_lines",
     "candidates",
     "claim",
     "compatible_images",
@@ -74,9 +78,11 @@ __all__ = [
     "locations",
     "lock_line",
     "note_failure",
+    "offers_for",
     "pairs_with_units",
     "pick_image",
     "places_of",
+    "price_at",
     "reclaim",
     "refresh",
     "release",

@@ -43,6 +43,7 @@ def release(tx: Tx, subject: str) -> None:
     if offer_id is not None:
         store.give_unit(tx, offer_id)
         store.set_free_syncs(tx, offer_id, store.PROVEN_SYNCS)  # it was had, so it is real
+        tx.signal("waitlist")
 
 
 def suppress(tx: Tx, offer_id: str) -> None:

@@ -38,6 +38,11 @@ def lines(tx: Tx, *, instance_type: str | None = None) -> "Lines":
     return Lines(store.list_lines(tx, instance_type=instance_type))
 
 
+def all_lines(tx: Tx) -> Sequence[tuple[str, str, int, int, int]]:
+    """(type, location, length, owed, reserved) of each line that somebody stands in, to be checked."""
+    return store.list_lines(tx)
+
+
 def spare_units(tx: Tx, instance_type: str, location: str) -> int:
     """What anybody may take there now; negative when more is owed than there is."""
     there = line(tx, instance_type, location)

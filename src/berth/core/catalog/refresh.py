@@ -48,6 +48,7 @@ def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, 
         )
     store.unlist_offers(tx, provider, known - {offer.provider_offer_id for offer, _ in offers})
     store.note_refresh(tx, provider, failure=None)
+    tx.signal("waitlist")
     return len(offers)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from berth.base.clock import Instant
 from berth.base.db import Tx
+from berth.base.money import Micros
 from berth.core.catalog import store
 from berth.core.catalog.compatibility import fits, is_offered
 from berth.core.catalog.lines import Lines, lines
@@ -125,6 +126,24 @@ def abilities(tx: Tx, provider: str) -> Abilities:
 def forgotten_providers(tx: Tx, before: Instant) -> Sequence[str]:
     """Those that no process has had configured since `before`."""
     return store.forgotten_providers(tx, before)
+
+
+def offers_for(tx: Tx, instance_type: str, location: str, image: Image) -> Sequence[Offer]:
+    """Where an order could be placed: what is free now, or, where all is sold out, whatever is listed there."""
+    free = store.candidates(tx, instance_type, location, image.providers)
+    if free or store.free_units(tx, instance_type, location) > 0:
+        return free
+    listed = store.list_offers(tx, instance_type=instance_type)
+    return [offer for offer in listed if offer.location == location and offer.provider in image.providers]
+
+
+def price_at(tx: Tx, instance_type: str, location: str) -> Micros | None:
+    """Per hour, the lowest of what is free there now, or else of what is listed."""
+    here = [
+        offer for offer in store.list_offers(tx, instance_type=instance_type) if offer.location == location
+    ]
+    free = [offer.price for offer in here if offer.free_units > 0 and offer.suppressed_until <= tx.now]
+    return min(free or [offer.price for offer in here], default=None)
 
 
 def known_offer(tx: Tx, offer_id: str) -> Offer:

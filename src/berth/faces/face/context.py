@@ -8,6 +8,7 @@ from berth.base.db import Database
 from berth.core import idempotency, projects, webhooks
 from berth.core.billing import Rules
 from berth.core.projects.networks import Network
+from berth.core.waitlist import Rules as WaitingRules
 from berth.faces.face.known_keys import KnownKeys
 from berth.faces.face.rates import Rates
 
@@ -37,6 +38,7 @@ class Context:
     poke: Callable[[str], None]
     """Wakes the named loop; called after the commit."""
     version: str
+    waiting: WaitingRules = field(default_factory=WaitingRules)
     body_limit: int = BODY_LIMIT
     """Bytes of a request's body that are read."""
     policy: Policy = Policy()

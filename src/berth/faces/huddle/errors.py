@@ -56,6 +56,7 @@ _WORDS = {"instance_type": "cluster_type"}
 _EXISTING = {
     "existing_ssh_key_id": words.SSH_KEY,
     "existing_instance_id": words.DEPLOYMENT,
+    "existing_waitlist_id": words.WAITLIST,
 }
 """What a duplicate is one of: told as `existing_id`."""
 _REASONS = {"instance_not_found": "deployment_not_found"}
@@ -97,6 +98,8 @@ def _detail(member: str, value: Any) -> list[tuple[str, Any]]:
             return [(member.replace("_micros", "_usd"), money.usd(value))]
         case str(), str() if member in _EXISTING:
             return [("existing_id", _EXISTING[member] + value)]
+        case "instance_id", str():
+            return [("deployment_id", words.DEPLOYMENT + value)]
         case "retry_after_s", _:
             return []
         case "field", str():

@@ -10,6 +10,7 @@ from berth.faces.huddle import (
     errors,
     keys,
     openapi,
+    waitlist,
     webhooks,
     words,
 )
@@ -24,6 +25,7 @@ ROUTES = (
     *keys.ROUTES,
     *deployments.ROUTES,
     *webhooks.ROUTES,
+    *waitlist.ROUTES,
 )
 
 

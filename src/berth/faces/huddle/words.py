@@ -8,6 +8,7 @@ from berth.core.errors import Invalid, NotFound
 
 DEPLOYMENT, OFFER, IMAGE, SSH_KEY, API_KEY, EVENT = "dep_", "off_", "img_", "sk_", "ak_", "evt_"
 VOLUME, TRANSACTION = "vol_", "txn_"
+WAITLIST = "wr_"
 MINTED_KEY = "hudl_"
 """How the Idempotency-Keys begin that the vendor's own client makes up afresh for each attempt."""
 VOLUME, WAITLIST, WEBHOOK, MESSAGE = "vol_", "wr_", "wh_", "msg_"

@@ -75,6 +75,12 @@ def _entries() -> None:
         ["instance_type", "location", "ticket"],
         where="status = 'waiting' AND blocked_reason IS NULL",
     )
+    index(
+        "waitlist_passed_over",
+        "waitlist_entries",
+        ["instance_type", "location", "ticket"],
+        where="status = 'waiting' AND blocked_reason IN ('price_above_max', 'image_unavailable')",
+    )
     index("waitlist_due", "waitlist_entries", ["due_at"], where="due_at IS NOT NULL")
     index(
         "waitlist_granted",

@@ -3,7 +3,7 @@
 from berth.base import paging
 from berth.base.db import Tx
 from berth.base.paging import After
-from berth.core import billing, events, idempotency, instances
+from berth.core import billing, events, idempotency, instances, waitlist
 from berth.core.billing import Bill
 from berth.core.instances import Action, Instance, Status
 from berth.faces.face import Call
@@ -14,7 +14,8 @@ from berth.faces.huddle.envelope import Paged
 
 def deploy(tx: Tx, call: Call) -> wire.Deployment:
     request: wire.DeployRequest = call.body
-    made = instances.order(tx, call.by, translate.order(request), call.context.rules)
+    spec = translate.order(request)
+    made = waitlist.order(tx, call.by, spec, call.context.waiting, call.context.rules)
     if call.key is not None and call.key.startswith(words.MINTED_KEY):
         twin_id = idempotency.twin(tx, call.by, call.fingerprint)
         if twin_id is not None:
