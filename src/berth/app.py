@@ -23,7 +23,16 @@ from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
 from berth.faces import huddle
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
-from berth.loops import catalog, deliveries, delivery_log, metering, observation, provisioning, waitlist
+from berth.loops import (
+    catalog,
+    deliveries,
+    delivery_log,
+    metering,
+    observation,
+    provisioning,
+    reservations,
+    waitlist,
+)
 from berth.loops.loop import Loop, Runner
 from berth.loops.world import Courier, Patience, World
 from berth.migrations import upgrade
@@ -80,6 +89,7 @@ LOOPS: Sequence[Loop] = (
     Loop("deliveries", deliveries.tick, deliveries.PERIOD_S, workers=deliveries.WORKERS),
     Loop("delivery_log", delivery_log.tick, delivery_log.PERIOD_S),
     Loop("waitlist", waitlist.tick, waitlist.PERIOD_S),
+    Loop("reservations", reservations.tick, reservations.PERIOD_S),
 )
 """What happens by itself."""
 

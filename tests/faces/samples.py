@@ -119,6 +119,9 @@ SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
     ("POST", "/deployments/{id}/actions"): lambda shop: Sample(
         _deployment(shop, "/actions"), {"action": "stop"}
     ),
+    ("PUT", "/deployments/{id}/auto-delete"): lambda shop: Sample(
+        _deployment(shop, "/auto-delete"), {"max_spend_usd": 25}
+    ),
     ("GET", "/deployments/{id}/billing"): lambda shop: Sample(_deployment(shop, "/billing", "deleted")),
     ("POST", "/deployments/requests"): lambda _: Sample("/deployments/requests", {"cluster_type": make.H100}),
     ("GET", "/deployments/requests"): lambda _: Sample("/deployments/requests"),

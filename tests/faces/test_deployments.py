@@ -67,6 +67,8 @@ async def test_a_deploy_shows_what_was_ordered(shop: Shop) -> None:
         },
         "actions": ["delete"],
         "pending_action": None,
+        "auto_delete": None,
+        "expires_at": None,
         "ip_may_change": False,
         "is_simulated": False,
         "created_at": "2026-04-03T10:00:00Z",

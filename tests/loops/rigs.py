@@ -3,6 +3,7 @@
 from berth.base import ids
 from berth.core.billing import rates
 from berth.core.driver import Label
+from berth.core.instances import AutoDelete
 from tests import make
 from tests.contract.loop import Rig
 from tests.world import truth
@@ -77,6 +78,16 @@ def _is_deployed(world: World) -> bool:
     return truth.rows(world.db, "SELECT 1 FROM waitlist_entries WHERE status = 'deploying'") != []
 
 
+async def _something_is_to_end(world: World) -> None:
+    instance = await world.running(auto_delete=AutoDelete(at=world.turned(3600)))
+    world.turn(3600)
+    assert not _has_ended(world), instance
+
+
+def _has_ended(world: World) -> bool:
+    return truth.rows(world.db, "SELECT 1 FROM instances WHERE wanted = 'deleted'") != []
+
+
 RIGS = {
     rig.loop: rig
     for rig in (
@@ -87,5 +98,6 @@ RIGS = {
         Rig("deliveries", _somebody_is_to_be_told, _is_told),
         Rig("delivery_log", _a_delivery_is_old, _is_forgotten),
         Rig("waitlist", _somebody_waits_for_what_is_free, _is_deployed),
+        Rig("reservations", _something_is_to_end, _has_ended),
     )
 }

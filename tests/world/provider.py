@@ -42,6 +42,8 @@ class Machine:
     """From when on its SSH server answers."""
     is_kept: bool
     """Whether it keeps its hardware while it is off."""
+    use_percent: int | None = 70
+    """How busy it is while it runs."""
     becomes: Power | None = Power.RUNNING
     """What it is when that is done; None: gone."""
 
@@ -314,6 +316,7 @@ class Provider(WithoutVolumes):
             ssh_port=22 if is_on else None,
             ssh_user="root" if is_on else None,
             reason=reason,
+            use_percent=machine.use_percent if is_on and self.abilities.reports_use else None,
         )
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:

@@ -50,6 +50,8 @@ def problems(db: Database, providers: Sequence[Provider], *, at_rest: bool) -> l
     return found
 
 
+_PAID = {"", "expired", "max_spend_reached", "idle", "insufficient_credits"}
+"""Why something was deleted that had not failed."""
 _LINES = (
     "SELECT id, project_id, provider, offer_id, price_micros_per_hour, status, wanted, handle, first_running_at,"
     " status_reason, is_reserved FROM instances ORDER BY id"
@@ -118,7 +120,7 @@ def _money(db: Database, line: Line) -> Iterator[str]:
             yield f"charged {paid} while it runs, {rates.total(line.price, seconds + ticks_s)} fell due"
         return
     allowed: set[int] = {rates.total(line.price, seconds)}
-    if line.status in {"deleting", "deleted"} and line.reason is None:
+    if line.status in {"deleting", "deleted"} and (line.reason or "").partition(":")[0] in _PAID:
         with_minimum = rates.total(line.price, max(seconds, rates.MINIMUM_S))
         # Deleted before it ran, it costs the minimum or nothing, as something had been made for it or not.
         allowed = {with_minimum} if line.first_running_at is not None else {0, with_minimum}

@@ -16,7 +16,16 @@ from berth.core.driver import Label
 from berth.core.instances import Instance, Status
 from berth.core.webhooks import Outcome
 from berth.faces import huddle
-from berth.loops import catalog, deliveries, delivery_log, metering, observation, provisioning, waitlist
+from berth.loops import (
+    catalog,
+    deliveries,
+    delivery_log,
+    metering,
+    observation,
+    provisioning,
+    reservations,
+    waitlist,
+)
 from berth.loops.world import Courier, Letter, Patience, Post, Report
 from berth.loops.world import World as LoopWorld
 from tests import make
@@ -32,6 +41,7 @@ TICKS = {
     "deliveries": deliveries.tick,
     "delivery_log": delivery_log.tick,
     "waitlist": waitlist.tick,
+    "reservations": reservations.tick,
 }
 SETTLES_WITHIN_S = 7200
 TICKS_AT_MOST = 2000

@@ -100,6 +100,8 @@ class Abilities:
     ip_may_change: bool = False
     """What was stopped and gave its hardware back may come up at another address."""
     restart: bool = True
+    reports_use: bool = False
+    """Sightings say how busy an instance is."""
     volumes: bool = False
     """Data volumes can be made, attached, detached, resized and destroyed."""
     volumes_attach_live: bool = False
@@ -273,6 +275,11 @@ class Sighting:
     reason: str | None = None
     """Why it failed, in words the customer may read."""
     ssh_host_key_fingerprint: str | None = None
+    use_percent: int | None = None
+    """How busy its GPUs are, or, where it has none or nobody can say, its processors (100: one of them), rounded down.
+
+    0 is idle, None unknown. In listings only as good as is cheap.
+    """
 
 
 @dataclass(frozen=True, slots=True)

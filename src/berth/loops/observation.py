@@ -5,7 +5,7 @@ instance itself is asked for, before it counts as gone.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -107,6 +107,7 @@ async def _compare(world: World, provider: str, driver: Driver, seen: Seen, seen
     after_id = ""
     while page := await world.db.read(instances.at_provider, provider, after_id=after_id):
         after_id = page[-1].id
+        await _notice_use(world, provider, page, by_handle, seen.asked_at)
         for instance in page:
             sighting = by_handle.get(instance.handle or "")
             grace_s = max(world.patience.missing_grace_s, driver.abilities.appears_within_s)
@@ -119,6 +120,23 @@ async def _compare(world: World, provider: str, driver: Driver, seen: Seen, seen
             )
             if verdict is not Verdict.FINE:
                 await _act(world, driver, instance, sighting, verdict, seen_before)
+
+
+async def _notice_use(
+    world: World, provider: str, page: Sequence[Instance], by_handle: Mapping[str, Sighting], now: Instant
+) -> None:
+    """Keeps since when those are idle that end when they are idle for long."""
+    if all(sighting.use_percent is None for sighting in by_handle.values()):
+        return
+    watched = await world.db.read(instances.watched, provider, first_id=page[0].id, last_id=page[-1].id)
+    for instance in page:
+        sighting = by_handle.get(instance.handle or "")
+        if instance.id not in watched or sighting is None or sighting.use_percent is None:
+            continue
+        is_idle, was_idle = sighting.use_percent == 0, watched[instance.id] is not None
+        if is_idle != was_idle:
+            await world.db.write(instances.noticed_use, instance.id, idle_since=now if is_idle else None)
+            world.poke("reservations")
 
 
 async def _act(

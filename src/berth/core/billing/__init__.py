@@ -1,7 +1,7 @@
 """Billing: stretches of billed time, what they cost, and whether a balance allows more of them."""
 
 from berth.core.billing.model import Balance, Bill, Rules, Segment
-from berth.core.billing.rates import MINIMUM_S, MONTH_S, TICK_S, hourly, monthly, total
+from berth.core.billing.rates import MINIMUM_S, MONTH_S, TICK_S, hourly, monthly, seconds_for, total
 from berth.core.billing.service import (
     balance,
     bill,
@@ -39,6 +39,7 @@ __all__ = [
     "next_tick",
     "pause",
     "require_credit",
+    "seconds_for",
     "segments",
     "start",
     "start_storage",

@@ -20,6 +20,11 @@ def total(price_micros_per_hour: int, seconds: int) -> Micros:
     return Micros((price_micros_per_hour * seconds + _HOUR_S // 2) // _HOUR_S)
 
 
+def seconds_for(price_micros_per_hour: int, amount: int) -> int:
+    """The fewest seconds that cost `amount` or more. The price is more than zero."""
+    return max(0, -((_HOUR_S // 2 - amount * _HOUR_S) // price_micros_per_hour))
+
+
 def minimum(price_micros_per_hour: int, seconds: int) -> Micros:
     """What is added when `seconds` fall short of the minimum."""
     if seconds >= MINIMUM_S:

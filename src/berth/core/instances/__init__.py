@@ -26,7 +26,18 @@ from berth.core.instances.lifecycle import (
     vanished,
     wait_for_boot,
 )
-from berth.core.instances.model import Action, Instance, OrderSpec, Orphan, Specs, Status, Version, Wanted
+from berth.core.instances.model import (
+    Action,
+    AutoDelete,
+    Instance,
+    OrderSpec,
+    Orphan,
+    Reservation,
+    Specs,
+    Status,
+    Version,
+    Wanted,
+)
 from berth.core.instances.observing import (
     at_provider,
     back,
@@ -40,6 +51,15 @@ from berth.core.instances.observing import (
 )
 from berth.core.instances.ordering import Choice, order, validate
 from berth.core.instances.reasons import SENTENCES, because
+from berth.core.instances.reserving import (
+    attend,
+    due_to_end,
+    next_end,
+    noticed_use,
+    reservation,
+    reserve,
+    watched,
+)
 from berth.core.instances.service import (
     abilities,
     act,
@@ -63,10 +83,12 @@ __all__ = [
     "SENTENCES",
     "STANDING",
     "Action",
+    "AutoDelete",
     "Choice",
     "Instance",
     "OrderSpec",
     "Orphan",
+    "Reservation",
     "Specs",
     "Status",
     "Version",
@@ -75,6 +97,7 @@ __all__ = [
     "act",
     "allowed",
     "at_provider",
+    "attend",
     "back",
     "because",
     "boot_failed",
@@ -84,6 +107,7 @@ __all__ = [
     "delete",
     "did_not_happen",
     "down_after_restart",
+    "due_to_end",
     "fail",
     "fail_over",
     "found",
@@ -102,6 +126,8 @@ __all__ = [
     "look_again",
     "missing",
     "next_due",
+    "next_end",
+    "noticed_use",
     "of_project",
     "order",
     "orphan_destroyed",
@@ -109,6 +135,8 @@ __all__ = [
     "reachable",
     "release_leases",
     "report_orphan",
+    "reservation",
+    "reserve",
     "restart",
     "restart_unconfirmed",
     "ssh_key_uses",
@@ -120,5 +148,6 @@ __all__ = [
     "validate",
     "vanished",
     "wait_for_boot",
+    "watched",
     "went_down",
 ]

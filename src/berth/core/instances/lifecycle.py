@@ -210,6 +210,7 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
         return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
     catalog.count_claim(tx, current.id)
     billing.start(tx, current.project, current.id, current.price, cost_micros_per_hour=current.cost)
+    store.wake_reservation(tx, current.id)
     changed = replace(changed, first_running_at=current.first_running_at or tx.now)
     return _move(tx, changed, Status.RUNNING)
 
@@ -348,11 +349,17 @@ def _next_offer(tx: Tx, current: Instance) -> Offer | None:
     except Invalid:  # nobody boots it any more, or not on this type
         return None
     for offer in catalog.candidates(tx, current.instance_type, current.location, image):
-        is_new = offer.id not in current.tried_offers
+        is_new = offer.id not in current.tried_offers and _ends_as_ordered(tx, current, offer)
         # It was granted a unit before those who wait now: this one is in exchange.
         if is_new and offer.cost <= current.price and catalog.claim(tx, offer, current.id, in_turn=True):
             return offer
     return None
+
+
+def _ends_as_ordered(tx: Tx, current: Instance, offer: Offer) -> bool:
+    """Whether the offer's provider tells what is to be known to end the instance by itself."""
+    kept = store.find_reservation(tx, current.id)
+    return kept is None or kept.wanted.idle_s is None or catalog.abilities(tx, offer.provider).reports_use
 
 
 def _current(tx: Tx, leased: Instance) -> Instance | None:

@@ -52,6 +52,29 @@ class Specs:
 
 
 @dataclass(frozen=True, slots=True)
+class AutoDelete:
+    """What ends an instance by itself: whichever comes first."""
+
+    at: Instant | None = None
+    max_spend: Micros | None = None
+    """Of its own bill, in all."""
+    idle_s: int | None = None
+    """How long it may do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """An instance that ends by itself."""
+
+    instance_id: str
+    wanted: AutoDelete
+    idle_since: Instant | None
+    """Since when it was seen to do nothing."""
+    stops_at: Instant | None
+    """The end that its owner was told of."""
+
+
+@dataclass(frozen=True, slots=True)
 class OrderSpec:
     """What a customer asks for."""
 
@@ -64,6 +87,7 @@ class OrderSpec:
     os_volume_name: str = "boot"
     os_volume_gb: int | None = None
     startup_script: str | None = None
+    auto_delete: AutoDelete | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from berth.core.billing import Rules
 from berth.core.catalog import Image, InstanceType, Offer
 from berth.core.errors import Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
-from berth.core.instances import guards, store
+from berth.core.instances import endings, guards, store
 from berth.core.instances.announcing import announce
-from berth.core.instances.model import Instance, OrderSpec, Specs, Status, Wanted
+from berth.core.instances.model import AutoDelete, Instance, OrderSpec, Specs, Status, Wanted
 from berth.core.keys import SshKey
 
 HOSTNAME_LIMIT = 255
@@ -56,10 +56,12 @@ def order(
     choice = validate(tx, by, spec)
     guards.check_hostname(tx, by, spec.hostname)
     instance_id = ids.new(tx.now)
-    offer = _claim(tx, choice, spec.location, instance_id, in_turn=in_turn, max_price=max_price)
+    offer = _claim(tx, choice, spec, instance_id, in_turn=in_turn, max_price=max_price)
     billing.gate(tx, by.project, instance_id, offer.price, rules)
     instance = _ordered(by, spec, choice, offer, instance_id=instance_id, now=tx.now)
     store.insert(tx, instance)
+    if spec.auto_delete is not None and spec.auto_delete != AutoDelete():
+        store.put_reservation(tx, instance_id, spec.auto_delete)
     announce(tx, by, "instance.ordered", instance)
     return instance
 
@@ -68,6 +70,8 @@ def validate(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
     """All that an order is checked for, except capacity and money. Raises Invalid naming the member, Forbidden."""
     by.may("deployments:write")
     _check(spec)
+    if spec.auto_delete is not None:
+        endings.check(spec.auto_delete, tx.now)
     return _look_up(tx, by, spec)
 
 
@@ -87,17 +91,31 @@ def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
 
 
 def _claim(
-    tx: Tx, choice: Choice, location: str, subject: str, *, in_turn: bool, max_price: Micros | None
+    tx: Tx, choice: Choice, spec: OrderSpec, subject: str, *, in_turn: bool, max_price: Micros | None
 ) -> Offer:
-    """A unit of the cheapest offer that has one. Raises NoCapacity."""
+    """A unit of the cheapest offer that has one. Raises NoCapacity, and Invalid when none can end it as ordered."""
+    location, refusal = spec.location, None
     for offer in catalog.candidates(tx, choice.kind.name, location, choice.image):
         if max_price is not None and offer.price > max_price:
             break
+        try:
+            _check_ending(tx, spec.auto_delete, offer)
+        except Invalid as error:
+            refusal = refusal or error
+            continue
         if catalog.claim(tx, offer, subject, in_turn=in_turn):
             return offer
+    if refusal is not None:
+        raise refusal
     raise NoCapacity(
         "no_capacity", f"{choice.kind.name} has no capacity in {location} now. Try another location or type."
     )
+
+
+def _check_ending(tx: Tx, wanted: AutoDelete | None, offer: Offer) -> None:
+    if wanted is not None:
+        reports_use = catalog.abilities(tx, offer.provider).reports_use
+        endings.check_offer(wanted, offer.price, reports_use=reports_use)
 
 
 def _ordered(

@@ -71,7 +71,7 @@ def is_paid(tx: Tx, instance: Instance) -> bool:
 
 def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
     """Raises NotFound, Conflict, InsufficientCredits, and NoCapacity when its hardware went to somebody else."""
-    instance = _lock(tx, by, instance_id)
+    instance = locked(tx, by, instance_id)
     if not states.changes(instance, Action.START, abilities(tx, instance)):
         return instance
     billing.require_credit(tx, instance.project)
@@ -92,7 +92,7 @@ def stop(
     hardware is always given back, also that of what is off already, and a start or restart under way is overridden;
     what cannot be stopped at its provider is deleted. Raises NotFound, Conflict.
     """
-    instance = _lock(tx, by, instance_id)
+    instance = locked(tx, by, instance_id)
     able = abilities(tx, instance)
     if reason is not None:
         return _end_spending(tx, by, instance, able, reason)
@@ -106,7 +106,7 @@ def stop(
 
 def restart(tx: Tx, by: Actor, instance_id: str) -> Instance:
     """Raises NotFound, Conflict. The clock keeps running: the hardware stays allocated."""
-    instance = _lock(tx, by, instance_id)
+    instance = locked(tx, by, instance_id)
     if not states.changes(instance, Action.RESTART, abilities(tx, instance)):
         return instance
     return _want(tx, by, instance, Wanted.RUNNING, "instance.restart_wanted", is_restart_wanted=True)
@@ -117,10 +117,10 @@ def delete(tx: Tx, by: Actor, instance_id: str, rules: Rules) -> Instance:
 
     Raises NotFound. Deleting twice is one delete.
     """
-    instance = _lock(tx, by, instance_id)
+    instance = locked(tx, by, instance_id)
     if not states.changes(instance, Action.DELETE, abilities(tx, instance)):
         return instance
-    return _delete(tx, by, instance, rules)
+    return end(tx, by, instance, rules)
 
 
 def _end_spending(tx: Tx, by: Actor, instance: Instance, able: Abilities, reason: str) -> Instance:
@@ -128,7 +128,7 @@ def _end_spending(tx: Tx, by: Actor, instance: Instance, able: Abilities, reason
         states.changes(instance, Action.STOP, able)  # raises: there is nothing to stop
         return instance
     if not able.stop:
-        return _delete(tx, by, instance, Rules(), reason=reason)
+        return end(tx, by, instance, Rules(), reason=reason)
     is_off = instance.wanted is Wanted.OFFLINE and not instance.keeps_hardware
     if is_off or not states.spends(instance):
         return instance
@@ -142,7 +142,8 @@ def _want_off(tx: Tx, by: Actor, instance: Instance, *, keeps: bool, reason: str
     return _want(tx, by, wanted, Wanted.OFFLINE, "instance.stop_wanted", reason=reason)
 
 
-def _delete(tx: Tx, by: Actor, instance: Instance, rules: Rules, *, reason: str | None = None) -> Instance:
+def end(tx: Tx, by: Actor, instance: Instance, rules: Rules, *, reason: str | None = None) -> Instance:
+    """Deletes what was locked before; `reason` says why, where it was not its owner."""
     _settle_delete(tx, instance, rules)
     changed = replace(
         instance,
@@ -232,7 +233,8 @@ def _write(tx: Tx, by: Actor, instance: Instance, event: str, *, previous: Statu
     return changed
 
 
-def _lock(tx: Tx, by: Actor, instance_id: str) -> Instance:
+def locked(tx: Tx, by: Actor, instance_id: str) -> Instance:
+    """For a change. Raises NotFound, Forbidden."""
     by.may("deployments:write")
     return _existing(store.find(tx, by.project, instance_id, lock=True))
 

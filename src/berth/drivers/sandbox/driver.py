@@ -65,7 +65,7 @@ class SandboxDriver:
             notes.append(f"No instance can be created here: {host.problem}")
         self._images = images.SIMULATED if config.simulate else (images.of_this_host(),)
         self._abilities = Abilities(
-            stop_keeps_hardware=True, volumes=True, limits=host.limits, notes=tuple(notes)
+            stop_keeps_hardware=True, reports_use=True, volumes=True, limits=host.limits, notes=tuple(notes)
         )
         # Threads of our own: waiting for an instance must not hold up the other users of the loop's pool.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sandbox")

@@ -26,6 +26,7 @@ from berth.core.driver import (
     Unreachable,
 )
 from berth.drivers.sandbox import gpus, layout, limits, process, records, trees
+from berth.drivers.sandbox.activity import Activity
 from berth.drivers.sandbox.catalogue import Use
 from berth.drivers.sandbox.config import SandboxConfig
 from berth.drivers.sandbox.host import examine
@@ -51,6 +52,7 @@ class Instances:
         self.host = examine(self._store)
         self._stock = Stock(config, self._store)
         self._next_port = config.first_port
+        self._activity = Activity()
         self._told: set[str] = set()
         """Failed instances whose last words the operator has."""
 
@@ -304,7 +306,12 @@ class Instances:
             ssh_user=spec.ssh_user,
             reason=reason,
             ssh_host_key_fingerprint=spec.host_key_fingerprint,
+            use_percent=None if living is None or power != Power.RUNNING else self._use_percent(directory),
         )
+
+    def _use_percent(self, directory: Path) -> int | None:
+        run = records.read_run(directory)
+        return None if run is None else self._activity.percent(directory.name, run.identity)
 
     def _tell(self, instance_id: str, directory: Path) -> None:
         """Says once in the operator's log what goes with the instance when it is removed."""

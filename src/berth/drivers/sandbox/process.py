@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+_PROCESSES_COUNTED = 5000
+"""Of one instance, when its processor time is added up."""
 KILL_LIMIT_S = 5.0
 """How long the kernel may take to end a killed process."""
 
@@ -82,6 +84,19 @@ def scan(install_id: str) -> dict[str, Found]:
     return found
 
 
+def used_ticks(pid: int) -> int:
+    """Processor time of a process and all below it, those that have ended included, in ticks of the kernel."""
+    total, waiting, seen = 0, [pid], 0
+    while waiting and seen < _PROCESSES_COUNTED:
+        current = waiting.pop()
+        seen += 1
+        fields = _fields(current)
+        if fields is not None:
+            total += sum(int(field) for field in fields[11:15])
+            waiting += _children(current)
+    return total
+
+
 def end(identity: ProcessIdentity, *, grace_s: float) -> bool:
     """Ends an instance and everything in it. Returns whether it is gone; True also when it already was."""
     with _pidfd(identity.pid) as first:
@@ -132,21 +147,30 @@ def _pidfd(pid: int) -> Iterator[int | None]:
 
 
 def _stat(pid: int) -> _Stat | None:
+    fields = _fields(pid)
+    if fields is None:
+        return None
+    return _Stat(state=fields[0], parent_pid=int(fields[1]), start_ticks=int(fields[19]))
+
+
+def _fields(pid: int) -> list[str] | None:
+    """What the kernel says of a process, from its state on; None when there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name is in parentheses and may itself hold parentheses and spaces.
-    fields = text[text.rindex(")") + 2 :].split()
-    return _Stat(state=fields[0], parent_pid=int(fields[1]), start_ticks=int(fields[19]))
+    return text[text.rindex(")") + 2 :].split()
 
 
 def _children(pid: int) -> list[int]:
+    found = []
     try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += (thread / "children").read_text().split()
     except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [int(child) for child in text.split()]
+        pass
+    return [int(child) for child in found]
 
 
 def _recognize(pid: int, install_id: str, depth: int) -> Found | None:

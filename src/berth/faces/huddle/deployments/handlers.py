@@ -20,7 +20,7 @@ def deploy(tx: Tx, call: Call) -> wire.Deployment:
         twin_id = idempotency.twin(tx, call.by, call.fingerprint)
         if twin_id is not None:
             made = instances.suspect_twin(tx, call.by, made, twin_id)
-    return translate.deployment(made, instances.abilities(tx, made))
+    return translate.deployment(made, instances.abilities(tx, made), instances.reservation(tx, made.id))
 
 
 def list_deployments(tx: Tx, call: Call) -> Paged:
@@ -33,7 +33,10 @@ def list_deployments(tx: Tx, call: Call) -> Paged:
     if None in shown:
         whole = instances.list_page(tx, call.by, status=status, after=last, limit=query.limit).rows
         shown = [
-            known or translate.listed_deployment(version, made, instances.abilities(tx, made))
+            known
+            or translate.listed_deployment(
+                version, made, instances.abilities(tx, made), instances.reservation(tx, made.id)
+            )
             for known, version, made in zip(shown, page.rows, whole, strict=True)
         ]
     return Paged(
@@ -65,6 +68,11 @@ def act_on_deployment(tx: Tx, call: Call) -> wire.Deployment:
     return _whole(tx, made)
 
 
+def put_auto_delete(tx: Tx, call: Call) -> wire.Deployment:
+    deployment_id = words.deployment_id(call.parameters["id"])
+    return _whole(tx, instances.reserve(tx, call.by, deployment_id, translate.auto_delete(call.body)))
+
+
 def delete_deployment(tx: Tx, call: Call) -> wire.Deployment:
     return _whole(
         tx, instances.delete(tx, call.by, words.deployment_id(call.parameters["id"]), call.context.rules)
@@ -80,4 +88,5 @@ def list_deployment_events(tx: Tx, call: Call) -> list[wire.Event]:
 
 def _whole(tx: Tx, made: Instance) -> wire.Deployment:
     bill: Bill = billing.bill(tx, made.id)
-    return translate.deployment(made, instances.abilities(tx, made), bill)
+    reservation = instances.reservation(tx, made.id)
+    return translate.deployment(made, instances.abilities(tx, made), reservation, bill)

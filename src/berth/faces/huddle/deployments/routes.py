@@ -58,6 +58,17 @@ ROUTES = (
         pokes="provisioning",
     ),
     Route(
+        method="PUT",
+        path="/deployments/{id}/auto-delete",
+        handler=handlers.put_auto_delete,
+        summary="Replace what ends a deployment by itself; an empty object ends that",
+        scope="deployments:write",
+        body=wire.AutoDelete,
+        answer=wire.Deployment,
+        rate=Rate.WRITE,
+        pokes="reservations",
+    ),
+    Route(
         method="GET",
         path="/deployments/{id}/events",
         handler=handlers.list_deployment_events,

@@ -4,15 +4,17 @@ from decimal import Decimal
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from berth.base import money
-from berth.base.clock import rfc3339
+from berth.base.clock import Instant, parse_rfc3339, rfc3339
+from berth.base.money import Micros
 from berth.core import instances
 from berth.core.billing import Bill
 from berth.core.driver import Abilities
 from berth.core.errors import Invalid
 from berth.core.events import Event
-from berth.core.instances import Instance, OrderSpec, Version
+from berth.core.instances import AutoDelete, Instance, OrderSpec, Reservation, Version
 from berth.faces.huddle.deployments import wire
 from berth.faces.huddle.words import DEPLOYMENT, EVENT, IMAGE, SSH_KEY, optional_time
 
@@ -46,10 +48,25 @@ def order(request: wire.DeployRequest) -> OrderSpec:
         description=request.description or "",
         os_volume_name=volume.name,
         os_volume_gb=volume.size,
+        auto_delete=None if request.auto_delete is None else auto_delete(request.auto_delete, "auto_delete."),
     )
 
 
-def deployment(made: Instance, abilities: Abilities, bill: Bill | None = None) -> wire.Deployment:
+def auto_delete(request: wire.AutoDelete, prefix: str = "") -> AutoDelete:
+    """Raises Invalid naming the member."""
+    minutes = request.idle_minutes
+    return AutoDelete(
+        at=None if request.at is None else _instant(prefix + "at", request.at),
+        max_spend=None
+        if request.max_spend_usd is None
+        else _amount(prefix + "max_spend_usd", request.max_spend_usd),
+        idle_s=None if minutes is None else minutes * 60,
+    )
+
+
+def deployment(
+    made: Instance, abilities: Abilities, reservation: Reservation | None = None, bill: Bill | None = None
+) -> wire.Deployment:
     """With its `bill` live to the second where one is given."""
     price = money.usd(made.price)
     is_running = made.status is instances.Status.RUNNING
@@ -85,6 +102,10 @@ def deployment(made: Instance, abilities: Abilities, bill: Bill | None = None) -
         os_volume=wire.OsVolume(name=made.os_volume_name, size=made.os_volume_gb),
         description=made.description,
         billing=_billing(made, price, bill),
+        auto_delete=_auto_delete(reservation),
+        expires_at=None
+        if reservation is None
+        else optional_time(reservation.stops_at or reservation.wanted.at),
         ip_may_change=abilities.ip_may_change,
         actions=[action.value for action in instances.allowed(made, abilities)],
         pending_action=None if pending is None else pending.value,
@@ -99,13 +120,44 @@ def known_deployment(version: Version) -> msgspec.Raw | None:
     return _listed.get(version)
 
 
-def listed_deployment(version: Version, made: Instance, abilities: Abilities) -> msgspec.Raw:
+def listed_deployment(
+    version: Version, made: Instance, abilities: Abilities, reservation: Reservation | None
+) -> msgspec.Raw:
     """As JSON, kept for as long as nothing that can be seen of it changes: lists are asked for again and again."""
-    shown = msgspec.Raw(_encoder.encode(deployment(made, abilities)))
+    shown = msgspec.Raw(_encoder.encode(deployment(made, abilities, reservation)))
     if len(_listed) >= _LISTED_LIMIT:
         _listed.clear()
     _listed[version] = shown
     return shown
+
+
+def _auto_delete(reservation: Reservation | None) -> wire.AutoDelete | None:
+    if reservation is None:
+        return None
+    wanted = reservation.wanted
+    return wire.AutoDelete(
+        at=optional_time(wanted.at),
+        max_spend_usd=None if wanted.max_spend is None else money.usd(wanted.max_spend),
+        idle_minutes=None if wanted.idle_s is None else wanted.idle_s // 60,
+    )
+
+
+def _instant(field: str, text: str) -> Instant:
+    try:
+        at = parse_rfc3339(text)
+        rfc3339(at)  # an offset can push the last years beyond what can be shown again
+    except (ValueError, OverflowError):
+        message = f"{field} must be a time such as 2026-04-03T10:00:00Z."
+        raise Invalid("invalid_field", message, field=field) from None
+    return at
+
+
+def _amount(field: str, amount: Decimal) -> Micros:
+    try:
+        return money.from_usd(str(amount))
+    except ValueError:
+        message = f"{field} must be an amount of dollars with at most six decimals."
+        raise Invalid("invalid_field", message, field=field) from None
 
 
 def _ssh_command(made: Instance) -> str | None:
@@ -147,8 +199,14 @@ def event(happened: Event) -> wire.Event:
         status=_text(data.get("status")),
         previous_status=_text(data.get("previous_status")),
         reason=_text(data.get("reason")),
+        stops_at=_time(data.get("stops_at")),
+        evicts_at=_time(data.get("evicts_at")),
         created_at=rfc3339(happened.created_at),
     )
+
+
+def _time(value: object) -> str | UnsetType:
+    return rfc3339(Instant(value)) if isinstance(value, int) else UNSET
 
 
 def _text(value: object) -> str | None:

@@ -26,6 +26,16 @@ class OsVolumeRequest(Struct, kw_only=True):
     size: int | None = None
 
 
+class AutoDelete(Struct, kw_only=True):
+    """What ends a deployment by itself: whichever comes first."""
+
+    at: str | None = None
+    max_spend_usd: Decimal | None = None
+    """Of its own bill, in all."""
+    idle_minutes: int | None = None
+    """How long it may do nothing."""
+
+
 class DeployRequest(Struct, kw_only=True):
     cluster_type: Name
     image: Name
@@ -36,6 +46,7 @@ class DeployRequest(Struct, kw_only=True):
     os_volume: OsVolumeRequest | None = None
     volumes: list[Any] | None = None
     existing_volumes: list[Any] | None = None
+    auto_delete: AutoDelete | None = None
 
 
 class ActionRequest(Struct, kw_only=True):
@@ -101,6 +112,9 @@ class Deployment(Struct, kw_only=True):
     billing: Billing
     actions: list[Action]
     pending_action: Action | None
+    auto_delete: AutoDelete | None
+    expires_at: str | None
+    """When it ends by itself, as far as that is known."""
     ip_may_change: bool
     """A start after a stop may find another address."""
     is_simulated: bool
@@ -116,4 +130,8 @@ class Event(Struct, kw_only=True):
     status: str | None
     previous_status: str | None
     reason: str | None
+    stops_at: str | UnsetType = UNSET
+    """When it ends, in an announcement of that."""
+    evicts_at: str | UnsetType = UNSET
+    """When its provider takes it away, in a notice of that."""
     created_at: str

@@ -1,4 +1,4 @@
-"""Statements of the instances noun."""
+"""Statements over instances, their counts, and orphans."""
 
 import json
 from collections.abc import Collection, Sequence
