@@ -14,12 +14,34 @@ from typing import Any, Concatenate, ParamSpec
 from berth.base.clock import Instant
 from berth.base.db import Database, Tx
 from berth.base.money import Micros, from_usd
-from berth.core import billing, catalog, events, instances, keys, ledger, projects, waitlist, webhooks
+from berth.core import (
+    billing,
+    catalog,
+    events,
+    instances,
+    keys,
+    ledger,
+    projects,
+    volumes,
+    waitlist,
+    webhooks,
+)
 from berth.core.billing import Rules
-from berth.core.driver import Catalogue, Hardware, Place, Power, ProviderImage, ProviderOffer, Sighting
+from berth.core.driver import (
+    Catalogue,
+    Hardware,
+    Place,
+    Power,
+    ProviderImage,
+    ProviderOffer,
+    ProviderVolumeType,
+    Sighting,
+    VolumeSighting,
+)
 from berth.core.events import Actor
 from berth.core.instances import Instance, OrderSpec, Status
 from berth.core.projects import ApiKey, KeySpec
+from berth.core.volumes import NewVolume, Volume
 
 PEPPER = b"the pepper of tests, thirty-two b"
 H100 = "1H100.80S.30V"
@@ -170,16 +192,47 @@ def image(
     )
 
 
+def volume_type(
+    name: str = "NVMe",
+    *,
+    location: str = "FIN-01",
+    price: str = "0.2",
+    cost: str = "0.1",
+    live: bool = True,
+    max_attachments: int = 1,
+) -> ProviderVolumeType:
+    """Storage that a provider would sell; shared when more than one can have it."""
+    return ProviderVolumeType(
+        name=name,
+        place=PLACES.get(location, Place(location, location, "FI")),
+        cost_micros_per_gb_month=from_usd(cost),
+        price_micros_per_gb_month=from_usd(price),
+        is_shared=max_attachments > 1,
+        max_attachments=max_attachments,
+        attaches_live=live,
+        iops="100k",
+        burst_bandwidth_mb_s=2500,
+        continuous_bandwidth_mb_s=2000,
+        internal_network_speed_mb_s=50,
+        throughput_gbps=4,
+    )
+
+
 def catalogue(
     db: Database,
     *offers: ProviderOffer,
     images: Sequence[ProviderImage] | None = None,
+    volume_types: Sequence[ProviderVolumeType] | None = None,
     provider: str = PROVIDER,
     margin_percent: int = 0,
     listed_at: Instant | None = None,
 ) -> int:
     """What `provider` sells from now on: one H100 offer and one image unless told otherwise."""
-    sold = Catalogue(offers or (offer(),), (image(),) if images is None else images)
+    sold = Catalogue(
+        offers or (offer(),),
+        (image(),) if images is None else images,
+        (volume_type(),) if volume_types is None else volume_types,
+    )
 
     def take(tx: Tx) -> int:
         asked_at = tx.now if listed_at is None else listed_at
@@ -359,3 +412,64 @@ def balance(db: Database, by: Actor) -> billing.Balance:
 
 def micros(amount: str) -> Micros:
     return from_usd(amount)
+
+
+def volume(
+    db: Database,
+    status: str = "detached",
+    by: Actor | None = None,
+    *,
+    to: Instance | None = None,
+    name: str = "data",
+    size_gb: int = 100,
+    kind: str = "NVMe",
+    location: str = "FIN-01",
+) -> Volume:
+    """A volume that came to `status` by the verbs that lead there. `attached` is to a running instance unless `to` says."""
+    if by is None:
+        by = project(db).by if to is None else owner(to)
+    if not db.read_now(catalog.locations, by):
+        catalogue(db)
+    made = db.write_now(instances.create_volume, by, NewVolume(name, size_gb, kind), location)
+    if status == "ordered":
+        return made
+    made = seen_volume(db, made, volumes.created, volume_sighting(made))
+    if status in {"attaching", "attached"}:
+        host = to or instance(db, "running", by)
+        made = db.write_now(instances.attach_volume, by, made.id, host.id)
+        return made if status == "attaching" else seen_volume(db, made, volumes.attached, host.id)
+    return db.write_now(volumes.trash, by, made.id) if status == "deleted" else made
+
+
+def volume_sighting(made: Volume) -> VolumeSighting:
+    """How its provider describes it."""
+    return VolumeSighting(
+        made.label("install"), made.handle or f"at-{made.provider}-{made.id}", made.wanted_size_gb
+    )
+
+
+def seen_volume(
+    db: Database,
+    made: Volume,
+    verb: Callable[Concatenate[Tx, Volume, P], Volume | None],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Volume:
+    """Applies a verb of the volumes loop to the row as it is now, under the lease it has now."""
+
+    def apply(tx: Tx) -> Volume | None:
+        return verb(tx, volumes.get(tx, events.system(made.project, "test"), made.id), *args, **kwargs)
+
+    changed = db.write_now(apply)
+    assert changed is not None, f"{getattr(verb, '__name__', verb)} wrote nothing"
+    return changed
+
+
+def volume_now(db: Database, made: Volume) -> Volume:
+    """The row as it is now."""
+    return db.read_now(volumes.get, events.system(made.project, "test"), made.id)
+
+
+def volume_of(db: Database, by: Actor, shown_id: str) -> Volume:
+    """The row of what a face shows under `vol_…`."""
+    return db.read_now(volumes.get, by, shown_id.removeprefix("vol_"))

@@ -16,7 +16,7 @@ from berth.base import banner, db, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, Tx, is_postgresql
-from berth.core import instances, projects, webhooks
+from berth.core import instances, projects, volumes, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
@@ -31,8 +31,10 @@ from berth.loops import (
     observation,
     provisioning,
     reservations,
+    volume_observation,
     waitlist,
 )
+from berth.loops import volumes as volumes_loop
 from berth.loops.loop import Loop, Runner
 from berth.loops.world import Courier, Patience, World
 from berth.migrations import upgrade
@@ -85,6 +87,8 @@ LOOPS: Sequence[Loop] = (
     Loop("catalog", catalog.tick, catalog.PERIOD_S),
     Loop("provisioning", provisioning.tick, provisioning.PERIOD_S, workers=8),
     Loop("observation", observation.tick, observation.PERIOD_S),
+    Loop("volumes", volumes_loop.tick, volumes_loop.PERIOD_S, workers=2),
+    Loop("volume_observation", volume_observation.tick, volume_observation.PERIOD_S),
     Loop("metering", metering.tick, metering.PERIOD_S),
     Loop("deliveries", deliveries.tick, deliveries.PERIOD_S, workers=deliveries.WORKERS),
     Loop("delivery_log", delivery_log.tick, delivery_log.PERIOD_S),
@@ -133,6 +137,7 @@ def _release_everything(tx: Tx) -> None:
     leases.release_all(tx)
     instances.release_leases(tx)
     webhooks.release_leases(tx)
+    volumes.release_leases(tx)
 
 
 def open_database(settings: Settings) -> Database:

@@ -70,9 +70,13 @@ def state(world: World) -> list[object]:
         "SELECT provider, provider_offer_id, free_units, is_listed FROM offers ORDER BY id",
         "SELECT subject, number, started_at, ended_at FROM segments ORDER BY subject, number",
         "SELECT provider, handle, destroyed_at FROM orphans ORDER BY provider, handle",
+        "SELECT id, status, wanted, handle, size_gb, sequence FROM volumes ORDER BY id",
+        "SELECT volume_id, instance_id, state FROM attachments ORDER BY volume_id, instance_id",
+        "SELECT provider, handle, destroyed_at FROM orphan_volumes ORDER BY provider, handle",
     )
     machines = [(each.handle, each.power) for provider in world.providers for each in provider.alive()]
-    return [*(truth.rows(world.db, statement) for statement in statements), machines]
+    disks = [(each.handle, each.size_gb) for provider in world.providers for each in provider.disks.values()]
+    return [*(truth.rows(world.db, statement) for statement in statements), machines, disks]
 
 
 class LoopContract:
@@ -118,7 +122,9 @@ class LoopContract:
             assert call < MOST_CALLS
             # A provider of its own, and cheaper than those before: what is ordered is ordered there.
             price = f"{5 - call / 100:.2f}"
-            world = World(db, clock, Provider(clock, f"provider-{call}", [make.offer(price=price)]))
+            provider = Provider(clock, f"provider-{call}", [make.offer(price=price)])
+            provider.volume_types = [make.volume_type(price=price)]
+            world = World(db, clock, provider)
             await rig.prepare(world)
             world.doomed(call, is_after=is_after)
             await work(rig, world)

@@ -61,6 +61,10 @@ def _entry(shop: Shop) -> str:
     return f"/deployments/requests/wr_{make.waiting(shop.db, shop.customer.by).entry.id}"
 
 
+def _volume(shop: Shop, ending: str = "", status: str = "detached") -> str:
+    return f"/volumes/vol_{make.volume(shop.db, status, shop.customer.by).id}{ending}"
+
+
 SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
     ("GET", "/account/settings"): lambda shop: Sample("/account/settings"),
     ("PUT", "/account/settings"): lambda shop: Sample("/account/settings", {"unique_active_hostname": True}),
@@ -128,6 +132,16 @@ SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
     ("GET", "/deployments/requests/{id}"): lambda shop: Sample(_entry(shop)),
     ("PUT", "/deployments/requests/{id}"): lambda shop: Sample(_entry(shop), {"max_price_per_hr": 2}),
     ("DELETE", "/deployments/requests/{id}"): lambda shop: Sample(_entry(shop)),
+    ("GET", "/volume-types"): lambda shop: Sample("/volume-types"),
+    ("GET", "/volumes"): lambda shop: Sample("/volumes"),
+    ("POST", "/volumes"): lambda shop: Sample(
+        "/volumes", {"name": "data", "size": 100, "type": "NVMe", "location": "FIN-01"}
+    ),
+    ("GET", "/volumes/{id}"): lambda shop: Sample(_volume(shop)),
+    ("POST", "/volumes/{id}/actions"): lambda shop: Sample(
+        _volume(shop, "/actions"), {"action": "rename", "name": "other"}
+    ),
+    ("DELETE", "/volumes/{id}"): lambda shop: Sample(_volume(shop)),
     ("GET", "/deployments/{id}/events"): lambda shop: Sample(_deployment(shop, "/events")),
 }
 

@@ -1,6 +1,7 @@
 """What is wrong with a request is said by naming the member, and nothing is changed."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -48,13 +49,15 @@ DEPLOY = "/deployments/clusters"
         ("os_volume.size", {"size": 9}),
         ("os_volume", "100"),
         ("os_volume.name", {"name": "x" * 65}),
-        ("volumes", [{"name": "data", "size": 500, "type": "NVMe"}]),
+        ("volumes[0].type", [{"name": "data", "size": 500, "type": "Tape"}]),
+        ("volumes[0].size", [{"name": "data", "size": 5}]),
+        ("volumes[0].name", [{"name": "a b", "size": 50}]),
         ("volumes", {}),
         ("existing_volumes", ["vol_1"]),
     ],
 )
 async def test_a_wrong_member_of_a_deploy_is_named(shop: Shop, member: str, value: Any) -> None:
-    body = order(shop, **{member.split(".", maxsplit=1)[0]: value})
+    body = order(shop, **{re.split(r"[.[]", member, maxsplit=1)[0]: value})
     before = shop.rows()
     problem = (await shop.client.post(DEPLOY, body)).refused(400, "invalid_field")
     assert problem["code"] == "BAD_REQUEST"

@@ -285,7 +285,7 @@ async def test_regions_say_what_they_have(shop: Shop) -> None:
         "is_active": True,
         "status": "operational",
         "gpu_models": ["H100"],
-        "volume_types": [],
+        "volume_types": ["NVMe"],
         "available_types": [make.H100],
         "shared_fs": False,
         "maintenance": None,

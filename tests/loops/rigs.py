@@ -88,12 +88,35 @@ def _has_ended(world: World) -> bool:
     return truth.rows(world.db, "SELECT 1 FROM instances WHERE wanted = 'deleted'") != []
 
 
+async def _a_volume_is_ordered(world: World) -> None:
+    world.turn(60)
+    await world.open_shop()
+    make.volume(world.db, "ordered")
+
+
+def _is_made(world: World) -> bool:
+    handles = set(world.provider.disks)
+    rows = truth.rows(world.db, "SELECT handle FROM volumes WHERE status = 'detached'")
+    return handles != set() and handles <= {row[0] for row in rows}
+
+
+async def _an_orphan_volume_is_there(world: World) -> None:
+    await world.open_shop()
+    world.provider.plant_disk(Label(world.install_id, ids.new(world.clock.now())))
+
+
+def _no_volume_is_there(world: World) -> bool:
+    return world.provider.disks == {}
+
+
 RIGS = {
     rig.loop: rig
     for rig in (
         Rig("catalog", _something_is_sold, _is_sold),
         Rig("provisioning", _something_is_ordered, _runs),
         Rig("observation", _an_orphan_is_there, _nothing_is_there),
+        Rig("volumes", _a_volume_is_ordered, _is_made),
+        Rig("volume_observation", _an_orphan_volume_is_there, _no_volume_is_there),
         Rig("metering", _something_runs, _is_charged),
         Rig("deliveries", _somebody_is_to_be_told, _is_told),
         Rig("delivery_log", _a_delivery_is_old, _is_forgotten),

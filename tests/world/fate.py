@@ -9,7 +9,18 @@ from collections.abc import Awaitable, Callable
 from typing import Concatenate, TypeVar
 
 from berth.base.db import Database, P, R, Tx
-from berth.core.driver import Abilities, Catalogue, CreateOrder, Label, Listing, Sighting, WithoutVolumes
+from berth.core.driver import (
+    Abilities,
+    Catalogue,
+    CreateOrder,
+    Label,
+    Listing,
+    Mount,
+    Sighting,
+    VolumeListing,
+    VolumeOrder,
+    VolumeSighting,
+)
 from tests.world.provider import Provider
 
 T = TypeVar("T")
@@ -121,7 +132,7 @@ class MortalDatabase:
         """The real one belongs to the test."""
 
 
-class MortalDriver(WithoutVolumes):
+class MortalDriver:
     """A provider as a process that may die reaches it. Implements `Driver`."""
 
     def __init__(self, provider: Provider, fate: Fate) -> None:
@@ -155,6 +166,29 @@ class MortalDriver(WithoutVolumes):
 
     async def destroy(self, handle: str) -> None:
         await self._fate.meets("destroy", lambda: self._provider.destroy(handle))
+
+    async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
+        return await self._fate.meets("create_volume", lambda: self._provider.create_volume(order))
+
+    async def inspect_volume(self, label: Label, handle: str | None) -> VolumeSighting | None:
+        return await self._fate.meets("inspect_volume", lambda: self._provider.inspect_volume(label, handle))
+
+    async def list_own_volumes(self, install_id: str) -> VolumeListing:
+        return await self._fate.meets("list_own_volumes", lambda: self._provider.list_own_volumes(install_id))
+
+    async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
+        await self._fate.meets("attach_volume", lambda: self._provider.attach_volume(instance_handle, mount))
+
+    async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:
+        await self._fate.meets(
+            "detach_volume", lambda: self._provider.detach_volume(instance_handle, volume_handle)
+        )
+
+    async def resize_volume(self, handle: str, size_gb: int) -> None:
+        await self._fate.meets("resize_volume", lambda: self._provider.resize_volume(handle, size_gb))
+
+    async def destroy_volume(self, handle: str) -> None:
+        await self._fate.meets("destroy_volume", lambda: self._provider.destroy_volume(handle))
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -13,18 +13,31 @@ from berth.core.driver import (
     CreateOrder,
     Label,
     Listing,
+    Mount,
     NoCapacity,
     Power,
     ProviderImage,
     ProviderOffer,
+    ProviderVolumeType,
     Refused,
     Sighting,
-    WithoutVolumes,
+    VolumeListing,
+    VolumeOrder,
+    VolumeSighting,
 )
 from tests import make
 
 FOREVER = 10**9
-VERBS = ("catalogue", "create", "inspect", "list_own", "start", "stop", "restart", "destroy")
+VOLUME_VERBS = (
+    "create_volume",
+    "inspect_volume",
+    "list_own_volumes",
+    "attach_volume",
+    "detach_volume",
+    "resize_volume",
+    "destroy_volume",
+)
+VERBS = ("catalogue", "create", "inspect", "list_own", "start", "stop", "restart", "destroy", *VOLUME_VERBS)
 
 
 @dataclass
@@ -49,25 +62,39 @@ class Machine:
 
 
 @dataclass
+class Disk:
+    """One volume as the provider keeps it."""
+
+    handle: str
+    label: Label | None
+    size_gb: int
+    attaches_live: bool
+    made_at: Instant
+    attached_to: set[str] = field(default_factory=set)
+    """Handles of machines."""
+
+
+@dataclass
 class Fault:
     """Makes calls of one verb fail: `before` they take effect, or `after`, so that only the answer is lost."""
 
     verb: str
     error: BaseException | None
-    """None: the answer is wrong. `inspect` then says None for what is alive."""
+    """None: the answer is wrong. `inspect` and `inspect_volume` then say None for what is there."""
     is_after: bool = False
     times: int = 1
 
 
 @dataclass
-class Provider(WithoutVolumes):
+class Provider:
     """Implements `Driver`. Faults are members to set, or calls to `breaks`."""
 
     clock: Clock
     name: str = make.PROVIDER
     offers: list[ProviderOffer] = field(default_factory=lambda: [make.offer()])
     images: list[ProviderImage] = field(default_factory=lambda: [make.image()])
-    abilities: Abilities = field(default_factory=Abilities)
+    volume_types: list[ProviderVolumeType] = field(default_factory=lambda: [make.volume_type()])
+    abilities: Abilities = field(default_factory=lambda: Abilities(volumes=True))
     capacity: dict[str, int] = field(default_factory=dict)
     """Units in all, by offer; those that are not named have what the offer says."""
     secretly_empty: set[str] = field(default_factory=set)
@@ -91,6 +118,9 @@ class Provider(WithoutVolumes):
     machines: dict[str, Machine] = field(default_factory=dict)
     made: list[Machine] = field(default_factory=list)
     """Every machine ever, the gone ones too."""
+    disks: dict[str, Disk] = field(default_factory=dict)
+    disks_made: list[Disk] = field(default_factory=list)
+    """Every volume ever, the gone ones too."""
     faults: list[Fault] = field(default_factory=list)
 
     def breaks(self, verb: str, error: BaseException | None, *, after: bool = False, times: int = 1) -> Fault:
@@ -162,6 +192,18 @@ class Provider(WithoutVolumes):
             for machine in self.alive()
         )
 
+    def disks_of(self, volume_id: str) -> list[Disk]:
+        """The disks of one volume that exist now."""
+        return [each for each in self.disks.values() if each.label and each.label.instance_id == volume_id]
+
+    def plant_disk(self, label: Label | None) -> Disk:
+        """A volume is there that nobody of us created."""
+        return self._make_disk(label, 10, attaches_live=True)
+
+    def lose_disk(self, handle: str) -> Disk:
+        """It is gone without anybody having asked."""
+        return self.disks.pop(handle)
+
     # What a control plane may ask.
 
     async def catalogue(self) -> Catalogue:
@@ -170,7 +212,7 @@ class Provider(WithoutVolumes):
             replace(offer, free_units=max(0, self.free(offer.provider_offer_id))) for offer in self.offers
         ]
         self._raise("catalogue", is_after=True)
-        return Catalogue(offers, self.images)
+        return Catalogue(offers, self.images, self.volume_types)
 
     async def create(self, order: CreateOrder) -> Sighting:
         self._raise("create")
@@ -179,7 +221,10 @@ class Provider(WithoutVolumes):
             return self._sighting(known[0])
         if order.provider_offer_id in self.secretly_empty or self.free(order.provider_offer_id) < 1:
             raise NoCapacity(f"{self.name}: nothing left of {order.provider_offer_id}")
+        disks = [self._disk(mount.volume_handle) for mount in order.mounts]
         machine = self._make(order.label, order.provider_offer_id)
+        for disk in disks:
+            disk.attached_to.add(machine.handle)
         self._raise("create", is_after=True)
         return self._sighting(machine)
 
@@ -240,6 +285,64 @@ class Provider(WithoutVolumes):
             self._do(machine, Power.DELETING, seconds=self.destroy_s, becomes=None)
         self._raise("destroy", is_after=True)
 
+    async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
+        self._raise("create_volume")
+        known = [disk for disk in self.disks.values() if disk.label == order.label]
+        if known and self.is_idempotent:
+            return self._disk_sighting(known[0])
+        sold = [each for each in self.volume_types if each.name == order.type]
+        if not sold:
+            raise Refused(f"{self.name}: no {order.type}")
+        disk = self._make_disk(order.label, order.size_gb, attaches_live=sold[0].attaches_live)
+        self._raise("create_volume", is_after=True)
+        return self._disk_sighting(disk)
+
+    async def inspect_volume(self, label: Label, handle: str | None) -> VolumeSighting | None:
+        if self._raise("inspect_volume") is not None:
+            return None
+        for disk in self._visible_disks():
+            if disk.handle == handle or (handle is None and disk.label == label):
+                return self._disk_sighting(disk)
+        return None
+
+    async def list_own_volumes(self, install_id: str) -> VolumeListing:
+        self._raise("list_own_volumes")
+        sightings = [
+            self._disk_sighting(disk)
+            for disk in self._visible_disks()
+            if not self.is_partial and disk.handle not in self.unlisted
+        ]
+        self._raise("list_own_volumes", is_after=True)
+        return VolumeListing(sightings, is_complete=not self.is_partial)
+
+    async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
+        self._raise("attach_volume")
+        self._change(instance_handle, mount.volume_handle).attached_to.add(instance_handle)
+        self._raise("attach_volume", is_after=True)
+
+    async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:
+        self._raise("detach_volume")
+        if instance_handle in self._disk(volume_handle).attached_to:
+            self._change(instance_handle, volume_handle).attached_to.discard(instance_handle)
+        self._raise("detach_volume", is_after=True)
+
+    async def resize_volume(self, handle: str, size_gb: int) -> None:
+        self._raise("resize_volume")
+        disk = self._disk(handle)
+        if size_gb < disk.size_gb:
+            raise Refused(f"{self.name}: {handle} has more than that")
+        disk.size_gb = size_gb
+        self._raise("resize_volume", is_after=True)
+
+    async def destroy_volume(self, handle: str) -> None:
+        self._raise("destroy_volume")
+        disk = self.disks.get(handle)
+        if disk is not None and disk.attached_to & set(self.machines):
+            raise Refused(f"{self.name}: {handle} is attached to {disk.attached_to}")
+        if disk is not None and self._is_visible_disk(disk):
+            del self.disks[handle]
+        self._raise("destroy_volume", is_after=True)
+
     async def close(self) -> None:
         """Nothing to let go of."""
 
@@ -261,6 +364,34 @@ class Provider(WithoutVolumes):
         self.machines[machine.handle] = machine
         self.made.append(machine)
         return machine
+
+    def _make_disk(self, label: Label | None, size_gb: int, *, attaches_live: bool) -> Disk:
+        handle = f"{self.name}-disk-{len(self.disks_made) + 1}"
+        disk = Disk(handle, label, size_gb, attaches_live, self.clock.now())
+        self.disks[handle] = disk
+        self.disks_made.append(disk)
+        return disk
+
+    def _disk(self, handle: str) -> Disk:
+        if handle not in self.disks:
+            raise Refused(f"{self.name}: no {handle}")
+        return self.disks[handle]
+
+    def _change(self, instance_handle: str, volume_handle: str) -> Disk:
+        """The disk, if it may be attached to, or detached from, that machine now."""
+        disk, machine = self._disk(volume_handle), self._existing(instance_handle)
+        if machine.power is not Power.STOPPED and not disk.attaches_live:
+            raise Refused(f"{self.name}: {instance_handle} is on")
+        return disk
+
+    def _visible_disks(self) -> list[Disk]:
+        return [disk for disk in self.disks.values() if self._is_visible_disk(disk)]
+
+    def _is_visible_disk(self, disk: Disk) -> bool:
+        return disk.made_at + self.listing_lag_s * SECOND <= self.clock.now()
+
+    def _disk_sighting(self, disk: Disk) -> VolumeSighting:
+        return VolumeSighting(disk.label, disk.handle, disk.size_gb, frozenset(disk.attached_to))
 
     def _boot(self, machine: Machine) -> None:
         becomes = Power.FAILED if self.boot_fails or machine.offer in self.bad_offers else Power.RUNNING
@@ -284,6 +415,8 @@ class Provider(WithoutVolumes):
         if is_on_its_way and machine.until <= self.clock.now():
             if machine.becomes is None:
                 self.machines.pop(machine.handle, None)
+                for disk in self.disks.values():
+                    disk.attached_to.discard(machine.handle)
             else:
                 machine.power = machine.becomes
 

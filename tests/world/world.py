@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, Protocol
 
-from berth.base.clock import SECOND, Instant, after
+from berth.base.clock import HOUR, SECOND, Instant, after
 from berth.base.db import Database, P, R, Tx
-from berth.core import instances, projects, webhooks
+from berth.core import instances, projects, volumes, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Label
 from berth.core.instances import Instance, Status
@@ -24,8 +24,10 @@ from berth.loops import (
     observation,
     provisioning,
     reservations,
+    volume_observation,
     waitlist,
 )
+from berth.loops import volumes as volumes_loop
 from berth.loops.world import Courier, Letter, Patience, Post, Report
 from berth.loops.world import World as LoopWorld
 from tests import make
@@ -36,7 +38,9 @@ from tests.world.provider import Provider
 TICKS = {
     "catalog": catalog.tick,
     "provisioning": provisioning.tick,
+    "volumes": volumes_loop.tick,
     "observation": observation.tick,
+    "volume_observation": volume_observation.tick,
     "metering": metering.tick,
     "deliveries": deliveries.tick,
     "delivery_log": delivery_log.tick,
@@ -159,16 +163,16 @@ class World:
         return asyncio.create_task(_awaited(TICKS[name](self.loops)))
 
     async def settle(self, *, within_s: int = SETTLES_WITHIN_S) -> None:
-        """Lets the provisioning loop work until nothing is due, turning the clock to whatever is due next."""
+        """Lets what is wanted come about, turning the clock to whatever is due next. The trash is left as it is."""
         ends_at = after(self.clock.now(), seconds=within_s)
         for _ in range(TICKS_AT_MOST):
-            due_at = self.db.read_now(instances.next_due, providers=self.names)
-            if due_at is None:
+            due_at, loop = self._next_due()
+            if due_at is None or due_at > ends_at + HOUR:
                 return
             if due_at > ends_at:
                 break
             self.clock.set(max(due_at, self.clock.now()))
-            await self.tick("provisioning")
+            await self.tick(loop)
         raise AssertionError(f"not settled: {self.unsettled()}")
 
     async def live(self, seconds: float, *, step_s: float = 20) -> None:
@@ -182,12 +186,21 @@ class World:
 
     async def _provision_until(self, turn_at: Instant) -> None:
         for _ in range(TICKS_AT_MOST):
-            due_at = self.db.read_now(instances.next_due, providers=self.names)
+            due_at, loop = self._next_due()
             if due_at is None or due_at > turn_at:
                 return
             self.clock.set(max(due_at, self.clock.now()))
-            await self.tick("provisioning")
+            await self.tick(loop)
         raise AssertionError(f"always something due: {self.unsettled()}")
+
+    def _next_due(self) -> tuple[Instant | None, str]:
+        """When one of the loops that bring about what is wanted has something to do next, and which."""
+        due = [
+            (due_at, loop)
+            for loop, verb in (("provisioning", instances.next_due), ("volumes", volumes.next_due))
+            if (due_at := self.db.read_now(verb, providers=self.names)) is not None
+        ]
+        return min(due, default=(None, ""))
 
     def turn(self, seconds: float) -> None:
         """Time passes and nothing works."""

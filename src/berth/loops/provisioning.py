@@ -27,16 +27,13 @@ from berth.core.driver import (
     Unreachable,
 )
 from berth.core.instances import FAILED, Instance, Status, Wanted, because
+from berth.loops.calls import SENT_WITHIN_S, pause_s, wait_s
 from berth.loops.world import Report, World
 
 PERIOD_S = 5.0
 BATCH = 8
 _UNREACHABLE_TRIES = 10
 """Creates that never reached the provider before another offer is tried: most of a minute, with the pauses."""
-_SENT_WITHIN_S = 10
-"""How old the intent to create may be when the call goes out: others count from the intent how late it can act."""
-_RATE_LIMIT_MOST_S = 300.0
-_DOUBLINGS = 20
 _GIVE_UP_S = 300
 """How long a failed boot may take to be gone before its order fails; it is destroyed all the same."""
 _ADRIFT_RETRY_S = 600.0
@@ -125,7 +122,7 @@ async def _step(world: World, instance: Instance) -> None:
             await action(world, driver, instance)
     except (DriverError, TimeoutError) as error:
         _log.warning("step_failed", step=step.value, instance=instance.id, error=repr(error))
-        retry_s = _wait_s(error) if isinstance(error, RateLimited) else _pause(world, instance)
+        retry_s = wait_s(error) if isinstance(error, RateLimited) else _pause(world, instance)
         await world.db.write(instances.look_again, instance, retry_s=retry_s)
 
 
@@ -147,13 +144,15 @@ async def _nothing(world: World, _driver: Driver, instance: Instance) -> None:
 
 
 async def _create(world: World, driver: Driver, instance: Instance) -> None:
+    if instance.volume_ids and not await _has_luggage(world, instance):
+        return
     timeout_s = await world.db.read(instances.boot_timeout_s, instance)
     intended = await world.db.write(instances.intend_create, instance, boot_timeout_s=timeout_s)
     if intended is None:
         await _look_again(world, instance)
         return
     order = await world.db.read(instances.create_order, intended, install_id=world.install_id)
-    if _age_s(world, intended) > _SENT_WITHIN_S:
+    if _age_s(world, intended) > SENT_WITHIN_S:
         # We were frozen meanwhile, and others may be about to conclude that our call never went out.
         await world.db.write(instances.did_not_happen, intended, retry_s=0)
         return
@@ -170,7 +169,7 @@ async def _create(world: World, driver: Driver, instance: Instance) -> None:
             instances.fail_over, intended, is_sold_out=False, reason=because("refused", error.reason)
         )
     except RateLimited as error:
-        await world.db.write(instances.did_not_happen, intended, retry_s=_wait_s(error))
+        await world.db.write(instances.did_not_happen, intended, retry_s=wait_s(error))
     except Unreachable as error:
         await _not_reached(world, intended, error)
     except (OutcomeUnknown, TimeoutError) as error:
@@ -178,6 +177,22 @@ async def _create(world: World, driver: Driver, instance: Instance) -> None:
         await world.db.write(instances.look_again, intended, retry_s=_pause(world, intended))
     else:
         await world.db.write(instances.created, intended, sighting)
+
+
+async def _has_luggage(world: World, instance: Instance) -> bool:
+    """Whether the volumes that it is to boot with are there. One that cannot be had takes it to another provider."""
+    luggage = await world.db.read(instances.luggage, instance)
+    if luggage.is_lost:
+        reason = because("volume_failed", luggage.reason)
+        await world.db.write(instances.fail_over, instance, is_sold_out=False, reason=reason, elsewhere=True)
+    elif luggage.is_waiting:
+        timeout_s = await world.db.read(instances.boot_timeout_s, instance)
+        if seconds_between(instance.created_at, world.clock.now()) < timeout_s:
+            await _look_again(world, instance)
+        else:
+            reason = because("provisioning_timeout", "The volumes of the order could not be made in time.")
+            await world.db.write(instances.fail, instance, reason=reason)
+    return not luggage.is_lost and not luggage.is_waiting
 
 
 async def _not_reached(world: World, instance: Instance, error: Unreachable) -> None:
@@ -405,7 +420,7 @@ def _would_show(world: World, driver: Driver, instance: Instance) -> bool:
     lag_s = driver.abilities.appears_within_s
     if instance.create_sent_at is None or lag_s == 0:
         return True
-    return _age_s(world, instance) > _SENT_WITHIN_S + world.patience.call_s + lag_s
+    return _age_s(world, instance) > SENT_WITHIN_S + world.patience.call_s + lag_s
 
 
 def _age_s(world: World, instance: Instance) -> int:
@@ -414,14 +429,8 @@ def _age_s(world: World, instance: Instance) -> int:
     return 0 if sent_at is None else seconds_between(sent_at, world.clock.now())
 
 
-def _wait_s(error: RateLimited) -> float:
-    return min(max(error.retry_after_s, 0.0), _RATE_LIMIT_MOST_S)
-
-
 def _pause(world: World, instance: Instance) -> float:
-    patience = world.patience
-    doublings = min(max(instance.attempt - 1, 0), _DOUBLINGS)
-    return min(patience.retry_first_s * (1 << doublings), patience.retry_most_s)
+    return pause_s(world.patience, instance.attempt)
 
 
 _ACTIONS: dict[Step, Callable[[World, Driver, Instance], Awaitable[None]]] = {

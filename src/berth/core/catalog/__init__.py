@@ -24,6 +24,7 @@ from berth.core.catalog.model import (
     Region,
     Search,
     Sort,
+    VolumeType,
 )
 from berth.core.catalog.refresh import introduce, note_failure, refresh
 from berth.core.catalog.service import (
@@ -40,9 +41,12 @@ from berth.core.catalog.service import (
     locations,
     offers_for,
     pick_image,
+    pick_volume_types,
     price_at,
     search,
+    sold_volume_types,
     view_images,
+    volume_types,
 )
 
 __all__ = [
@@ -57,6 +61,7 @@ __all__ = [
     "Region",
     "Search",
     "Sort",
+    "VolumeType",
     "abilities",
     "all_lines",
     "candidates",
@@ -81,14 +86,17 @@ __all__ = [
     "offers_for",
     "pairs_with_units",
     "pick_image",
+    "pick_volume_types",
     "places_of",
     "price_at",
     "reclaim",
     "refresh",
     "release",
     "search",
+    "sold_volume_types",
     "suppress",
     "uncount_claim",
     "units_to_grant",
     "view_images",
+    "volume_types",
 ]

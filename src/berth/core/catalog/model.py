@@ -149,6 +149,30 @@ class OfferView:
         return min(prices, default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class VolumeType:
+    """One provider's storage of one type in one location."""
+
+    provider: str
+    name: str
+    location: str
+    price_micros_per_gb_month: int
+    """What the customer pays for one GB and a month of 730 hours."""
+    cost_micros_per_gb_month: int
+    min_size_gb: int
+    max_size_gb: int
+    is_shared: bool
+    """Can be attached to several instances at once."""
+    max_attachments: int
+    attaches_live: bool
+    """Can be attached to and detached from an instance that runs."""
+    iops: str
+    burst_bandwidth_mb_s: int
+    continuous_bandwidth_mb_s: int
+    internal_network_speed_mb_s: int
+    throughput_gbps: int
+
+
 class Sort(StrEnum):
     PRICE = "price"
     VRAM = "vram"

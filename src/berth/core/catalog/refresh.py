@@ -7,10 +7,20 @@ from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.money import USD, Micros
 from berth.core.catalog import store
-from berth.core.driver import Abilities, Catalogue, Hardware, ProviderImage, ProviderOffer
+from berth.core.driver import (
+    Abilities,
+    Catalogue,
+    Hardware,
+    ProviderImage,
+    ProviderOffer,
+    ProviderVolumeType,
+)
 
 MOST_MICROS_PER_HOUR = 10_000 * USD
 """Far above any instance; for ten years of it 64 bits are enough."""
+
+MOST_MICROS_PER_GB_MONTH = 100 * USD
+MOST_GB = 10**6
 
 
 def introduce(tx: Tx, provider: str, abilities: Abilities) -> None:
@@ -33,10 +43,12 @@ def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, 
     store.add_provider(tx, provider)
     store.lock_providers(tx)  # all of them: locations, types and images are common
     known = store.lock_offers(tx, provider)
-    for place in {offer.place.code: offer.place for offer, _ in offers}.values():
+    places = [offer.place for offer, _ in offers] + [sold.place for sold in catalogue.volume_types]
+    for place in {place.code: place for place in places}.values():
         store.upsert_location(tx, place)
     _take_types(tx, provider, {offer.hardware.name: offer.hardware for offer, _ in offers})
     _take_images(tx, provider, catalogue.images)
+    _take_volume_types(tx, provider, catalogue.volume_types, margin_percent)
     for offer, price in offers:
         store.upsert_offer(
             tx,
@@ -78,10 +90,28 @@ def _take_images(tx: Tx, provider: str, images: Sequence[ProviderImage]) -> None
             store.set_image_providers(tx, other.id, other.providers - {provider})
 
 
+def _take_volume_types(
+    tx: Tx, provider: str, volume_types: Sequence[ProviderVolumeType], margin_percent: int
+) -> None:
+    store.unlist_volume_types(tx, provider)
+    for sold in volume_types:
+        price = sold.price_micros_per_gb_month
+        if price is None:
+            price = _with_margin(sold.cost_micros_per_gb_month, margin_percent)
+        amounts = (price, sold.cost_micros_per_gb_month)
+        is_sane = all(0 <= amount <= MOST_MICROS_PER_GB_MONTH for amount in amounts)
+        if is_sane and 1 <= sold.min_size_gb <= sold.max_size_gb <= MOST_GB:
+            store.upsert_volume_type(tx, provider, sold, price=price)
+
+
 def _price(offer: ProviderOffer, margin_percent: int) -> int:
     if offer.price_micros_per_hour is not None:
         return offer.price_micros_per_hour
-    return (offer.cost_micros_per_hour * (100 + margin_percent) + 99) // 100
+    return _with_margin(offer.cost_micros_per_hour, margin_percent)
+
+
+def _with_margin(cost_micros: int, margin_percent: int) -> int:
+    return (cost_micros * (100 + margin_percent) + 99) // 100
 
 
 def _is_sane(offer: ProviderOffer, price: int) -> bool:

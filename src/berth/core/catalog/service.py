@@ -18,6 +18,7 @@ from berth.core.catalog.model import (
     Region,
     Search,
     Sort,
+    VolumeType,
 )
 from berth.core.driver import Abilities
 from berth.core.errors import Invalid, NotFound
@@ -144,6 +145,30 @@ def price_at(tx: Tx, instance_type: str, location: str) -> Micros | None:
     ]
     free = [offer.price for offer in here if offer.free_units > 0 and offer.suppressed_until <= tx.now]
     return min(free or [offer.price for offer in here], default=None)
+
+
+def volume_types(tx: Tx, by: Actor) -> Sequence[VolumeType]:
+    """What storage is sold now, by whom and where: by name, location, price."""
+    by.may("catalog:read")
+    return store.list_volume_types(tx)
+
+
+def sold_volume_types(tx: Tx, name: str, location: str) -> Sequence[VolumeType]:
+    """Who sells that storage there, cheapest first."""
+    return store.volume_types_at(tx, name, location)
+
+
+def pick_volume_types(tx: Tx, name: str, location: str) -> Sequence[VolumeType]:
+    """As `sold_volume_types`. Raises Invalid when nobody sells it there, naming where it is sold."""
+    found = store.volume_types_at(tx, name, location)
+    if found:
+        return found
+    elsewhere = sorted({sold.location for sold in store.list_volume_types(tx) if sold.name == name})
+    if not elsewhere:
+        raise Invalid("invalid_field", f"type: unknown volume type {name!r}.", field="type")
+    raise Invalid(
+        "invalid_field", f"type: {name} is not offered in {location}.", field="type", locations=elsewhere
+    )
 
 
 def known_offer(tx: Tx, offer_id: str) -> Offer:

@@ -15,7 +15,8 @@ from berth.core.billing import Rules
 from berth.core.catalog import Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
 from berth.core.errors import Invalid
-from berth.core.instances import states, store
+from berth.core.events import Actor
+from berth.core.instances import states, storage, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 
@@ -48,9 +49,7 @@ def next_due(tx: Tx, *, providers: Collection[str]) -> Instant | None:
 
 def boot_timeout_s(tx: Tx, instance: Instance) -> int:
     """How long this type may take from create to a reachable SSH server."""
-    return catalog.get_type(
-        tx, events.system(instance.project, _ACTOR), instance.instance_type
-    ).boot_timeout_s
+    return catalog.get_type(tx, _by(instance), instance.instance_type).boot_timeout_s
 
 
 def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
@@ -76,6 +75,7 @@ def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
         ssh_public_keys=instance.ssh_public_keys,
         os_volume_gb=instance.os_volume_gb,
         startup_script=instance.startup_script,
+        mounts=storage.mounts(tx, instance),
     )
 
 
@@ -132,14 +132,21 @@ def look_again(
 
 
 def fail_over(
-    tx: Tx, leased: Instance, *, is_sold_out: bool, reason: str, offers_allowed: int = OFFERS_TRIED
+    tx: Tx,
+    leased: Instance,
+    *,
+    is_sold_out: bool,
+    reason: str,
+    offers_allowed: int = OFFERS_TRIED,
+    elsewhere: bool = False,
 ) -> Instance | None:
     """This offer will not do and made nothing: claims the next one that costs us no more than the order pays,
-    or fails the order.
+    or fails the order. `elsewhere`: this provider will not do at all.
     """
     current = _current(tx, leased)
     if current is None:
         return None
+    storage.hold(tx, current)
     catalog.release(tx, current.id)
     if is_sold_out:
         catalog.suppress(tx, current.offer_id)
@@ -154,12 +161,13 @@ def fail_over(
     )
     if current.wanted is Wanted.DELETED:
         return _keep(tx, replace(cleared, due_at=tx.now))
-    offer = _next_offer(tx, current) if len(current.tried_offers) < offers_allowed else None
+    avoided = current.provider if elsewhere else None
+    offer = _next_offer(tx, current, avoided) if len(current.tried_offers) < offers_allowed else None
     if offer is None:
         status = Status.FAILED_NO_CAPACITY if is_sold_out else Status.ERROR
         return _fail(tx, cleared, status, reason)
     placed = replace(
-        cleared,
+        storage.placed(tx, _by(current), cleared, offer.provider),
         offer_id=offer.id,
         provider=offer.provider,
         cost=offer.cost,
@@ -208,6 +216,8 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     )
     if current.status is Status.RUNNING:
         return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
+    if current.first_running_at is None:
+        storage.arrived(tx, _by(current), current)
     catalog.count_claim(tx, current.id)
     billing.start(tx, current.project, current.id, current.price, cost_micros_per_hour=current.cost)
     store.wake_reservation(tx, current.id)
@@ -288,6 +298,7 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     current = _current(tx, leased)
     if current is None:
         return None
+    current = storage.left(tx, _by(current), current)
     catalog.release(tx, current.id)
     if current.status is not Status.DELETING:
         return _keep(tx, replace(current, handle=None, create_sent_at=None))
@@ -312,6 +323,7 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
     current = store.find_any(tx, instance.id)
     if current is None or current.sequence != instance.sequence or current.status not in states.STANDING:
         return None
+    current = storage.left(tx, _by(current), current)
     catalog.release(tx, current.id)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     changed = replace(
@@ -333,6 +345,7 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
 
 def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
     seen_at = tx.now
+    current = storage.failed(tx, _by(current), current)
     # Units before accounts, as everywhere: whoever takes both takes them in one order.
     if not current.may_exist:
         catalog.release(tx, current.id)
@@ -342,16 +355,18 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
     )
 
 
-def _next_offer(tx: Tx, current: Instance) -> Offer | None:
-    kind = catalog.get_type(tx, events.system(current.project, _ACTOR), current.instance_type)
+def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
+    kind = catalog.get_type(tx, _by(current), current.instance_type)
     try:
         image = catalog.pick_image(tx, current.image_id, kind)
     except Invalid:  # nobody boots it any more, or not on this type
         return None
     for offer in catalog.candidates(tx, current.instance_type, current.location, image):
-        is_new = offer.id not in current.tried_offers and _ends_as_ordered(tx, current, offer)
+        is_new = offer.id not in current.tried_offers and offer.provider != avoided
+        fits = _ends_as_ordered(tx, current, offer) and storage.can_be_at(tx, current, offer.provider)
+        will_do = is_new and offer.cost <= current.price and fits
         # It was granted a unit before those who wait now: this one is in exchange.
-        if is_new and offer.cost <= current.price and catalog.claim(tx, offer, current.id, in_turn=True):
+        if will_do and catalog.claim(tx, offer, current.id, in_turn=True):
             return offer
     return None
 
@@ -360,6 +375,10 @@ def _ends_as_ordered(tx: Tx, current: Instance, offer: Offer) -> bool:
     """Whether the offer's provider tells what is to be known to end the instance by itself."""
     kept = store.find_reservation(tx, current.id)
     return kept is None or kept.wanted.idle_s is None or catalog.abilities(tx, offer.provider).reports_use
+
+
+def _by(instance: Instance) -> Actor:
+    return events.system(instance.project, _ACTOR)
 
 
 def _current(tx: Tx, leased: Instance) -> Instance | None:
@@ -414,8 +433,7 @@ def _keep(
     changed = instance
     if event is not None:
         changed = replace(changed, sequence=changed.sequence + 1)
-        by = events.system(changed.project, _ACTOR)
-        announce(tx, by, event, changed, previous=previous, reason=reason)
+        announce(tx, _by(changed), event, changed, previous=previous, reason=reason)
     if states.is_settled(changed):
         changed = replace(changed, due_at=None)
     columns: dict[str, object] = {
@@ -423,6 +441,7 @@ def _keep(
         "provider": changed.provider,
         "cost_micros_per_hour": changed.cost,
         "tried_offers": store.json_list(changed.tried_offers),
+        "volume_ids": store.json_list(changed.volume_ids),
         "handle": changed.handle,
         "status": changed.status.value,
         "wanted": changed.wanted.value,

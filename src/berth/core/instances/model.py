@@ -8,6 +8,7 @@ from typing import NamedTuple
 from berth.base.clock import Instant
 from berth.base.money import Micros
 from berth.core.driver import Label
+from berth.core.volumes import NewVolume
 
 
 class Status(StrEnum):
@@ -86,6 +87,10 @@ class OrderSpec:
     description: str = ""
     os_volume_name: str = "boot"
     os_volume_gb: int | None = None
+    volumes: Sequence[NewVolume] = ()
+    """Made for it, where it is."""
+    existing_volumes: Sequence[str] = ()
+    """Attached to it from its first boot on."""
     startup_script: str | None = None
     auto_delete: AutoDelete | None = None
 
@@ -118,6 +123,8 @@ class Instance:
     offer_id: str
     provider: str
     tried_offers: Sequence[str]
+    volume_ids: Sequence[str]
+    """The data volumes that it has, or is to have."""
     handle: str | None
     """The provider's id for it; None while nothing is known to exist there."""
     status: Status
@@ -173,6 +180,7 @@ class Version(NamedTuple):
     ip: str | None
     ssh_port: int | None
     ssh_user: str
+    volume_ids: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,13 @@ def is_as_seen(tx: Tx, instance: Instance) -> bool:
     return current is not None and current.sequence == instance.sequence
 
 
+def hurry(tx: Tx, instance_id: str) -> None:
+    """What it waited for is there: it need not wait out its pause."""
+    current = store.find_any(tx, instance_id)
+    if current is not None and current.due_at is not None and current.due_at > tx.now:
+        store.update(tx, instance_id, due_at=tx.now)
+
+
 def went_down(tx: Tx, instance: Instance, *, seen_at: Instant) -> None:
     """It stopped by itself, for example with its host: its clock stops where it was last seen, and it is started again."""
     current = store.find_any(tx, instance.id)

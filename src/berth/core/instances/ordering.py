@@ -8,7 +8,7 @@ from berth.base import ids
 from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.money import Micros
-from berth.core import billing, catalog, events, keys
+from berth.core import billing, catalog, events, keys, volumes
 from berth.core.billing import Rules
 from berth.core.catalog import Image, InstanceType, Offer
 from berth.core.errors import Invalid, NoCapacity, NotFound
@@ -17,6 +17,7 @@ from berth.core.instances import endings, guards, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import AutoDelete, Instance, OrderSpec, Specs, Status, Wanted
 from berth.core.keys import SshKey
+from berth.core.volumes import Cargo, NewVolume
 
 HOSTNAME_LIMIT = 255
 DESCRIPTION_LIMIT = 1000
@@ -26,6 +27,7 @@ NAME_LIMIT = 255
 SCRIPT_LIMIT = 64 * 1024
 OS_VOLUME_DEFAULT_GB = 50
 OS_VOLUME_MAX_GB = 512
+OS_VOLUME_TYPE = "NVMe"
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -37,6 +39,7 @@ class Choice:
     image: Image
     os_volume_gb: int
     ssh_keys: Sequence[SshKey]
+    cargo: Cargo
 
 
 def order(
@@ -58,10 +61,13 @@ def order(
     instance_id = ids.new(tx.now)
     offer = _claim(tx, choice, spec, instance_id, in_turn=in_turn, max_price=max_price)
     billing.gate(tx, by.project, instance_id, offer.price, rules)
-    instance = _ordered(by, spec, choice, offer, instance_id=instance_id, now=tx.now)
+    volume_ids = volumes.board(tx, by, choice.cargo, instance_id, offer.provider)
+    instance = _ordered(by, spec, choice, offer, instance_id=instance_id, volume_ids=volume_ids, now=tx.now)
     store.insert(tx, instance)
     if spec.auto_delete is not None and spec.auto_delete != AutoDelete():
         store.put_reservation(tx, instance_id, spec.auto_delete)
+    disk = NewVolume(instance.os_volume_name, instance.os_volume_gb, OS_VOLUME_TYPE)
+    volumes.add_os_volume(tx, by, instance_id, disk, instance.location, instance.provider)
     announce(tx, by, "instance.ordered", instance)
     return instance
 
@@ -87,7 +93,9 @@ def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
         raise _invalid("os_volume.size", f"{image.slug} needs at least {image.min_os_volume_gb} GB.")
     if catalog.find_location(tx, spec.location) is None:
         raise _invalid("location", f"unknown location {spec.location!r}.")
-    return Choice(kind, image, size_gb, keys.take(tx, by, spec.ssh_key_ids))
+    ssh_keys = keys.take(tx, by, spec.ssh_key_ids)
+    cargo = volumes.look_up(tx, by, spec.volumes, spec.existing_volumes, spec.location)
+    return Choice(kind, image, size_gb, ssh_keys, cargo)
 
 
 def _claim(
@@ -98,6 +106,8 @@ def _claim(
     for offer in catalog.candidates(tx, choice.kind.name, location, choice.image):
         if max_price is not None and offer.price > max_price:
             break
+        if not choice.cargo.fits(offer.provider):
+            continue
         try:
             _check_ending(tx, spec.auto_delete, offer)
         except Invalid as error:
@@ -119,7 +129,14 @@ def _check_ending(tx: Tx, wanted: AutoDelete | None, offer: Offer) -> None:
 
 
 def _ordered(
-    by: Actor, spec: OrderSpec, choice: Choice, offer: Offer, *, instance_id: str, now: Instant
+    by: Actor,
+    spec: OrderSpec,
+    choice: Choice,
+    offer: Offer,
+    *,
+    instance_id: str,
+    volume_ids: Sequence[str],
+    now: Instant,
 ) -> Instance:
     return Instance(
         id=instance_id,
@@ -145,6 +162,7 @@ def _ordered(
         offer_id=offer.id,
         provider=offer.provider,
         tried_offers=(offer.id,),
+        volume_ids=volume_ids,
         handle=None,
         status=Status.ORDERED,
         wanted=Wanted.RUNNING,

@@ -14,6 +14,7 @@ SENTENCES: Mapping[str, str] = {
     "boot_failed": "The provider could not boot the instance.",
     "provisioning_timeout": "The instance did not become reachable over SSH in time.",
     "instance_lost": "The provider no longer has this instance.",
+    "volume_failed": "A volume of the order could not be made.",
     "start_refused": "The provider did not start the instance.",
     "start_timeout": "The instance did not become reachable over SSH in time after its start.",
     "restart_refused": "The provider did not restart the instance.",

@@ -11,7 +11,7 @@ from berth.core.billing import Rules
 from berth.core.driver import Abilities
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
-from berth.core.instances import states, store
+from berth.core.instances import states, storage, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
 
@@ -23,6 +23,11 @@ def get(tx: Tx, by: Actor, instance_id: str) -> Instance:
     """Raises NotFound, also for another project's."""
     by.may("deployments:read")
     return _existing(store.find(tx, by.project, instance_id))
+
+
+def find(tx: Tx, instance_id: str) -> Instance | None:
+    """Whoever's it is. For loops only."""
+    return store.find_any(tx, instance_id, lock=False)
 
 
 def list_page(tx: Tx, by: Actor, *, status: Status | None, after: After | None, limit: int) -> Page[Instance]:
@@ -112,15 +117,19 @@ def restart(tx: Tx, by: Actor, instance_id: str) -> Instance:
     return _want(tx, by, instance, Wanted.RUNNING, "instance.restart_wanted", is_restart_wanted=True)
 
 
-def delete(tx: Tx, by: Actor, instance_id: str, rules: Rules) -> Instance:
+def delete(
+    tx: Tx, by: Actor, instance_id: str, rules: Rules, *, delete_volumes: Collection[str] | None = ()
+) -> Instance:
     """Accepts the end of an instance: its clock stops now, whatever the provider's teardown takes.
 
-    Raises NotFound. Deleting twice is one delete.
+    Its data volumes are kept, but for those that are set to end with it and `delete_volumes` (None: all), which go
+    to the trash. Raises NotFound, Invalid. Deleting twice is one delete.
     """
     instance = locked(tx, by, instance_id)
     if not states.changes(instance, Action.DELETE, abilities(tx, instance)):
         return instance
-    return end(tx, by, instance, rules)
+    ending = storage.doomed(tx, instance, delete_volumes)
+    return end(tx, by, instance, rules, ending=ending)
 
 
 def _end_spending(tx: Tx, by: Actor, instance: Instance, able: Abilities, reason: str) -> Instance:
@@ -128,7 +137,8 @@ def _end_spending(tx: Tx, by: Actor, instance: Instance, able: Abilities, reason
         states.changes(instance, Action.STOP, able)  # raises: there is nothing to stop
         return instance
     if not able.stop:
-        return end(tx, by, instance, Rules(), reason=reason)
+        # Whoever ran out of credit keeps what they stored.
+        return end(tx, by, instance, Rules(), reason=reason, keeps_volumes=True)
     is_off = instance.wanted is Wanted.OFFLINE and not instance.keeps_hardware
     if is_off or not states.spends(instance):
         return instance
@@ -142,8 +152,22 @@ def _want_off(tx: Tx, by: Actor, instance: Instance, *, keeps: bool, reason: str
     return _want(tx, by, wanted, Wanted.OFFLINE, "instance.stop_wanted", reason=reason)
 
 
-def end(tx: Tx, by: Actor, instance: Instance, rules: Rules, *, reason: str | None = None) -> Instance:
-    """Deletes what was locked before; `reason` says why, where it was not its owner."""
+def end(
+    tx: Tx,
+    by: Actor,
+    instance: Instance,
+    rules: Rules,
+    *,
+    reason: str | None = None,
+    ending: frozenset[str] | None = frozenset(),
+    keeps_volumes: bool = False,
+) -> Instance:
+    """Deletes what was locked before; `reason` says why, where it was not its owner.
+
+    Of its data volumes `ending` (None: all) go to the trash, the others by what is set for each; with
+    `keeps_volumes` all are kept.
+    """
+    storage.leave(tx, by, instance, ending=ending, keeps_all=keeps_volumes)
     _settle_delete(tx, instance, rules)
     changed = replace(
         instance,
@@ -161,15 +185,26 @@ _ACTIONS = {Action.START: start, Action.RESTART: restart}
 
 
 def act(
-    tx: Tx, by: Actor, instance_id: str, action: Action, rules: Rules, *, keep_reserved: bool = False
+    tx: Tx,
+    by: Actor,
+    instance_id: str,
+    action: Action,
+    rules: Rules,
+    *,
+    keep_reserved: bool = False,
+    delete_volumes: Collection[str] | None = (),
 ) -> Instance:
-    """Any of the four actions by name. `keep_reserved` is for a stop."""
+    """Any of the four actions by name. `keep_reserved` is for a stop, `delete_volumes` for a delete."""
     if keep_reserved and action is not Action.STOP:
         raise Invalid(
             "invalid_field", "keep_reserved: goes with the action stop only.", field="keep_reserved"
         )
     if action is Action.DELETE:
-        return delete(tx, by, instance_id, rules)
+        return delete(tx, by, instance_id, rules, delete_volumes=delete_volumes)
+    if delete_volumes is None or delete_volumes:
+        raise Invalid(
+            "invalid_field", "delete_volumes: goes with the action delete only.", field="delete_volumes"
+        )
     if action is Action.STOP:
         return stop(tx, by, instance_id, keep_reserved=keep_reserved)
     return _ACTIONS[action](tx, by, instance_id)

@@ -100,6 +100,8 @@ def _detail(member: str, value: Any) -> list[tuple[str, Any]]:
             return [("existing_id", _EXISTING[member] + value)]
         case "instance_id", str():
             return [("deployment_id", words.DEPLOYMENT + value)]
+        case "attached_to", list():
+            return [(member, [f"dep_{each}" for each in value])]
         case "retry_after_s", _:
             return []
         case "field", str():

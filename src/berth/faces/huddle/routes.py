@@ -10,6 +10,7 @@ from berth.faces.huddle import (
     errors,
     keys,
     openapi,
+    volumes,
     waitlist,
     webhooks,
     words,
@@ -26,6 +27,7 @@ ROUTES = (
     *deployments.ROUTES,
     *webhooks.ROUTES,
     *waitlist.ROUTES,
+    *volumes.ROUTES,
 )
 
 

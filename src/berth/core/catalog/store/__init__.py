@@ -45,6 +45,12 @@ from berth.core.catalog.store.offers import (
     upsert_offer,
     upsert_type,
 )
+from berth.core.catalog.store.volume_types import (
+    list_volume_types,
+    unlist_volume_types,
+    upsert_volume_type,
+    volume_types_at,
+)
 
 __all__ = [
     "PROVEN_SYNCS",
@@ -69,6 +75,7 @@ __all__ = [
     "list_locations",
     "list_offers",
     "list_types",
+    "list_volume_types",
     "lock_line",
     "lock_offers",
     "lock_providers",
@@ -84,8 +91,11 @@ __all__ = [
     "take_unwaited_unit",
     "uncount_claim",
     "unlist_offers",
+    "unlist_volume_types",
     "upsert_image",
     "upsert_location",
     "upsert_offer",
     "upsert_type",
+    "upsert_volume_type",
+    "volume_types_at",
 ]

@@ -84,6 +84,7 @@ def list_regions(tx: Tx, call: Call) -> list[wire.Region]:
     regions = translate.regions(
         catalog.locations(tx, call.by),
         catalog.search(tx, call.by, _EVERYTHING),
+        catalog.volume_types(tx, call.by),
         gpu_model=query.gpu_model,
         cluster_type=query.cluster_type,
     )
@@ -92,7 +93,11 @@ def list_regions(tx: Tx, call: Call) -> list[wire.Region]:
 
 def get_region(tx: Tx, call: Call) -> wire.Region:
     code = words.name_in_path(call.parameters["code"], "Region")
-    regions = translate.regions(catalog.locations(tx, call.by), catalog.search(tx, call.by, _EVERYTHING))
+    regions = translate.regions(
+        catalog.locations(tx, call.by),
+        catalog.search(tx, call.by, _EVERYTHING),
+        catalog.volume_types(tx, call.by),
+    )
     found = next((region for region in regions if region.code == code), None)
     if found is None:
         raise NotFound("region_not_found", "Region not found.")

@@ -9,7 +9,7 @@ import msgspec
 from berth.base import money
 from berth.base.clock import rfc3339
 from berth.base.money import MAX_MICROS, Micros
-from berth.core.catalog import ImageView, Location, OfferView, Region, Search, Sort
+from berth.core.catalog import ImageView, Location, OfferView, Region, Search, Sort, VolumeType
 from berth.core.errors import Invalid
 from berth.faces.huddle import words
 from berth.faces.huddle.catalogue import wire
@@ -137,6 +137,7 @@ def availability(view: OfferView) -> wire.Availability:
 def regions(
     places: Sequence[Location],
     views: Sequence[OfferView],
+    storage: Sequence[VolumeType],
     *,
     gpu_model: str | None = None,
     cluster_type: str | None = None,
@@ -155,17 +156,19 @@ def regions(
             continue
         if cluster_type is not None and cluster_type not in [kind.name for kind, _ in here]:
             continue
+        kept = [sold for sold in storage if sold.location == place.code]
+        is_active = bool(here or kept)
         found.append(
             wire.Region(
                 code=place.code,
                 name=place.name,
                 country_code=place.country_code,
-                is_active=bool(here),
-                status="operational" if here else "offline",
+                is_active=is_active,
+                status="operational" if is_active else "offline",
                 gpu_models=models,
-                volume_types=[],
+                volume_types=sorted({sold.name for sold in kept}),
                 available_types=[kind.name for kind, region in here if region.free_units > 0],
-                shared_fs=False,
+                shared_fs=any(sold.is_shared for sold in kept),
             )
         )
     return found

@@ -64,8 +64,9 @@ def act_on_deployment(tx: Tx, call: Call) -> wire.Deployment:
         action,
         call.context.rules,
         keep_reserved=request.keep_reserved,
+        delete_volumes=translate.doomed(request),
     )
-    return _whole(tx, made)
+    return _with_kept(tx, made) if action in {Action.STOP, Action.DELETE} else _whole(tx, made)
 
 
 def put_auto_delete(tx: Tx, call: Call) -> wire.Deployment:
@@ -74,9 +75,11 @@ def put_auto_delete(tx: Tx, call: Call) -> wire.Deployment:
 
 
 def delete_deployment(tx: Tx, call: Call) -> wire.Deployment:
-    return _whole(
-        tx, instances.delete(tx, call.by, words.deployment_id(call.parameters["id"]), call.context.rules)
-    )
+    query: wire.DeleteDeploymentQuery = call.query
+    doomed = translate.doomed(call.body, query.delete_volumes)
+    deployment_id = words.deployment_id(call.parameters["id"])
+    made = instances.delete(tx, call.by, deployment_id, call.context.rules, delete_volumes=doomed)
+    return _with_kept(tx, made)
 
 
 def list_deployment_events(tx: Tx, call: Call) -> list[wire.Event]:
@@ -90,3 +93,10 @@ def _whole(tx: Tx, made: Instance) -> wire.Deployment:
     bill: Bill = billing.bill(tx, made.id)
     reservation = instances.reservation(tx, made.id)
     return translate.deployment(made, instances.abilities(tx, made), reservation, bill)
+
+
+def _with_kept(tx: Tx, made: Instance) -> wire.Deployment:
+    """With what goes on costing."""
+    shown = _whole(tx, made)
+    shown.volumes_kept = [translate.kept(volume) for volume in instances.volumes_kept(tx, made)]
+    return shown

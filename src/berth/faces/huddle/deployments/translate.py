@@ -1,5 +1,6 @@
 """Deployments: core's values in the retail API's words, and back."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -9,14 +10,16 @@ from msgspec import UNSET, UnsetType
 from berth.base import money
 from berth.base.clock import Instant, parse_rfc3339, rfc3339
 from berth.base.money import Micros
-from berth.core import instances
+from berth.core import instances, volumes
 from berth.core.billing import Bill
 from berth.core.driver import Abilities
 from berth.core.errors import Invalid
 from berth.core.events import Event
 from berth.core.instances import AutoDelete, Instance, OrderSpec, Reservation, Version
+from berth.core.volumes import NewVolume, Volume
 from berth.faces.huddle.deployments import wire
-from berth.faces.huddle.words import DEPLOYMENT, EVENT, IMAGE, SSH_KEY, optional_time
+from berth.faces.huddle.volumes.translate import hourly
+from berth.faces.huddle.words import DEPLOYMENT, EVENT, IMAGE, SSH_KEY, VOLUME, optional_time
 
 _LISTED_LIMIT = 50_000
 """About 1 KB each."""
@@ -29,15 +32,6 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 def order(request: wire.DeployRequest) -> OrderSpec:
-    """Raises Invalid for what cannot be ordered here."""
-    for member in ("volumes", "existing_volumes"):
-        if getattr(request, member):
-            raise Invalid(
-                "invalid_field",
-                f"{member} cannot be ordered yet; leave it out or send an empty list. The boot disk's size is"
-                " os_volume.size.",
-                field=member,
-            )
     volume = request.os_volume or wire.OsVolumeRequest()
     return OrderSpec(
         instance_type=request.cluster_type,
@@ -49,6 +43,35 @@ def order(request: wire.DeployRequest) -> OrderSpec:
         os_volume_name=volume.name,
         os_volume_gb=volume.size,
         auto_delete=None if request.auto_delete is None else auto_delete(request.auto_delete, "auto_delete."),
+        volumes=[
+            NewVolume(each.name, each.size, each.type, volumes.Fate(each.on_deployment_delete))
+            for each in request.volumes or ()
+        ],
+        existing_volumes=[each.removeprefix(VOLUME) for each in request.existing_volumes or ()],
+    )
+
+
+def doomed(
+    request: wire.ActionRequest | wire.DeleteDeploymentRequest, listed: str | None = None
+) -> Sequence[str] | None:
+    """The core ids of the volumes that are to be deleted with a deployment, `listed` in the query or in the body.
+
+    None: all of them.
+    """
+    in_body = request.delete_volumes or ()
+    if "all" in (listed, in_body):
+        return None
+    in_query = () if listed is None else [each.strip() for each in listed.split(",")]
+    return [each.removeprefix(VOLUME) for each in (*in_query, *in_body) if each]
+
+
+def kept(volume: Volume) -> wire.KeptVolume:
+    return wire.KeptVolume(
+        id=VOLUME + volume.id,
+        name=volume.name,
+        size=volume.size_gb,
+        type=volume.type,
+        hourly_cost=hourly(volume.price_micros_per_month),
     )
 
 
@@ -98,7 +121,7 @@ def deployment(
             storage_gb=made.specs.storage_gb,
             price_per_hr=price,
         ),
-        volumes=[],
+        volumes=[VOLUME + volume_id for volume_id in made.volume_ids],
         os_volume=wire.OsVolume(name=made.os_volume_name, size=made.os_volume_gb),
         description=made.description,
         billing=_billing(made, price, bill),

@@ -1,13 +1,16 @@
 """Deployments on the wire, member for member."""
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from berth.faces.huddle.wire import Limit, Name, Status
 
 Action = Literal["start", "stop", "restart", "delete"]
+Fate = Literal["detach", "trash", "purge"]
+Ids = Annotated[tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")], ...], Meta(max_length=64)]
+Doomed = Ids | Literal["all"] | None
 
 
 class DeploymentsQuery(Struct, kw_only=True):
@@ -36,6 +39,15 @@ class AutoDelete(Struct, kw_only=True):
     """How long it may do nothing."""
 
 
+class DeployedVolume(Struct, kw_only=True):
+    """A data volume to be made with the deployment, where that is."""
+
+    name: str
+    size: int
+    type: Name = "NVMe"
+    on_deployment_delete: Fate = "detach"
+
+
 class DeployRequest(Struct, kw_only=True):
     cluster_type: Name
     image: Name
@@ -44,8 +56,8 @@ class DeployRequest(Struct, kw_only=True):
     location: Name
     description: str | None = None
     os_volume: OsVolumeRequest | None = None
-    volumes: list[Any] | None = None
-    existing_volumes: list[Any] | None = None
+    volumes: Annotated[list[DeployedVolume], Meta(max_length=64)] | None = None
+    existing_volumes: Ids | None = None
     auto_delete: AutoDelete | None = None
 
 
@@ -53,6 +65,27 @@ class ActionRequest(Struct, kw_only=True):
     action: Literal["start", "stop", "restart", "reboot", "delete"]
     keep_reserved: bool = False
     """With stop: the hardware stays yours, and is charged."""
+    delete_volumes: Doomed = ()
+    """With delete: the data volumes that go to the trash with it, or `all`; the others are kept."""
+
+
+class DeleteDeploymentQuery(Struct, kw_only=True):
+    delete_volumes: str | None = None
+    """`all`, or ids with commas between them."""
+
+
+class DeleteDeploymentRequest(Struct, kw_only=True):
+    delete_volumes: Doomed = ()
+
+
+class KeptVolume(Struct, kw_only=True):
+    """A data volume that goes on costing while the deployment is off, or deleted."""
+
+    id: str
+    name: str
+    size: int
+    type: str
+    hourly_cost: Decimal
 
 
 class Specs(Struct, kw_only=True):
@@ -105,7 +138,10 @@ class Deployment(Struct, kw_only=True):
     ssh_port: int | None
     ssh_command: str | None
     specs: Specs
-    volumes: list[Raw]
+    volumes: list[str]
+    """Ids of its data volumes."""
+    volumes_kept: list[KeptVolume] | UnsetType = UNSET
+    """In the answers to stop and delete: what still costs."""
     os_volume: OsVolume
     description: str
     resource_type: Literal["cluster"] = "cluster"

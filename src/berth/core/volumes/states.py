@@ -1,0 +1,104 @@
+"""Which status follows from what, and which action each allows. Pure tables."""
+
+from berth.base.clock import Instant
+from berth.core.errors import Conflict
+from berth.core.volumes.model import Action, Attachment, Link, Status, Volume, Wanted
+
+ENDING = frozenset({Link.DETACHING, Link.LEAVING})
+_ALLOWED: dict[Status, tuple[Action, ...]] = {
+    Status.ORDERED: (Action.RENAME, Action.DELETE),
+    Status.ATTACHING: (Action.RENAME,),
+    Status.ATTACHED: (Action.DETACH, Action.RESIZE, Action.RENAME),
+    Status.DETACHED: (Action.ATTACH, Action.RESIZE, Action.RENAME, Action.DELETE),
+    Status.DELETED: (Action.RESTORE, Action.PURGE),
+}
+
+
+def status_of(volume: Volume) -> Status:
+    """What a data volume is, read off what is known of it."""
+    if volume.wanted is not Wanted.KEPT and not volume.attachments:
+        return Status.DELETED
+    if volume.handle is None:
+        return Status.ORDERED
+    links = {attachment.link for attachment in volume.attachments}
+    if Link.ATTACHED in links or links & ENDING:
+        return Status.ATTACHED
+    return Status.ATTACHING if links else Status.DETACHED
+
+
+def pending(volume: Volume) -> Action | None:
+    """What was asked for and is not seen yet, where the status does not say so by itself."""
+    if volume.is_os_volume:
+        return None
+    if volume.status is Status.DELETED:
+        return Action.PURGE if volume.wanted is Wanted.PURGED and volume.gone_at is None else None
+    if volume.wanted is not Wanted.KEPT:
+        return Action.DELETE
+    links = {attachment.link for attachment in volume.attachments}
+    if links & ENDING:
+        return Action.DETACH
+    if volume.status is Status.ATTACHED and links & {Link.ATTACHING, Link.BOOT}:
+        return Action.ATTACH
+    return Action.RESIZE if volume.wanted_size_gb > volume.size_gb else None
+
+
+def allowed(volume: Volume) -> tuple[Action, ...]:
+    """The actions that would change something now."""
+    if volume.is_os_volume or volume.is_permanently_deleted:
+        return ()
+    if volume.status is not Status.DELETED and (
+        volume.wanted is not Wanted.KEPT or volume.born_with is not None
+    ):
+        return ()
+    actions = _ALLOWED[volume.status]
+    if volume.attachments:
+        actions = tuple(action for action in actions if action is not Action.DELETE)
+    return (*actions, Action.ATTACH) if volume.is_shared and volume.status is Status.ATTACHED else actions
+
+
+def check(volume: Volume, action: Action) -> None:
+    """Raises Conflict when `action` is not allowed now."""
+    if volume.is_os_volume:
+        raise Conflict(
+            "invalid_state",
+            f"Cannot {action.value} the boot disk of a deployment: it goes with it.",
+            status=volume.status.value,
+        )
+    if action in allowed(volume):
+        return
+    if action in {Action.DELETE, Action.ATTACH} and volume.attachments:
+        raise Conflict(
+            "in_use",
+            "The volume is attached; detach it first.",
+            status=volume.status.value,
+            attached_to=[attachment.instance_id for attachment in volume.attachments],
+        )
+    doing = pending(volume)
+    state = volume.status.value if doing is None else f"{volume.status.value}, {doing.value} under way"
+    raise Conflict(
+        "invalid_state",
+        f"Cannot {action.value} a volume that is {state}.",
+        status=volume.status.value,
+        allowed=[other.value for other in allowed(volume)],
+    )
+
+
+def work(volume: Volume) -> Attachment | None:
+    """The attachment that something is to be done for next, by whoever works on the volume."""
+    # What ends comes first: a volume of one instance must have left it before it reaches another.
+    for link in (Link.DETACHING, Link.ATTACHING):
+        for attachment in volume.attachments:
+            if attachment.link is link:
+                return attachment
+    return None
+
+
+def due_at(volume: Volume, now: Instant) -> Instant | None:
+    """When something is to be done for it; None when what is seen is what is wanted."""
+    if volume.is_os_volume or volume.gone_at is not None:
+        return None
+    if volume.wanted is not Wanted.KEPT and not volume.attachments:
+        return now if volume.wanted is Wanted.PURGED else volume.purge_at
+    if volume.handle is None:
+        return now if volume.wanted is Wanted.KEPT else None
+    return now if volume.wanted_size_gb > volume.size_gb or work(volume) is not None else None

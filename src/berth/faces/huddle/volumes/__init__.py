@@ -1,0 +1,5 @@
+"""Volumes and volume types."""
+
+from berth.faces.huddle.volumes.routes import ROUTES
+
+__all__ = ["ROUTES"]

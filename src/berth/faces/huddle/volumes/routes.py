@@ -1,0 +1,70 @@
+"""Volumes and volume types: the routes."""
+
+from berth.faces.face import Listing, Rate, Route
+from berth.faces.huddle.volumes import handlers, wire
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/volume-types",
+        handler=handlers.list_volume_types,
+        summary="What storage can be had, where and at what price",
+        scope="catalog:read",
+        answer=wire.VolumeType,
+        listing=Listing.PLAIN,
+        rate=Rate.LIST,
+    ),
+    Route(
+        method="GET",
+        path="/volumes",
+        handler=handlers.list_volumes,
+        summary="Volumes, newest first; the deleted only with status=deleted",
+        scope="volumes:read",
+        query=wire.VolumesQuery,
+        answer=wire.Volume,
+        listing=Listing.PAGED,
+        rate=Rate.LIST,
+    ),
+    Route(
+        method="POST",
+        path="/volumes",
+        handler=handlers.create_volume,
+        summary="Create a volume, and attach it",
+        scope="volumes:write",
+        body=wire.VolumeRequest,
+        answer=wire.Volume,
+        rate=Rate.WRITE,
+        pokes="volumes",
+    ),
+    Route(
+        method="GET",
+        path="/volumes/{id}",
+        handler=handlers.get_volume,
+        summary="One volume, also from the trash",
+        scope="volumes:read",
+        answer=wire.Volume,
+    ),
+    Route(
+        method="POST",
+        path="/volumes/{id}/actions",
+        handler=handlers.act_on_volume,
+        summary="Attach, detach, resize, rename or restore",
+        scope="volumes:write",
+        body=wire.VolumeActionRequest,
+        answer=wire.Volume,
+        rate=Rate.WRITE,
+        pokes="volumes",
+    ),
+    Route(
+        method="DELETE",
+        path="/volumes/{id}",
+        handler=handlers.delete_volume,
+        summary="Delete: to the trash for 96 hours, or for good",
+        scope="volumes:write",
+        query=wire.DeleteVolumeQuery,
+        body=wire.DeleteVolumeRequest,
+        answer=wire.Volume,
+        rate=Rate.WRITE,
+        pokes="volumes",
+    ),
+)
