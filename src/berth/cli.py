@@ -16,7 +16,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from berth import __version__, app, demonstration, serving
+from berth import __version__, app, demonstration, reporting, serving
 from berth.base import log, money, secrets
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
 from berth.core import ledger, projects
@@ -31,6 +31,8 @@ _BAD_USAGE = 2
 cli = App(name="berth", version=__version__, help="A GPU cloud in a box.")
 project_cli = App(name="project", help="Projects, their credentials and their credit.")
 cli.command(project_cli)
+report_cli = App(name="report", help="What the books say.")
+cli.command(report_cli)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the database, secrets and sandboxes are kept.")]
 DatabaseUrl = Annotated[
@@ -165,6 +167,30 @@ def credit_project(
         sys.stdout.write(json.dumps({"name": name, "balance_micros": balance}) + "\n")
     else:
         Console().print(f"{name} has {money.show(balance)}.")
+
+
+@report_cli.command(name="margin")
+def report_margin(
+    *,
+    by: Annotated[reporting.By, Parameter(help="What a line stands for.")] = "provider",
+    from_: Annotated[
+        str | None, Parameter(name="--from", help="From this instant on, such as 2026-04-01T00:00:00Z.")
+    ] = None,
+    to: Annotated[str | None, Parameter(help="Before this instant.")] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Show what was charged beside what providers charge for the same time."""
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        try:
+            report = reporting.margins(database, by, from_, to)
+        except ValueError as error:
+            _fail(str(error))
+    if as_json:
+        sys.stdout.write(json.dumps(reporting.as_json(report)) + "\n")
+    else:
+        Console().print(reporting.as_table(report, by))
 
 
 def _create(tx: Tx, name: str, credit: money.Micros, pepper: bytes) -> Credentials:

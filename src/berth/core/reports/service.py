@@ -80,7 +80,9 @@ def margin(
     """What all projects brought in and what it cost us, most revenue first; only an operator may ask."""
     by.may(ADMIN)
     _check_range(from_at, to_at)
-    end = tx.now if to_at is None else min(to_at, tx.now)
+    # What was written at this very instant counts; what lies ahead has cost nothing yet.
+    so_far = Instant(tx.now + 1)
+    end = so_far if to_at is None else min(to_at, so_far)
     return margin_store.margins(tx, group_by, start=from_at or Instant(0), end=end, limit=limit)
 
 
