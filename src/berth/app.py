@@ -25,6 +25,7 @@ from berth.faces import huddle
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
     catalog,
+    credit,
     deliveries,
     delivery_log,
     metering,
@@ -94,6 +95,7 @@ LOOPS: Sequence[Loop] = (
     Loop("delivery_log", delivery_log.tick, delivery_log.PERIOD_S),
     Loop("waitlist", waitlist.tick, waitlist.PERIOD_S),
     Loop("reservations", reservations.tick, reservations.PERIOD_S),
+    Loop("credit", credit.tick, credit.PERIOD_S),
 )
 """What happens by itself."""
 
@@ -244,7 +246,14 @@ def rules_of(settings: Settings) -> Rules:
         minimum = money.from_usd(settings.billing.minimum_deploy_usd)
     except ValueError as error:
         raise SettingsError(f"billing.minimum_deploy_usd: {error}") from error
-    return Rules(minimum_balance=minimum, minimum_on_cancel=settings.billing.min_on_cancel)
+    chosen = settings.billing
+    return Rules(
+        minimum_balance=minimum,
+        minimum_on_cancel=chosen.min_on_cancel,
+        min_runway_minutes=chosen.min_runway_minutes,
+        grace_s=chosen.grace_s,
+        volume_retention_hours=chosen.volume_retention_hours,
+    )
 
 
 def webhook_rules_of(settings: Settings) -> webhooks.Rules:

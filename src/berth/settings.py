@@ -72,6 +72,12 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a project must have, neither owed nor held, to deploy."""
     min_on_cancel: bool = True
     """Whether deleting before `running` costs the ten-minute minimum once something was created."""
+    min_runway_minutes: Annotated[int, msgspec.Meta(ge=0, le=525_600)] = 0
+    """Minutes of its own price that a deploy must find in the balance beside the minimum."""
+    grace_s: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 600
+    """Seconds between a balance seen to be used up and the stop of what runs."""
+    volume_retention_hours: Annotated[int, msgspec.Meta(ge=48, le=8760)] = 72
+    """Hours between that stop and the deletion of volumes, which is announced 48 hours before."""
     default_credit_usd: str = "100"
     """Credit of the project that the first start creates."""
 

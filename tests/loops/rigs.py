@@ -109,6 +109,19 @@ def _no_volume_is_there(world: World) -> bool:
     return world.provider.disks == {}
 
 
+async def _nothing_is_left(world: World) -> None:
+    await world.running(await world.customer("20"))
+    world.turn(12 * 3600)
+
+
+def _is_suspended(world: World) -> bool:
+    wanted = truth.rows(world.db, "SELECT wanted FROM instances")
+    return (
+        wanted == [("offline",)]
+        and truth.rows(world.db, "SELECT 1 FROM events WHERE type = 'billing.suspended'") != []
+    )
+
+
 RIGS = {
     rig.loop: rig
     for rig in (
@@ -122,5 +135,6 @@ RIGS = {
         Rig("delivery_log", _a_delivery_is_old, _is_forgotten),
         Rig("waitlist", _somebody_waits_for_what_is_free, _is_deployed),
         Rig("reservations", _something_is_to_end, _has_ended),
+        Rig("credit", _nothing_is_left, _is_suspended),
     )
 }

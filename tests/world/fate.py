@@ -35,8 +35,12 @@ class Killed(BaseException):
 class Fate:
     """When one world dies, and what it called until then."""
 
-    def __init__(self, *, dies_at: int | None = None, is_after: bool = False) -> None:
+    def __init__(
+        self, *, dies_at: int | None = None, dies_at_write: int | None = None, is_after: bool = False
+    ) -> None:
         self._dies_at = dies_at
+        self._dies_at_write = dies_at_write
+        self._writes = 0
         self._is_after = is_after
         self.calls: list[str] = []
         self.is_dead = False
@@ -63,6 +67,18 @@ class Fate:
                 self.die()
         await self._pass_gate(f"{verb} answered")
         self.check()
+        return answer
+
+    async def writes(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Runs one transaction, unless the world dies of it: just before it begins, or just after its commit."""
+        self.check()
+        self._writes += 1
+        is_last = self._writes == self._dies_at_write
+        if is_last and not self._is_after:
+            self.die()
+        answer = await write()
+        if is_last:
+            self.die()
         return answer
 
     async def reads(self, verb: str) -> None:
@@ -112,8 +128,7 @@ class MortalDatabase:
         return self._db.is_shared
 
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        self._fate.check()
-        return await self._db.write(verb, *args, **kwargs)
+        return await self._fate.writes(lambda: self._db.write(verb, *args, **kwargs))
 
     async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         self._fate.check()

@@ -18,6 +18,7 @@ from berth.core.webhooks import Outcome
 from berth.faces import huddle
 from berth.loops import (
     catalog,
+    credit,
     deliveries,
     delivery_log,
     metering,
@@ -46,6 +47,7 @@ TICKS = {
     "delivery_log": delivery_log.tick,
     "waitlist": waitlist.tick,
     "reservations": reservations.tick,
+    "credit": credit.tick,
 }
 SETTLES_WITHIN_S = 7200
 TICKS_AT_MOST = 2000
@@ -228,6 +230,10 @@ class World:
     def doomed(self, call: int, *, is_after: bool) -> None:
         """The control plane dies at its `call`-th outside call from now on, 1 being the next."""
         self._open(Fate(dies_at=call, is_after=is_after))
+
+    def doomed_at_write(self, write: int, *, is_after: bool) -> None:
+        """The control plane dies at its `write`-th transaction from now on, 1 being the next."""
+        self._open(Fate(dies_at_write=write, is_after=is_after))
 
     # What is so.
 

@@ -54,6 +54,12 @@ def seconds_between(start: Instant, end: Instant) -> int:
     return max(0, (end - start) // SECOND)
 
 
+def month_start(instant: Instant) -> Instant:
+    """When the calendar month of `instant` began, UTC."""
+    first = date.fromordinal(_EPOCH.toordinal() + instant // DAY).replace(day=1)
+    return Instant((first.toordinal() - _EPOCH.toordinal()) * DAY)
+
+
 def rfc3339(instant: Instant) -> str:
     """`2026-04-03T10:00:00Z`: seconds precision, the form of every timestamp of the retail API."""
     minutes, second = divmod(instant // SECOND, 60)

@@ -1,9 +1,25 @@
 """Segments of billed time and the views of them."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from berth.base.clock import Instant
 from berth.base.money import USD, Micros
+
+
+class State(StrEnum):
+    """Where an account stands, from having enough to losing what it cannot pay for."""
+
+    ACTIVE = "active"
+    LOW = "low"
+    DEPLETED = "depleted"
+    SUSPENDED = "suspended"
+    PURGING = "purging"
+
+
+EMPTY = frozenset({State.DEPLETED, State.SUSPENDED, State.PURGING})
+STOPPED = frozenset({State.SUSPENDED, State.PURGING})
+"""Nothing may run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +30,12 @@ class Rules:
     """A deploy needs at least this much that is neither owed nor held."""
     minimum_on_cancel: bool = True
     """Deleting before `running` costs the minimum once something was created at the provider."""
+    min_runway_minutes: int = 0
+    """A deploy also needs as much as it costs in so many minutes."""
+    grace_s: int = 600
+    """Between a balance seen to be used up and the stop of what runs."""
+    volume_retention_hours: int = 72
+    """Between that stop and the deletion of what is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +90,12 @@ class Balance:
     held: Micros
     burn_micros_per_hour: int
     minimum_balance: Micros
+    state: State = State.ACTIVE
+    depleted_at: Instant | None = None
+    stops_at: Instant | None = None
+    """When what runs will be stopped, unless credit comes."""
+    is_within_budget: bool = True
+    """False while a budget that stops is used up."""
 
     @property
     def effective(self) -> Micros:
@@ -75,6 +103,9 @@ class Balance:
 
     @property
     def can_deploy(self) -> bool:
+        """Whether an order would be accepted that keeps to the limit of an hour's price."""
+        if self.state in EMPTY or not self.is_within_budget:
+            return False
         return self.effective - self.held >= self.minimum_balance
 
     @property

@@ -10,8 +10,9 @@ from berth.base.clock import Instant, seconds_between
 from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import ledger
-from berth.core.billing import rates, storage, store, sweeps
-from berth.core.billing.model import UNUSED, Balance, Bill, Rules, Segment
+from berth.core.billing import rates, spending, storage, store, sweeps
+from berth.core.billing.credit import Means, live_state
+from berth.core.billing.model import EMPTY, UNUSED, Balance, Bill, Rules, Segment
 from berth.core.errors import InsufficientCredits
 from berth.core.events import Actor
 from berth.core.ledger import Code, Posting
@@ -22,26 +23,34 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
 
     Exact under concurrency: of two that both just fit, one gets in.
     """
-    ledger.lock(tx, account)
+    state = ledger.lock(tx, account)
     accrued, _ = store.accrued(tx, account)
+    effective = Micros(state.balance - accrued)
+    credit, _, limits = store.find_known(tx, account)
+    if credit.state in EMPTY and effective <= 0:
+        raise _suspended(effective)
+    spending.check_budget(tx, account, limits)
+    runway = rates.total(price_micros_per_hour, rules.min_runway_minutes * 60)
     amount = rates.total(price_micros_per_hour, rates.MINIMUM_S)
-    if ledger.hold(tx, account, subject, amount, owed=Micros(accrued), floor=rules.minimum_balance):
+    if effective >= runway and ledger.hold(
+        tx, account, subject, amount, owed=Micros(accrued), floor=rules.minimum_balance
+    ):
         return
-    state = ledger.account(tx, account)
     raise InsufficientCredits(
         "below_minimum",
         "The available balance is below the minimum required to deploy.",
-        balance_micros=state.balance - accrued - state.held,
-        required_micros=rules.minimum_balance,
+        balance_micros=effective - state.held,
+        required_micros=max(rules.minimum_balance, runway),
     )
 
 
 def require_credit(tx: Tx, account: str) -> None:
-    """Raises InsufficientCredits when nothing is left: enough is asked to start again what was deployed."""
+    """Raises InsufficientCredits when nothing is left, or no more may be spent: enough is asked to go on."""
     accrued, _ = store.accrued(tx, account)
-    effective = ledger.account(tx, account).balance - accrued
+    effective = Micros(ledger.account(tx, account).balance - accrued)
     if effective <= 0:
-        raise InsufficientCredits("account_suspended", "The balance is used up.", balance_micros=effective)
+        raise _suspended(effective)
+    spending.check_budget(tx, account, store.find_known(tx, account)[2])
 
 
 def start(
@@ -129,7 +138,18 @@ def balance(tx: Tx, account: str, rules: Rules) -> Balance:
     """The account now, live to the second. Raises NotFound."""
     state = ledger.account(tx, account)
     accrued, burn = store.accrued(tx, account)
-    return Balance(state.balance, Micros(accrued), state.held, burn, rules.minimum_balance)
+    credit, alerts, limits = store.find_known(tx, account)
+    return Balance(
+        state.balance,
+        Micros(accrued),
+        state.held,
+        burn,
+        rules.minimum_balance,
+        live_state(credit, Means(Micros(state.balance - accrued), burn), alerts),
+        credit.depleted_at,
+        credit.stops_at,
+        is_within_budget=not spending.must_stop(tx, account, limits),
+    )
 
 
 def bill(tx: Tx, subject: str) -> Bill:
@@ -168,6 +188,10 @@ def next_tick(segment: Segment, now: Instant) -> Instant:
 def charges(tx: Tx, by: Actor, subject: str, *, limit: int) -> Sequence[ledger.Entry]:
     """The newest `limit` rows of one subject's bill, oldest of them first."""
     return ledger.entries_of(tx, by, subject, limit=limit)
+
+
+def _suspended(effective: Micros) -> InsufficientCredits:
+    return InsufficientCredits("account_suspended", "The balance is used up.", balance_micros=effective)
 
 
 def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) -> int:

@@ -16,6 +16,9 @@ from berth.core.billing.model import Bill, Stretch
 from berth.core.billing.store import storage as store
 from berth.core.ledger import Code, Posting
 
+_VOLUMES_AT_MOST = 10_000
+"""Of one account, that are charged at once; what is beyond is charged by the hour as ever."""
+
 
 def start_storage(
     tx: Tx, account: str, subject: str, micros_per_month: int, *, cost_micros_per_month: int = 0
@@ -48,6 +51,20 @@ def finish_storage(tx: Tx, account: str, subject: str, at: Instant) -> None:
     The last row is final: nothing follows it, unless the volume comes back from the trash and starts anew.
     """
     _settle(tx, account, subject, at, is_final=True)
+
+
+def settle_storage(tx: Tx, account: str) -> int:
+    """Charges what each volume of `account` has used up to now, and goes on at its price. Returns how many run."""
+    running = store.open_of(tx, account, limit=_VOLUMES_AT_MOST)
+    for stretch in running:
+        change_storage(
+            tx,
+            account,
+            stretch.subject,
+            stretch.micros_per_month,
+            cost_micros_per_month=stretch.cost_micros_per_month,
+        )
+    return len(running)
 
 
 def sweep_storage(tx: Tx) -> int:

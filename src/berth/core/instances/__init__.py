@@ -76,6 +76,15 @@ from berth.core.instances.service import (
     start,
     stop,
 )
+from berth.core.instances.solvency import (
+    announce_stop,
+    cut_off,
+    cut_off_for,
+    delete_offline,
+    offline,
+    resume,
+    spending,
+)
 from berth.core.instances.states import FAILED, STANDING, allowed, gives_back, is_settled, pending
 from berth.core.instances.storage import (
     attach_volume,
@@ -109,6 +118,7 @@ __all__ = [
     "abilities",
     "act",
     "allowed",
+    "announce_stop",
     "at_provider",
     "attach_volume",
     "attend",
@@ -119,7 +129,10 @@ __all__ = [
     "create_order",
     "create_volume",
     "created",
+    "cut_off",
+    "cut_off_for",
     "delete",
+    "delete_offline",
     "detach_volume",
     "did_not_happen",
     "down_after_restart",
@@ -148,6 +161,7 @@ __all__ = [
     "next_end",
     "noticed_use",
     "of_project",
+    "offline",
     "order",
     "orphan_destroyed",
     "pending",
@@ -158,6 +172,8 @@ __all__ = [
     "reserve",
     "restart",
     "restart_unconfirmed",
+    "resume",
+    "spending",
     "ssh_key_uses",
     "start",
     "start_failed",

@@ -14,6 +14,7 @@ from berth.core.catalog import Image, InstanceType, Offer
 from berth.core.errors import Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
 from berth.core.instances import endings, guards, store
+from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import AutoDelete, Instance, OrderSpec, Specs, Status, Wanted
 from berth.core.keys import SshKey
@@ -61,6 +62,7 @@ def order(
     instance_id = ids.new(tx.now)
     offer = _claim(tx, choice, spec, instance_id, in_turn=in_turn, max_price=max_price)
     billing.gate(tx, by.project, instance_id, offer.price, rules)
+    check_hourly(tx, by.project, offer.price)
     volume_ids = volumes.board(tx, by, choice.cargo, instance_id, offer.provider)
     instance = _ordered(by, spec, choice, offer, instance_id=instance_id, volume_ids=volume_ids, now=tx.now)
     store.insert(tx, instance)

@@ -12,6 +12,7 @@ from berth.core.driver import Abilities
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
 from berth.core.instances import states, storage, store
+from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
 
@@ -82,6 +83,7 @@ def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
     billing.require_credit(tx, instance.project)
     if not catalog.reclaim(tx, instance.offer_id, instance.id):
         raise NoCapacity("no_capacity", "The hardware is taken by others now. Try again later.")
+    check_hourly(tx, instance.project, instance.price)
     # Hardware that was about to be given back is its own again, and given back if the start fails.
     held = replace(instance, is_reserved=instance.is_reserved and instance.keeps_hardware)
     return _want(tx, by, held, Wanted.RUNNING, "instance.start_wanted")

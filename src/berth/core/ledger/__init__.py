@@ -1,6 +1,6 @@
 """The ledger: append-only rows of money, and holds on what is not spent yet."""
 
-from berth.core.ledger.model import CREDITS, Account, Code, Entry, Posting
+from berth.core.ledger.model import CREDITS, Account, Code, Entry, Posting, Spending
 from berth.core.ledger.service import (
     account,
     credit,
@@ -18,6 +18,7 @@ from berth.core.ledger.service import (
     reverse,
     reversed_of,
     shrink,
+    spending,
     topup,
     verify,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Code",
     "Entry",
     "Posting",
+    "Spending",
     "account",
     "credit",
     "debited",
@@ -44,6 +46,7 @@ __all__ = [
     "reverse",
     "reversed_of",
     "shrink",
+    "spending",
     "topup",
     "verify",
 ]

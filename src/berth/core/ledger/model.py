@@ -74,3 +74,12 @@ class Entry:
     created_at: Instant
     reverses: int | None = None
     """The `seq` of the row that this one takes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What some of an account's rows add up to."""
+
+    micros: Micros
+    to_seq: int
+    """The last of them."""

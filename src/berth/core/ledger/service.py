@@ -5,14 +5,16 @@ At every commit an account's balance is the sum of its rows and `held` the sum o
 
 from dataclasses import replace
 
+from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.money import MAX_MICROS, Micros
 from berth.core.errors import Conflict, Invalid, NotFound
 from berth.core.events import ADMIN, Actor, record
 from berth.core.ledger import store
-from berth.core.ledger.model import CREDITS, Account, Code, Entry, Posting
+from berth.core.ledger.model import CREDITS, Account, Code, Entry, Posting, Spending
 
 REFERENCE_LIMIT = 255
+_ROWS_AT_ONCE = 50_000
 
 
 def open_account(tx: Tx, account_id: str) -> None:
@@ -148,6 +150,7 @@ def _credit(
     if code is Code.REFUND and amount > store.spent(tx, account_id):
         raise Conflict("refund_too_large", "A refund cannot be more than what was charged.")
     written = post(tx, account_id, Posting(code, reference, 0, amount, note=note))
+    tx.signal("credit")
     record(
         tx,
         replace(by, project=account_id),
@@ -202,6 +205,11 @@ def reversed_of(tx: Tx, subject: str) -> Micros:
 def entries_of(tx: Tx, by: Actor, subject: str, *, limit: int) -> list[Entry]:
     """The newest `limit` rows of what one subject was charged, oldest of them first."""
     return store.entries_of(tx, by.project, subject, limit=limit)
+
+
+def spending(tx: Tx, account_id: str, *, after_seq: int, since: Instant) -> Spending:
+    """What the account's next rows after `after_seq` charged, of those written since `since`; refunds are taken off."""
+    return store.spending(tx, account_id, after_seq=after_seq, since=since, limit=_ROWS_AT_ONCE)
 
 
 def verify(tx: Tx) -> list[str]:

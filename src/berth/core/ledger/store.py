@@ -1,8 +1,9 @@
 """Statements of the ledger."""
 
+from berth.base.clock import Instant
 from berth.base.db import Row, Tx
 from berth.base.money import Micros
-from berth.core.ledger.model import Account, Code, Entry, Posting
+from berth.core.ledger.model import Account, Code, Entry, Posting, Spending
 
 _ENTRY = (
     "seq, account_id, code, subject, tick, amount_micros, balance_after_micros, period_start_at,"
@@ -246,6 +247,20 @@ def release_charged(tx: Tx, *, tick_s: int) -> None:
         tick_s=tick_s,
     )
     tx.run(f"DELETE FROM holds WHERE {charged}", tick_s=tick_s)
+
+
+def spending(tx: Tx, account_id: str, *, after_seq: int, since: Instant, limit: int) -> Spending:
+    """Rows of usage, and what takes them back, have a tick; credit has none."""
+    row = tx.one(
+        "SELECT CAST(COALESCE(SUM(CASE WHEN tick <> 0 AND created_at >= :since THEN -amount_micros ELSE 0 END), 0)"
+        " AS BIGINT), COALESCE(MAX(seq), :after) FROM (SELECT seq, tick, amount_micros, created_at FROM entries"
+        " WHERE account_id = :account AND seq > :after ORDER BY seq LIMIT :limit) AS read",
+        account=account_id,
+        after=after_seq,
+        since=since,
+        limit=limit,
+    )
+    return Spending(Micros(0), after_seq) if row is None else Spending(Micros(row[0]), row[1])
 
 
 def sums(tx: Tx) -> list[Row]:

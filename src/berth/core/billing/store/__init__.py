@@ -1,8 +1,19 @@
 """Statements of billing, by table."""
 
+from berth.core.billing.store.credit import (
+    Found,
+    find_known,
+    find_spent,
+    save_alerts,
+    save_credit,
+    save_limits,
+    save_spent,
+    standings,
+)
 from berth.core.billing.store.segments import (
     CHARGES_DUE,
     TICK,
+    UNCHARGED,
     accrued,
     end_segment,
     first_start,
@@ -13,19 +24,30 @@ from berth.core.billing.store.segments import (
     read_swept_at,
     segments_of,
     set_swept_at,
+    split_charged,
 )
 
 __all__ = [
     "CHARGES_DUE",
     "TICK",
+    "UNCHARGED",
+    "Found",
     "accrued",
     "end_segment",
+    "find_known",
+    "find_spent",
     "first_start",
     "insert_segment",
     "last_segment",
     "lock_swept_at",
     "price",
     "read_swept_at",
+    "save_alerts",
+    "save_credit",
+    "save_limits",
+    "save_spent",
     "segments_of",
     "set_swept_at",
+    "split_charged",
+    "standings",
 ]

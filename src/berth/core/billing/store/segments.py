@@ -124,15 +124,56 @@ def accrued(tx: Tx, account: str) -> tuple[int, int]:
 
 
 _PAID_S = f"{_ticks('swept_at')} * {TICK_S}"
-# What was paid is the least that was used, also for a replica whose clock is behind the last sweep.
-_USED_S = (
-    f"CASE WHEN :now > started_at AND (:now - started_at) / {SECOND} > {_PAID_S}"
-    f" THEN (:now - started_at) / {SECOND} ELSE {_PAID_S} END"
+
+
+def _used_s(now: str) -> str:
+    """What was paid is the least that was used, also for a replica whose clock is behind the last sweep."""
+    return (
+        f"CASE WHEN {now} > started_at AND ({now} - started_at) / {SECOND} > {_PAID_S}"
+        f" THEN ({now} - started_at) / {SECOND} ELSE {_PAID_S} END"
+    )
+
+
+_SWEPT = "(SELECT COALESCE(MAX(swept_at), 0) AS swept_at FROM sweeps WHERE name = 'ticks') AS last"
+_USED_NOW_S = _used_s(":now")
+OPEN = (
+    f"CAST(COALESCE(SUM({_total(f'before_s + {_USED_NOW_S}')} - {_total(f'before_s + {_PAID_S}')}), 0) AS BIGINT)"
+    f" AS accrued, CAST(COALESCE(SUM(price_micros_per_hour), 0) AS BIGINT) AS burn FROM {_SWEPT}, segments"
+    " WHERE ended_at IS NULL"
 )
+"""Micros used by open segments since their last tick, and what an hour of them costs."""
 _ACCRUED = (
     "SELECT instances.accrued + storage.accrued, instances.burn + storage.burn FROM ("
-    f"SELECT CAST(COALESCE(SUM({_total(f'before_s + {_USED_S}')} - {_total(f'before_s + {_PAID_S}')}), 0) AS BIGINT)"
-    " AS accrued, CAST(COALESCE(SUM(price_micros_per_hour), 0) AS BIGINT) AS burn"
-    " FROM (SELECT COALESCE(MAX(swept_at), 0) AS swept_at FROM sweeps WHERE name = 'ticks') AS last, segments"
-    f" WHERE account_id = :account AND ended_at IS NULL) AS instances, ({storage.ACCRUED}) AS storage"
+    f"SELECT {OPEN} AND account_id = :account) AS instances,"
+    f" (SELECT {storage.OPEN} AND account_id = :account) AS storage"
 )
+# What each open segment of one account has used since it was charged last, with the numbers of its next row.
+UNCHARGED = (
+    "SELECT * FROM (SELECT account_id, subject, number, first_tick + paid_s / 600 + 1 AS tick,"
+    f" {_total('before_s + used_s')} - {_total('before_s + paid_s')} AS amount,"
+    f" started_at + paid_s * {SECOND} AS period_start_at, started_at + used_s * {SECOND} AS period_end_at,"
+    " used_s - paid_s AS seconds, price_micros_per_hour, cost_micros_per_hour, before_s + used_s AS billed_s FROM ("
+    "SELECT account_id, subject, number, first_tick, before_s, price_micros_per_hour, cost_micros_per_hour,"
+    f" started_at, {_used_s('CAST(:used_to AS BIGINT)')} AS used_s, {_PAID_S} AS paid_s FROM {_SWEPT}, segments"
+    " WHERE account_id = :account AND ended_at IS NULL) AS open) AS uncharged WHERE amount > 0"
+)
+
+
+def split_charged(tx: Tx, account: str, *, used_to: Instant) -> None:
+    """Goes on with every segment that `UNCHARGED` names as a new one that begins where that row ends.
+
+    The clock does not stop in between: what runs on is counted from a whole second, so none is lost.
+    """
+    tx.run(
+        "INSERT INTO segments (subject, number, account_id, price_micros_per_hour, cost_micros_per_hour,"
+        " started_at, ended_at, before_s, first_tick, phase) SELECT subject, number + 1, account_id,"
+        " price_micros_per_hour, cost_micros_per_hour, period_end_at, CAST(NULL AS BIGINT), billed_s, tick,"
+        f" period_end_at % {TICK} FROM ({UNCHARGED}) AS charged",
+        account=account,
+        used_to=used_to,
+    )
+    tx.run(
+        "UPDATE segments SET ended_at = next.started_at FROM segments AS next WHERE segments.account_id = :account"
+        " AND segments.ended_at IS NULL AND next.subject = segments.subject AND next.number = segments.number + 1",
+        account=account,
+    )

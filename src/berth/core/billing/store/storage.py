@@ -91,10 +91,20 @@ _USED_S = (
     f"CASE WHEN :now > started_at AND (:now - started_at) / {SECOND} > {_SWEPT_S}"
     f" THEN (:now - started_at) / {SECOND} ELSE {_SWEPT_S} END"
 )
-ACCRUED = (
-    f"SELECT CAST(COALESCE(SUM({_total(_USED_S)} - {_total(_SWEPT_S)}), 0) AS BIGINT) AS accrued,"
+OPEN = (
+    f"CAST(COALESCE(SUM({_total(_USED_S)} - {_total(_SWEPT_S)}), 0) AS BIGINT) AS accrued,"
     " (CAST(COALESCE(SUM(micros_per_month), 0) AS BIGINT) + 365) / 730 AS burn"
     " FROM (SELECT COALESCE(MAX(swept_at), 0) AS swept_at FROM sweeps WHERE name = 'storage') AS last,"
-    " storage_segments WHERE account_id = :account AND ended_at IS NULL"
+    " storage_segments WHERE ended_at IS NULL"
 )
-"""Of one account: micros used since its last tick, and its price for an hour, rounded half up."""
+"""Micros used by open stretches since their last tick, and their price for an hour, rounded half up."""
+
+
+def open_of(tx: Tx, account: str, *, limit: int) -> list[Stretch]:
+    rows = tx.all(
+        f"SELECT {_STRETCH} FROM storage_segments WHERE account_id = :account AND ended_at IS NULL"
+        " ORDER BY subject LIMIT :limit",
+        account=account,
+        limit=limit,
+    )
+    return [_stretch(row) for row in rows]

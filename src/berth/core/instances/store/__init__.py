@@ -33,11 +33,13 @@ from berth.core.instances.store.reservations import (
     wake_reservation,
     watched,
 )
+from berth.core.instances.store.solvency import cut_off_for, offline, pending_price, spending
 
 __all__ = [
     "at_provider",
     "count",
     "count_move",
+    "cut_off_for",
     "delete_reservation",
     "due_reservations",
     "end_orphan",
@@ -52,12 +54,15 @@ __all__ = [
     "next_due",
     "next_reservation",
     "of_project",
+    "offline",
     "page",
     "page_of_versions",
+    "pending_price",
     "plan_reservation",
     "put_reservation",
     "release_leases",
     "set_idle",
+    "spending",
     "ssh_keys_in_use",
     "total",
     "update",

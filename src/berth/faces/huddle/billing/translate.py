@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Literal
 
 from berth.base import money
 from berth.base.clock import DAY, HOUR, Instant, rfc3339, seconds_between
@@ -40,16 +39,12 @@ def balance(now: Balance) -> wire.Balance:
         effective_usd=money.usd(money.cents(now.effective) * 10_000),
         burn_rate_per_hr=money.usd(now.burn_micros_per_hour),
         runway_seconds=now.runway_s,
-        state=_state(now),
+        state=now.state.value,
         can_deploy=now.can_deploy,
         minimum_deploy_usd=money.usd(now.minimum_balance),
+        depleted_at=optional_time(now.depleted_at),
+        stops_at=optional_time(now.stops_at),
     )
-
-
-def _state(now: Balance) -> Literal["active", "low", "depleted"]:
-    if now.effective <= 0:
-        return "depleted"
-    return "active" if now.effective >= now.minimum_balance else "low"
 
 
 def deployment_bill(

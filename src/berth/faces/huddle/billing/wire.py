@@ -21,11 +21,11 @@ class Balance(Struct, kw_only=True):
     effective_usd: Decimal
     burn_rate_per_hr: Decimal
     runway_seconds: int | None
-    state: Literal["active", "low", "depleted"]
+    state: Literal["active", "low", "depleted", "suspended", "purging"]
     can_deploy: bool
     minimum_deploy_usd: Decimal
-    depleted_at: str | None = None
-    stops_at: str | None = None
+    depleted_at: str | None
+    stops_at: str | None
 
 
 class Charge(Struct, kw_only=True):

@@ -1,0 +1,103 @@
+"""What an empty balance does to instances: what is announced, cut off, brought back, and deleted in the end.
+
+For the loop that watches accounts. Each verb is about one instance and safe to repeat; whether the account still
+stands as it did is for the caller to ask, last, in the same transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from berth.base.clock import Instant
+from berth.base.db import Tx
+from berth.core import billing, events
+from berth.core.billing import Rules
+from berth.core.errors import Conflict, InsufficientCredits, NoCapacity
+from berth.core.instances import service, states, store
+from berth.core.instances.announcing import announce
+from berth.core.instances.model import Instance, Status, Wanted
+
+_ACTOR = "credit"
+_UNSTARTED = frozenset({Status.ORDERED, Status.PROVISIONING})
+
+
+def spending(tx: Tx, project: str, *, reason: str | None, after_id: str = "", limit: int) -> Sequence[str]:
+    """Those that run, will run, or are off and keep hardware, by id; without what is being stopped for `reason`."""
+    return store.spending(tx, project, reason=reason or "", after_id=after_id, limit=limit)
+
+
+def offline(tx: Tx, project: str, *, after_id: str = "", limit: int) -> Sequence[str]:
+    """Those that are off and stay so, by id."""
+    return store.offline(tx, project, after_id=after_id, limit=limit)
+
+
+def cut_off_for(
+    tx: Tx, project: str, reason: str, *, after_id: str = "", limit: int
+) -> Sequence[tuple[str, bool]]:
+    """Those that were stopped for `reason` and were not asked to start since, in the order they were ordered in: their
+    ids, and whether they are off already.
+    """
+    return store.cut_off_for(tx, project, reason, after_id=after_id, limit=limit)
+
+
+def announce_stop(tx: Tx, project: str, instance_id: str, *, stops_at: Instant, reason: str) -> None:
+    """Tells its owner when it will be stopped."""
+    found = store.find(tx, project, instance_id, lock=True)
+    if found is None or found.wanted is Wanted.DELETED:
+        return
+    by = events.system(project, _ACTOR)
+    announce(tx, by, "instance.stop_scheduled", _counted(tx, found), reason=reason, stops_at=stops_at)
+
+
+def cut_off(tx: Tx, project: str, instance_id: str, rules: Rules, *, reason: str) -> bool:
+    """Stops it so that nothing more is spent: its clock stops now, whatever its provider takes. One that never ran is
+    deleted, free of charge. Returns whether there was anything to stop.
+    """
+    by = events.system(project, _ACTOR)
+    found = store.find(tx, project, instance_id, lock=True)
+    if found is None or found.wanted is Wanted.DELETED:
+        return False
+    if found.status in _UNSTARTED:
+        service.end(tx, by, found, replace(rules, minimum_on_cancel=False), reason=reason)
+        # A create whose outcome is unknown would be billed once it is known: here it is nobody's.
+        billing.finish(tx, project, found.id, found.price, tx.now, with_minimum=False)
+        return True
+    if found.status not in states.STANDING:
+        return False
+    service.stop(tx, by, found.id, reason=reason)
+    billing.pause(tx, project, found.id, found.missing_since or tx.now)
+    return True
+
+
+def resume(tx: Tx, project: str, instance_id: str) -> None:
+    """Starts what was cut off, or says why that cannot be. Raises InsufficientCredits when the balance is used up."""
+    by = events.system(project, _ACTOR)
+    try:
+        service.start(tx, by, instance_id)
+    except (NoCapacity, Conflict) as refusal:
+        code = refusal.code
+    except InsufficientCredits as refusal:
+        if refusal.code != "spend_limit":
+            raise
+        code = refusal.code
+    else:
+        return
+    found = store.find(tx, project, instance_id, lock=True)
+    if found is not None:
+        store.update(tx, found.id, status_reason=code)
+        announce(tx, by, "instance.resume_failed", _counted(tx, found), reason=code)
+
+
+def delete_offline(tx: Tx, project: str, instance_id: str, rules: Rules, *, reason: str) -> bool:
+    """Deletes what nobody paid for; whether it was off, and is deleted now."""
+    found = store.find(tx, project, instance_id, lock=True)
+    if found is None or found.status is not Status.OFFLINE or found.wanted is not Wanted.OFFLINE:
+        return False
+    service.end(tx, events.system(project, _ACTOR), found, rules, reason=reason)
+    return True
+
+
+def _counted(tx: Tx, found: Instance) -> Instance:
+    """The row with one more event to its name."""
+    changed = replace(found, sequence=found.sequence + 1, updated_at=tx.now)
+    store.update(tx, changed.id, sequence=changed.sequence, updated_at=changed.updated_at)
+    return changed
