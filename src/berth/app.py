@@ -16,7 +16,7 @@ from berth.base import banner, db, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, Tx, is_postgresql
-from berth.core import instances, projects, volumes, webhooks
+from berth.core import instances, notices, projects, volumes, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
@@ -35,9 +35,10 @@ from berth.loops import (
     volume_observation,
     waitlist,
 )
+from berth.loops import notices as notices_loop
 from berth.loops import volumes as volumes_loop
 from berth.loops.loop import Loop, Runner
-from berth.loops.world import Courier, Patience, World
+from berth.loops.world import Courier, Mail, Patience, World
 from berth.migrations import upgrade
 from berth.settings import Settings, SettingsError
 
@@ -86,6 +87,7 @@ DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _s
 
 LOOPS: Sequence[Loop] = (
     Loop("catalog", catalog.tick, catalog.PERIOD_S),
+    Loop("notices", notices_loop.tick, notices_loop.PERIOD_S),
     Loop("provisioning", provisioning.tick, provisioning.PERIOD_S, workers=8),
     Loop("observation", observation.tick, observation.PERIOD_S),
     Loop("volumes", volumes_loop.tick, volumes_loop.PERIOD_S, workers=2),
@@ -139,6 +141,7 @@ def _release_everything(tx: Tx) -> None:
     leases.release_all(tx)
     instances.release_leases(tx)
     webhooks.release_leases(tx)
+    notices.release_leases(tx)
     volumes.release_leases(tx)
 
 
@@ -194,6 +197,7 @@ def build(settings: Settings) -> Process:
             lease_s=int(2.5 * settings.loops.call_s),
             orphan_grace_s=settings.loops.orphan_grace_s,
         ),
+        mail=mail_of(settings),
         poke=poke,
     )
     runner = Runner(world, LOOPS)
@@ -238,6 +242,28 @@ def _rates(settings: Settings, clock: Clock, database: Database) -> Rates | None
         deploy=requests.per_deploy,
     )
     return Rates(quotas, clock, database)
+
+
+def mail_of(settings: Settings) -> Mail | None:
+    """The mail server, None without one. Raises SettingsError for one that could not or should not be used."""
+    chosen = settings.mail
+    if not chosen.host:
+        return None
+    if not notices.is_address(chosen.sender or ""):
+        raise SettingsError("mail.from: must be a plain e-mail address when mail.host is set")
+    if (chosen.user is None) != (chosen.password is None):
+        raise SettingsError("mail.user and mail.password: neither goes without the other")
+    if chosen.user is not None and chosen.tls == "none":
+        raise SettingsError("mail.tls: a password is not sent over a connection that is not encrypted")
+    return Mail(
+        host=chosen.host,
+        port=chosen.port,
+        sender=chosen.sender or "",
+        user=chosen.user,
+        password=chosen.password,
+        tls=chosen.tls,
+        ca_file=chosen.ca_file,
+    )
 
 
 def rules_of(settings: Settings) -> Rules:

@@ -132,6 +132,25 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Price of one GB of volume for a month of 730 hours, in dollars."""
 
 
+class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The server that takes our e-mail."""
+
+    host: str | None = None
+    """Its name. Without it nothing is sent."""
+    port: Port = 587
+    """Its TCP port."""
+    sender: str | None = msgspec.field(default=None, name="from")
+    """Address that e-mail comes from."""
+    user: str | None = None
+    """Who we log in as, if the server asks."""
+    password: str | None = None
+    """The password that goes with `user`."""
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is encrypted: after a greeting, from the start, or not at all."""
+    ca_file: Path | None = None
+    """PEM file of authorities to trust besides the system's."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set."""
 
@@ -153,6 +172,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loops: Loops = Loops()
     webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
+    mail: Mail = Mail()
 
     @property
     def database(self) -> str:
@@ -198,9 +218,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         group = member.type
         if isinstance(group, type) and issubclass(group, msgspec.Struct):
             inner = {
-                field.name: environ[name]
+                field.encode_name: environ[name]
                 for field in msgspec.structs.fields(group)
-                if (name := f"{_PREFIX}{member.name}_{field.name}".upper()) in environ
+                if (name := f"{_PREFIX}{member.name}_{field.encode_name}".upper()) in environ
             }
             if inner:
                 found[member.name] = inner

@@ -70,6 +70,7 @@ def state(world: World) -> list[object]:
         "SELECT provider, provider_offer_id, free_units, is_listed FROM offers ORDER BY id",
         "SELECT subject, number, started_at, ended_at FROM segments ORDER BY subject, number",
         "SELECT provider, handle, destroyed_at FROM orphans ORDER BY provider, handle",
+        "SELECT id, status, attempt, finished_at FROM notices ORDER BY id",
         "SELECT id, status, wanted, handle, size_gb, sequence FROM volumes ORDER BY id",
         "SELECT volume_id, instance_id, state FROM attachments ORDER BY volume_id, instance_id",
         "SELECT provider, handle, destroyed_at FROM orphan_volumes ORDER BY provider, handle",

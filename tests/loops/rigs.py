@@ -1,6 +1,7 @@
 """Every loop's rig for the contract suite: a new loop adds one."""
 
 from berth.base import ids
+from berth.core import notices
 from berth.core.billing import rates
 from berth.core.driver import Label
 from berth.core.instances import AutoDelete
@@ -16,6 +17,16 @@ async def _something_is_sold(world: World) -> None:
 
 def _is_sold(world: World) -> bool:
     return truth.rows(world.db, "SELECT 1 FROM offers WHERE provider = :name", name=world.provider.name) != []
+
+
+async def _an_e_mail_is_due(world: World) -> None:
+    customer = await world.customer()
+    world.act(notices.set_contacts, customer.by, ["ops@example.com"])
+    world.act(notices.send, customer.id, "billing.low_balance", "Low balance", "Add credit.")
+
+
+def _no_e_mail_is_due(world: World) -> bool:
+    return world.db.read_now(notices.next_due) is None
 
 
 async def _something_is_ordered(world: World) -> None:
@@ -126,6 +137,7 @@ RIGS = {
     rig.loop: rig
     for rig in (
         Rig("catalog", _something_is_sold, _is_sold),
+        Rig("notices", _an_e_mail_is_due, _no_e_mail_is_due),
         Rig("provisioning", _something_is_ordered, _runs),
         Rig("observation", _an_orphan_is_there, _nothing_is_there),
         Rig("volumes", _a_volume_is_ordered, _is_made),

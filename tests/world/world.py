@@ -22,6 +22,7 @@ from berth.loops import (
     deliveries,
     delivery_log,
     metering,
+    notices,
     observation,
     provisioning,
     reservations,
@@ -38,6 +39,7 @@ from tests.world.provider import Provider
 
 TICKS = {
     "catalog": catalog.tick,
+    "notices": notices.tick,
     "provisioning": provisioning.tick,
     "volumes": volumes_loop.tick,
     "observation": observation.tick,

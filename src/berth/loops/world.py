@@ -1,7 +1,9 @@
-"""What a loop may touch: the database, the providers, the clock, and a way to see whether SSH answers."""
+"""What a loop may touch: the database, the providers, the clock, the mail server, and a way to see whether SSH answers."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 from berth.base.clock import Clock, Instant
 from berth.base.db import Database
@@ -57,6 +59,28 @@ class Courier:
 
 
 @dataclass(frozen=True, slots=True)
+class Mail:
+    """The server that takes our e-mail."""
+
+    host: str
+    port: int
+    sender: str
+    """Address that e-mail comes from."""
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    """`starttls` and `tls` send nothing to a server whose certificate does not prove its name."""
+    ca_file: Path | None = None
+    """Authorities to trust besides the system's."""
+    timeout_s: float = 20.0
+    """For each answer of the server."""
+
+    @property
+    def domain(self) -> str:
+        return self.sender.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     db: Database
     clock: Clock
@@ -71,6 +95,8 @@ class World:
     patience: Patience = field(default_factory=Patience)
     margins: Mapping[str, int] = field(default_factory=dict)
     """Percent put on a provider's cost where the driver names no price."""
+    mail: Mail | None = None
+    """None: nobody is told anything by e-mail."""
     poke: Callable[[str], None] = lambda _loop: None
 
 
