@@ -28,6 +28,7 @@ from berth.loops import (
     credit,
     deliveries,
     delivery_log,
+    housekeeping,
     metering,
     observation,
     provisioning,
@@ -98,6 +99,7 @@ LOOPS: Sequence[Loop] = (
     Loop("waitlist", waitlist.tick, waitlist.PERIOD_S),
     Loop("reservations", reservations.tick, reservations.PERIOD_S),
     Loop("credit", credit.tick, credit.PERIOD_S),
+    Loop("housekeeping", housekeeping.tick, housekeeping.PERIOD_S),
 )
 """What happens by itself."""
 

@@ -5,24 +5,27 @@ import contextlib
 import fcntl
 import json
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import structlog
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from berth import __version__, app, demonstration, reporting, serving
+from berth import __version__, app, auditing, demonstration, reporting, serving
 from berth.base import log, money, secrets
+from berth.base.clock import SystemClock
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
-from berth.core import ledger, projects
+from berth.core import events, ledger, projects
 from berth.core.errors import NotFound, Refusal
-from berth.core.events import operator
-from berth.core.projects import Credentials
+from berth.core.events import Search, operator
+from berth.core.projects import ApiKey, Credentials, KeySpec, Preferences, Project
 from berth.settings import Settings, SettingsError, read
 
 DEFAULT_PROJECT = "default"
@@ -193,11 +196,124 @@ def report_margin(
         Console().print(reporting.as_table(report, by))
 
 
+@project_cli.command(name="key")
+def create_project_key(
+    name: str,
+    *,
+    scope: Annotated[list[str] | None, Parameter(help="A scope or preset; may be given again.")] = None,
+    key_name: Annotated[str, Parameter(help="What the key is called.")] = "operator",
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Create an API key for a project whose owners lost theirs. Its secret is shown this once."""
+    settings = read({"data_dir": data_dir, "database_url": database_url})
+    spec = KeySpec(name=key_name, scopes=scope or ["full"])
+    with _database(settings) as database:
+        key, secret = database.write_now(_create_key, name, spec, _pepper(settings))
+    if as_json:
+        sys.stdout.write(json.dumps({"id": key.id, "name": key.name, "api_key": secret}) + "\n")
+    else:
+        Console().print(f"{secret}\nKept nowhere, so keep it now.", highlight=False)
+
+
+@project_cli.command(name="set")
+def set_project(
+    name: str,
+    *,
+    unique_hostnames: Annotated[
+        Literal["on", "off"] | None, Parameter(help="Refuse a second active deployment with one hostname.")
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Change what a project decided about itself; print what holds then."""
+    wanted = None if unique_hostnames is None else unique_hostnames == "on"
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        now = database.write_now(_set, name, wanted)
+    Console().print(f"unique hostnames: {'on' if now.unique_active_hostname else 'off'}")
+
+
+@cli.command
+def audit(
+    *,
+    project: Annotated[str | None, Parameter(help="A project's name.")] = None,
+    actor: Annotated[str | None, Parameter(help="An API key's id, cli:<user> or loop:<name>.")] = None,
+    event: Annotated[
+        str | None, Parameter(name="--type", help="Such as api_key.revoked or api_key.*")
+    ] = None,
+    subject: Annotated[str | None, Parameter(help="The id of what was changed.")] = None,
+    since: Annotated[str | None, Parameter(help="2026-04-03T10:00:00Z, or so long ago: 90m, 2h, 7d.")] = None,
+    until: Annotated[str | None, Parameter(help="As --since.")] = None,
+    limit: Annotated[int, Parameter(help="The newest so many.", validator=Number(gte=1, lte=100_000))] = 50,
+    follow: Annotated[bool, Parameter(help="Go on with what happens from now on.", negative=())] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative=(), help="One JSON object a line.")] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Show who did what, when and from where, over all projects."""
+    now = SystemClock().now()
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        try:
+            search = Search(
+                project=None if project is None else database.read_now(_project, project).id,
+                actor=auditing.core_id(actor),
+                type=event,
+                subject=auditing.core_id(subject),
+                since=auditing.parse_time(since, now),
+                until=auditing.parse_time(until, now),
+            )
+        except ValueError as error:
+            _fail(str(error))
+        names = {found.id: found.name for found, _ in database.read_now(projects.list_projects)}
+        trail = auditing.Trail(database, search, names)
+        _show_trail(trail, limit, follow=follow, as_json=as_json)
+
+
+def _show_trail(trail: auditing.Trail, limit: int, *, follow: bool, as_json: bool) -> None:
+    latest = trail.database.read_now(events.latest_seq)
+    found = trail.newest(limit)
+    if follow or as_json:
+        for event in reversed(found):
+            auditing.print_line(trail, event, as_json=as_json)
+    else:
+        auditing.print_table(trail, found)
+    if follow:
+        with contextlib.suppress(KeyboardInterrupt):
+            for event in trail.follow(found[0].seq if found else latest):
+                auditing.print_line(trail, event, as_json=as_json)
+
+
 def _create(tx: Tx, name: str, credit: money.Micros, pepper: bytes) -> Credentials:
-    made = projects.create(tx, name, pepper=pepper)
+    made = projects.create(tx, name, pepper=pepper, operator=_user())
     if credit:
-        ledger.topup(tx, operator(made.project.id), credit, reference="initial")
+        ledger.topup(tx, operator(made.project.id, _user()), credit, reference="initial")
     return made
+
+
+def _create_key(tx: Tx, name: str, spec: KeySpec, pepper: bytes) -> tuple[ApiKey, str]:
+    by = operator(_project(tx, name).id, _user())
+    return projects.create_key(tx, by, spec, pepper=pepper)
+
+
+def _set(tx: Tx, name: str, unique_hostnames: bool | None) -> Preferences:  # noqa: FBT001 - passed on by the database
+    by = operator(_project(tx, name).id, _user())
+    return projects.set_preferences(tx, by, unique_active_hostname=unique_hostnames)
+
+
+def _project(tx: Tx, name: str) -> Project:
+    project = projects.find(tx, name)
+    if project is None:
+        raise NotFound("project_not_found", f"There is no project named {name!r}.")
+    return project
+
+
+def _user() -> str:
+    """Who runs this command, as events name them."""
+    try:
+        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"cli:{os.getuid()}"
 
 
 def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
@@ -222,10 +338,8 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
 
 
 def _credit(tx: Tx, name: str, amount: money.Micros, reference: str) -> int:
-    project = projects.find(tx, name)
-    if project is None:
-        raise NotFound("project_not_found", f"There is no project named {name!r}.")
-    ledger.topup(tx, operator(project.id), amount, reference=reference)
+    project = _project(tx, name)
+    ledger.topup(tx, operator(project.id, _user()), amount, reference=reference)
     return ledger.account(tx, project.id).balance
 
 

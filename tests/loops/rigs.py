@@ -1,7 +1,7 @@
 """Every loop's rig for the contract suite: a new loop adds one."""
 
 from berth.base import ids
-from berth.core import notices
+from berth.core import idempotency, notices
 from berth.core.billing import rates
 from berth.core.driver import Label
 from berth.core.instances import AutoDelete
@@ -133,6 +133,17 @@ def _is_suspended(world: World) -> bool:
     )
 
 
+async def _an_answer_is_old(world: World) -> None:
+    by = make.project(world.db).by
+    answer = idempotency.Answer(200, "{}")
+    world.db.write_now(idempotency.remember, by, "k", "f", answer)
+    world.turn(idempotency.RETENTION_S)
+
+
+def _it_is_forgotten(world: World) -> bool:
+    return truth.rows(world.db, "SELECT 1 FROM idempotency_records") == []
+
+
 RIGS = {
     rig.loop: rig
     for rig in (
@@ -148,5 +159,6 @@ RIGS = {
         Rig("waitlist", _somebody_waits_for_what_is_free, _is_deployed),
         Rig("reservations", _something_is_to_end, _has_ended),
         Rig("credit", _nothing_is_left, _is_suspended),
+        Rig("housekeeping", _an_answer_is_old, _it_is_forgotten),
     )
 }

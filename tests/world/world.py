@@ -21,6 +21,7 @@ from berth.loops import (
     credit,
     deliveries,
     delivery_log,
+    housekeeping,
     metering,
     notices,
     observation,
@@ -50,6 +51,7 @@ TICKS = {
     "waitlist": waitlist.tick,
     "reservations": reservations.tick,
     "credit": credit.tick,
+    "housekeeping": housekeeping.tick,
 }
 SETTLES_WITHIN_S = 7200
 TICKS_AT_MOST = 2000

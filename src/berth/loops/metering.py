@@ -1,7 +1,6 @@
 """Keeps true: what runs has paid up to its last full ten minutes, and what is stored up to its last full hour."""
 
-from berth.base.db import Tx
-from berth.core import billing, idempotency
+from berth.core import billing
 from berth.loops.world import Report, World
 
 PERIOD_S = 10.0
@@ -11,9 +10,4 @@ async def tick(world: World) -> Report:
     """Charges every tick that fell due. Run twice it charges once."""
     charged = await world.db.write(billing.sweep)
     charged += await world.db.write(billing.sweep_storage)
-    forgotten = await world.db.write(_forget)
-    return Report(done=charged + forgotten)
-
-
-def _forget(tx: Tx) -> int:
-    return idempotency.forget_expired(tx)
+    return Report(done=charged)

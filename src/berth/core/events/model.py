@@ -45,9 +45,9 @@ def system(project: str, name: str) -> Actor:
     return Actor(project, name, name, SYSTEM_SCOPES)
 
 
-def operator(project: str) -> Actor:
-    """Whoever runs this installation, at its command line."""
-    return Actor(project, "operator", "operator", SYSTEM_SCOPES | {ADMIN})
+def operator(project: str, name: str = "operator") -> Actor:
+    """Whoever runs this installation, at its command line: `cli:<user>` where that is known."""
+    return Actor(project, name, name, SYSTEM_SCOPES | {ADMIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +77,18 @@ class Subscription:
     """Types, `family.*` or `*`."""
     is_active: bool
     """While it is not, what it would have been told is kept as skipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which events. Absent members do not filter."""
+
+    project: str | None = None
+    """Its id."""
+    actor: str | None = None
+    """A key's id, `cli:<user>` or `loop:<name>`."""
+    type: str | None = None
+    """As `api_key.revoked`, or all that begin like it with `api_key.*`."""
+    subject: str | None = None
+    since: Instant | None = None
+    until: Instant | None = None

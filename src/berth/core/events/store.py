@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from berth.base.clock import Instant
 from berth.base.db import Row, Tx
-from berth.core.events.model import Actor, Event, Subscription
+from berth.core.events.model import Actor, Event, Search, Subscription
 
 _SUBSCRIBERS = 100
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -131,3 +132,41 @@ def insert_delivery(
         stage="ready" if is_sent else "done",
         now=tx.now,
     )
+
+
+def next_seq(tx: Tx) -> int:
+    row = tx.one("SELECT MAX(seq) FROM events")
+    return 1 + (row[0] or 0 if row else 0)
+
+
+def recorded_at(tx: Tx, seq: int) -> Instant | None:
+    """When the first event from `seq` on was recorded."""
+    row = tx.one("SELECT created_at FROM events WHERE seq >= :seq ORDER BY seq LIMIT 1", seq=seq)
+    return None if row is None else Instant(row[0])
+
+
+def search(tx: Tx, wanted: Search, *, from_seq: int, before_seq: int, limit: int) -> list[Event]:
+    """Newest first."""
+    conditions = ["seq >= :from_seq", "seq < :before_seq"]
+    values: dict[str, object] = {"from_seq": from_seq, "before_seq": before_seq, "limit": limit}
+    for condition, name, value in (
+        ("project_id = :project", "project", wanted.project),
+        ("actor = :actor", "actor", wanted.actor),
+        ("subject = :subject", "subject", wanted.subject),
+        ("created_at >= :since", "since", wanted.since),
+        ("created_at < :until", "until", wanted.until),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values[name] = value
+    if wanted.type is not None:
+        is_family = wanted.type.endswith("*")
+        conditions.append("substr(type, 1, :length) = :type" if is_family else "type = :type")
+        values["type"] = wanted.type.removesuffix("*")
+        if is_family:
+            values["length"] = len(wanted.type) - 1
+    rows = tx.all(
+        f"SELECT {_EVENT} FROM events WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT :limit",
+        **values,
+    )
+    return [_event(row) for row in rows]

@@ -59,8 +59,10 @@ def _api_key(key: ApiKey) -> dict[str, Any]:
 
 
 def _maker(actor: str | None) -> str | None:
-    """A key as this API writes it; whoever else made something, such as an operator, as it is."""
-    return API_KEY + actor if actor is not None and ids.is_id(actor) else actor
+    """A key as this API writes it. Who of the operators made something is not the customer's to know."""
+    if actor is None:
+        return None
+    return API_KEY + actor if ids.is_id(actor) else "operator"
 
 
 def key_spec(request: wire.ApiKeyRequest, now: Instant) -> KeySpec:

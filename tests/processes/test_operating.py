@@ -1,0 +1,43 @@
+"""What an operator does at the command line, and what the trail says of it."""
+
+import json
+import os
+import pwd
+
+from tests.processes.running import Server
+
+
+def test_the_trail_names_who_did_what_from_where(server: Server) -> None:
+    server.start()
+    made = (server.call("POST", "/api-keys", {"name": "ci"})).data
+    found = server.berth("audit", "--json", "--type", "api_key.*", "--since", "1h", "--limit", "5")
+    assert found.returncode == 0, found.stderr
+    (line,) = [json.loads(line) for line in found.stdout.splitlines()]
+    assert (line["project"], line["type"], line["address"]) == ("default", "api_key.created", "127.0.0.1")
+    assert made["id"] == "ak_" + line["subject"]
+    assert line["request_id"].startswith("req_")
+    assert line["data"] == {"name": "ci", "scopes": ["*"]}
+    by_actor = server.berth("audit", "--actor", f"ak_{line['actor']}", "--subject", made["id"])
+    assert "api_key.created" in by_actor.stdout
+    assert server.berth("audit", "--since", "yesterday").returncode == 2
+    assert server.berth("audit", "--project", "nobody").returncode == 2
+    operator = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    created = server.berth("audit", "--actor", operator, "--json", "--project", "default")
+    assert "project.created" in created.stdout
+
+
+def test_an_operator_lets_a_project_back_in_and_sets_what_it_decided(server: Server) -> None:
+    server.start()
+    made = server.berth("project", "key", "default", "--scope", "deployments:read", "--json")
+    assert made.returncode == 0, made.stderr
+    key = json.loads(made.stdout)
+    as_key = {"X-API-Key": key["api_key"]}
+    assert server.call("GET", "/deployments", headers=as_key).status == 200
+    assert server.call("GET", "/billing/balance", headers=as_key).status == 403
+    assert server.call("GET", f"/api-keys/{key['id']}").data["created_by"] == "operator"
+    assert server.berth("project", "key", "nobody").returncode == 2
+    assert server.berth("project", "key", "default", "--scope", "fly").returncode == 2
+    assert "on" in server.berth("project", "set", "default", "--unique-hostnames", "on").stdout
+    assert server.call("GET", "/account/settings").data == {"unique_active_hostname": True}
+    assert "on" in server.berth("project", "set", "default").stdout
+    assert "off" in server.berth("project", "set", "default", "--unique-hostnames", "off").stdout
