@@ -72,6 +72,9 @@ SAMPLES: Mapping[tuple[str, str], Callable[[Shop], Sample]] = {
     ("GET", "/billing/transactions"): lambda shop: Sample("/billing/transactions"),
     ("GET", "/billing/transactions/{id}"): lambda shop: Sample(_transaction(shop)),
     ("GET", "/billing/usage"): lambda shop: Sample("/billing/usage"),
+    ("POST", "/billing/estimate"): lambda shop: Sample(
+        "/billing/estimate", {"cluster_type": make.H100, "hours": 24}
+    ),
     ("POST", "/billing/credits"): lambda shop: Sample(
         "/billing/credits",
         {"account_id": shop.customer.id, "amount_usd": 5.01, "type": "promo", "reference": "invoice-7"},

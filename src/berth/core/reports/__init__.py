@@ -1,5 +1,6 @@
 """Reports: what money was for. Reads over the nouns below, and changes nothing."""
 
+from berth.core.reports.estimating import Estimate, VolumeLine, Wanted, estimate
 from berth.core.reports.model import (
     Buckets,
     EntryFilter,
@@ -18,6 +19,7 @@ from berth.core.reports.service import margin, transaction, transactions, usage,
 __all__ = [
     "Buckets",
     "EntryFilter",
+    "Estimate",
     "GroupBy",
     "Kind",
     "Margin",
@@ -27,6 +29,9 @@ __all__ = [
     "UsageFilter",
     "UsagePage",
     "UsageTotals",
+    "VolumeLine",
+    "Wanted",
+    "estimate",
     "margin",
     "transaction",
     "transactions",

@@ -4,14 +4,13 @@ from berth.base.db import Row, Tx
 from berth.base.paging import After
 from berth.core.ledger import Code, Entry
 from berth.core.reports.model import EntryFilter, Kind, Transaction
-from berth.core.reports.store import VOLUMES
 
 _TRANSACTION = (
     "SELECT e.seq, e.account_id, e.code, e.subject, e.tick, e.amount_micros, e.balance_after_micros,"
     " e.period_start_at, e.period_end_at, e.seconds, e.price_micros_per_hour, e.is_final, e.note, e.created_at,"
     " e.reverses, i.hostname, v.name FROM entries e"
     " LEFT JOIN instances i ON i.id = e.subject AND e.tick <> 0"
-    f" LEFT JOIN {VOLUMES} v ON v.id = e.subject AND e.tick <> 0"
+    " LEFT JOIN volumes v ON v.id = e.subject AND e.tick <> 0"
 )
 
 

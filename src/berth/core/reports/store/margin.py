@@ -8,7 +8,6 @@ from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core.billing import MONTH_S
 from berth.core.reports.model import Margin, MarginBy
-from berth.core.reports.store import VOLUMES
 
 _START, _END = "CAST(:start AS BIGINT)", "CAST(:end AS BIGINT)"
 
@@ -51,7 +50,7 @@ def margins(tx: Tx, group_by: MarginBy, *, start: Instant, end: Instant, limit: 
     rows = tx.all(
         f"SELECT {key}, {name}, CAST(SUM(s.seconds) AS BIGINT), CAST(SUM(s.revenue) AS BIGINT),"
         f" CAST(SUM(s.cost) AS BIGINT) FROM ({_SUBJECTS}) AS s LEFT JOIN instances i ON i.id = s.subject"
-        f" LEFT JOIN {VOLUMES} v ON v.id = s.subject"
+        " LEFT JOIN volumes v ON v.id = s.subject"
         f" LEFT JOIN projects p ON p.id = COALESCE(i.project_id, v.project_id) GROUP BY {key}, {name}"
         f" ORDER BY 4 DESC, 1 LIMIT :limit",
         start=start,

@@ -4,7 +4,6 @@ from berth.base.clock import DAY, HOUR
 from berth.base.db import Row, Tx
 from berth.base.money import Micros
 from berth.core.reports.model import GroupBy, Usage, UsageFilter, UsageTotals
-from berth.core.reports.store import VOLUMES
 
 _BUCKETS = {GroupBy.DAY: f"created_at / {DAY} * {DAY}", GroupBy.HOUR: f"created_at / {HOUR} * {HOUR}"}
 # `tick` 0 is credit. A refund with a tick gives back time as well as money.
@@ -16,7 +15,7 @@ _SUMS = (
     " GROUP BY subject, {bucket}"
 )
 _JOINS = (
-    f" AS s LEFT JOIN instances i ON i.id = s.subject LEFT JOIN {VOLUMES} v ON v.id = s.subject"
+    " AS s LEFT JOIN instances i ON i.id = s.subject LEFT JOIN volumes v ON v.id = s.subject"
     " LEFT JOIN instance_types t ON t.name = i.instance_type"
 )
 _KEYS = {
@@ -53,7 +52,7 @@ _DETAILS = {
             ", v.name, v.type, v.location, v.status, (v.price_micros_per_gb_month * v.size_gb + 365) / 730,"
             f" {_STARTED.format(table='storage_segments')}, {_ENDED.format(table='storage_segments')}"
         ),
-        f" LEFT JOIN {VOLUMES} v ON v.id = page.id",
+        " LEFT JOIN volumes v ON v.id = page.id",
     ),
 }
 

@@ -8,7 +8,7 @@ from berth.core.ledger import Code
 from berth.core.reports import Kind, Transaction, UsageFilter
 from berth.faces.face import Call, Text
 from berth.faces.huddle import words
-from berth.faces.huddle.billing import csv, translate, wire
+from berth.faces.huddle.billing import csv, quotes, translate, wire
 from berth.faces.huddle.envelope import Paged
 
 
@@ -86,3 +86,9 @@ def add_credit(tx: Tx, call: Call) -> wire.Transaction:
         note=request.note,
     )
     return translate.transaction(Transaction(entry, Kind.CREDIT, None))
+
+
+def estimate(tx: Tx, call: Call) -> wire.Estimate:
+    request: wire.EstimateRequest = call.body
+    made = reports.estimate(tx, call.by, quotes.wanted(request), call.context.rules)
+    return quotes.shown(request, made)

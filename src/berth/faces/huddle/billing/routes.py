@@ -61,4 +61,14 @@ ROUTES = (
         body=wire.CreditRequest,
         rate=Rate.WRITE,
     ),
+    Route(
+        method="POST",
+        path="/billing/estimate",
+        handler=handlers.estimate,
+        summary="What a deployment and its volumes would cost, and how long the balance would last",
+        scope="billing:read",
+        answer=wire.Estimate,
+        body=wire.EstimateRequest,
+        asks=True,
+    ),
 )

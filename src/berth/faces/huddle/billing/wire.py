@@ -176,3 +176,52 @@ class CreditRequest(Struct, kw_only=True):
     type: Literal["topup", "promo", "refund", "adjustment"] = "topup"
     reference: Annotated[str, Meta(min_length=1, max_length=255)]
     note: Annotated[str, Meta(max_length=500)] | None = None
+
+
+class EstimateVolume(Struct, kw_only=True):
+    type: Name
+    size: Annotated[int, Meta(ge=1, le=1_000_000)]
+    name: str | None = None
+
+
+class EstimateOsVolume(Struct, kw_only=True):
+    name: str | None = None
+    size: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+
+
+class EstimateRequest(Struct, kw_only=True):
+    """Either `hours` or `minutes`; fractions of a second count as a whole one."""
+
+    cluster_type: Name
+    location: Name | None = None
+    hours: Decimal | None = None
+    minutes: Decimal | None = None
+    os_volume: EstimateOsVolume | None = None
+    volumes: Annotated[list[EstimateVolume], Meta(max_length=20)] | None = None
+
+
+class EstimateLine(Struct, kw_only=True):
+    kind: Literal["compute", "os_volume", "volume"]
+    name: str
+    size: int | UnsetType | None = UNSET
+    per_hr: Decimal
+    total_micros: int
+    total_usd: Decimal
+    minimum_applied: bool | UnsetType = UNSET
+    included: bool | UnsetType = UNSET
+    """In the price of the instance."""
+
+
+class Estimate(Struct, kw_only=True):
+    cluster_type: str
+    location: str
+    seconds: int
+    currency: Literal["USD"] = "USD"
+    per_hr: Decimal
+    per_sec: Decimal
+    """For show, to twelve decimals; totals are exact."""
+    minimum_usd: Decimal
+    total_micros: int
+    total_usd: Decimal
+    runway_seconds_with_current_balance: int | None
+    breakdown: list[EstimateLine]
