@@ -11,9 +11,9 @@ from functools import partial
 
 from berth.base.clock import Instant
 from berth.base.db import DatabaseUnavailable, Tx
-from berth.core import billing, instances
+from berth.core import billing, events, instances, volumes
 from berth.core.billing import EMPTY, STOPPED, Rules, Standing, State
-from berth.core.errors import InsufficientCredits
+from berth.core.errors import Conflict, InsufficientCredits
 from berth.loops.world import Report, World
 
 PERIOD_S = 60.0
@@ -21,6 +21,7 @@ ACCOUNTS_AT_ONCE = 10_000
 ROWS_AT_ONCE = 1000
 ANNOUNCED_AT_ONCE = 100
 STEPS_AT_ONCE = 16
+ACTOR = "credit"
 NO_CREDIT = "insufficient_credits"
 OVER_BUDGET = "budget_reached"
 
@@ -66,6 +67,7 @@ async def _take_on(world: World, account: str) -> Standing:
             await _warn(world, standing)
         if credit.state is State.PURGING:
             await _delete_offline(world, standing)
+            await _trash_volumes(world, standing)
         if credit.is_resuming and credit.state not in EMPTY:
             await _resume(world, standing)
     except _Overtaken:
@@ -108,9 +110,54 @@ def _cut_off_one(tx: Tx, instance_id: str, *, standing: Standing, rules: Rules, 
 
 
 async def _warn(world: World, standing: Standing) -> None:
-    """Says once more when what is kept will be deleted, if that is due."""
-    if billing.is_warning_due(standing.credit, world.clock.now()):
-        await world.db.write(billing.warned, standing)
+    """Says once more when what is kept will be deleted, if that is due: of each volume, then to the account."""
+    if not billing.is_warning_due(standing.credit, world.clock.now()):
+        return
+    account, last = standing.account, standing.credit.announced_to
+    while found := await world.db.read(volumes.live_of, account, after_id=last, limit=ANNOUNCED_AT_ONCE):
+        ids = [volume.id for volume in found]
+        await world.db.write(_warn_of, standing, ids, after_id=last)
+        last = ids[-1]
+    await world.db.write(_warned, standing)
+
+
+def _warn_of(tx: Tx, standing: Standing, ids: Sequence[str], *, after_id: str) -> None:
+    deletes_at = standing.credit.purges_at
+    assert deletes_at is not None
+    by = events.system(standing.account, ACTOR)
+    for volume_id in ids:
+        volumes.announce_deletion(tx, by, volume_id, deletes_at=deletes_at, reason=NO_CREDIT)
+    if not billing.announced(tx, standing, after_id=after_id, to_id=ids[-1]):
+        raise _Overtaken
+
+
+def _warned(tx: Tx, standing: Standing) -> None:
+    kept = len(volumes.live_of(tx, standing.account, limit=ROWS_AT_ONCE))
+    off = len(instances.offline(tx, standing.account, limit=ROWS_AT_ONCE))
+    if not billing.warned(tx, standing, volumes=kept, instances=off):
+        raise _Overtaken
+
+
+async def _trash_volumes(world: World, standing: Standing) -> None:
+    """What is attached still is left to a later tick: first the instance that has it goes."""
+    step = partial(_trash_one, standing=standing)
+    find = partial(_volumes_of, project=standing.account, limit=ROWS_AT_ONCE)
+    if await _each(world, find, step):
+        world.poke("volumes")
+
+
+def _volumes_of(tx: Tx, project: str, *, after_id: str, limit: int) -> Sequence[str]:
+    found = volumes.live_of(tx, project, after_id=after_id, limit=limit)
+    return [volume.id for volume in found]
+
+
+def _trash_one(tx: Tx, volume_id: str, *, standing: Standing) -> None:
+    try:
+        volumes.trash(tx, events.system(standing.account, ACTOR), volume_id)
+    except Conflict:
+        return
+    if not billing.is_still(tx, standing):
+        raise _Overtaken
 
 
 async def _delete_offline(world: World, standing: Standing) -> None:

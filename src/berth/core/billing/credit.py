@@ -192,5 +192,5 @@ def _low(key: str, means: Means) -> Mapping[str, object]:
     return {
         f"threshold_{kind}": int(value),
         "effective_micros": means.effective,
-        "burn_per_hour_micros": means.burn_micros_per_hour,
+        "burn_micros_per_hour": means.burn_micros_per_hour,
     }

@@ -9,8 +9,8 @@ from dataclasses import replace
 from berth.base.clock import month_start
 from berth.base.db import Tx
 from berth.base.money import Micros
-from berth.core import events, ledger
-from berth.core.billing import store
+from berth.core import ledger
+from berth.core.billing import store, telling
 from berth.core.billing.limits import Limits, OnBudget, Spent
 from berth.core.errors import InsufficientCredits
 
@@ -77,18 +77,13 @@ def note_budget(tx: Tx, account: str, limits: Limits) -> bool:
     is_reached = counted.micros + accrued >= limits.monthly_budget
     if is_reached and counted.reached_in_month_at != counted.month_at:
         counted = replace(counted, reached_in_month_at=counted.month_at)
-        events.record(
-            tx,
-            events.system(account, "credit"),
-            "billing.low_balance",
-            subject=account,
-            data={
-                "threshold_monthly_budget_micros": limits.monthly_budget,
-                "spent_micros": counted.micros + accrued,
-                "month_at": counted.month_at,
-                "on_budget": limits.on_budget.value,
-            },
-        )
+        data: dict[str, object] = {
+            "threshold_monthly_budget_micros": limits.monthly_budget,
+            "spent_micros": counted.micros + accrued,
+            "month_at": counted.month_at,
+            "on_budget": limits.on_budget.value,
+        }
+        telling.tell_budget(tx, account, data, stops=limits.on_budget is OnBudget.STOP)
     if counted != known:
         store.save_spent(tx, account, counted)
     return is_reached and limits.on_budget is OnBudget.STOP

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.money import Micros
-from berth.core import events, ledger
-from berth.core.billing import settling, spending, store
+from berth.core import ledger
+from berth.core.billing import settling, spending, store, telling
 from berth.core.billing.credit import (
     Credit,
     Means,
@@ -21,8 +21,6 @@ from berth.core.billing.credit import (
     with_whole_lead,
 )
 from berth.core.billing.model import EMPTY, Rules, State
-
-ACTOR = "credit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,7 @@ def advance(tx: Tx, account: str, rules: Rules) -> Standing:
     before = credit
     for _ in State:
         changed, notices = assess(credit, means, alerts, rules, tx.now, auto_resume=limits.auto_resume)
-        for notice in notices:
-            events.record(tx, events.system(account, ACTOR), notice.type, subject=account, data=notice.data)
+        telling.tell(tx, account, notices, changed, means)
         if changed == credit:
             break
         if changed.state is State.DEPLETED and credit.state is not State.DEPLETED:
@@ -101,13 +98,17 @@ def announced(tx: Tx, standing: Standing, *, after_id: str, to_id: str) -> bool:
     return True
 
 
-def warned(tx: Tx, standing: Standing) -> bool:
-    """Notes that everybody was warned once more of the deletion; whether that was still to be noted."""
+def warned(tx: Tx, standing: Standing, *, volumes: int, instances: int) -> bool:
+    """Notes that the owners of so many were warned once more of their deletion, and writes to them.
+
+    False when that is not to be noted any more: the warning has to be undone.
+    """
     if not is_still(tx, standing):
         return False
     credit, _, _ = store.find_known(tx, standing.account)
-    if credit.warnings != standing.credit.warnings or not is_warning_due(credit, tx.now):
+    if credit.warnings != standing.credit.warnings or credit.purges_at is None:
         return False
+    telling.tell_deletion(tx, standing.account, credit.purges_at, volumes=volumes, instances=instances)
     changed = replace(credit, warnings=credit.warnings + 1, announced_to="")
     store.save_credit(tx, standing.account, changed)
     return True

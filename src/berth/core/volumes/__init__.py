@@ -65,6 +65,7 @@ from berth.core.volumes.observing import (
 )
 from berth.core.volumes.reasons import because
 from berth.core.volumes.service import (
+    announce_deletion,
     attach,
     create,
     detach,
@@ -99,6 +100,7 @@ __all__ = [
     "Wanted",
     "add_os_volume",
     "allowed",
+    "announce_deletion",
     "arrived",
     "at_provider",
     "attach",

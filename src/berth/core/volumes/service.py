@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from berth.base import ids
+from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.paging import After, Page
 from berth.core import billing, catalog, projects
@@ -155,6 +156,13 @@ def trash(tx: Tx, by: Actor, volume_id: str) -> Volume:
         return volume
     states.check(volume, Action.DELETE)
     return _end(tx, by, volume, Wanted.TRASHED)
+
+
+def announce_deletion(tx: Tx, by: Actor, volume_id: str, *, deletes_at: Instant, reason: str) -> None:
+    """Tells its owner when it will be deleted; nothing of what is deleted already."""
+    volume = lock(tx, by, volume_id)
+    if volume.status is not Status.DELETED:
+        write(tx, by, volume, "volume.deletion_scheduled", reason=reason, deletes_at=deletes_at)
 
 
 def purge(tx: Tx, by: Actor, volume_id: str) -> Volume:

@@ -23,15 +23,25 @@ def write(
     due_at: Instant | None = None,
     instance_id: str | None = None,
     reason: str | None = None,
+    deletes_at: Instant | None = None,
 ) -> Volume:
-    """The volume as written. `due_at` puts off what is still to be done; an event names `instance_id` and `reason`."""
+    """The volume as written. `due_at` puts off what is still to be done; an event names the last three."""
     previous = volume.status
     changed = settled(volume, tx.now)
     if due_at is not None and changed.due_at is not None:
         changed = replace(changed, due_at=due_at)
     if event is not None:
         changed = replace(changed, sequence=changed.sequence + 1, updated_at=tx.now, attempt=0)
-        _record(tx, by, changed, event, previous=previous, instance_id=instance_id, reason=reason)
+        _record(
+            tx,
+            by,
+            changed,
+            event,
+            previous=previous,
+            instance_id=instance_id,
+            reason=reason,
+            deletes_at=deletes_at,
+        )
     store.save(tx, changed, keep_lease=keep_lease)
     return changed
 
@@ -94,6 +104,7 @@ def _record(
     previous: Status,
     instance_id: str | None,
     reason: str | None,
+    deletes_at: Instant | None = None,
 ) -> None:
     data: dict[str, object] = {
         "volume_id": volume.id,
@@ -108,6 +119,8 @@ def _record(
         data["instance_id"] = instance_id
     if reason is not None:
         data["reason"] = reason
+    if deletes_at is not None:
+        data["deletes_at"] = deletes_at
     if volume.purge_at is not None:
         data["purge_at"] = volume.purge_at
     events.record(tx, by, event, subject=volume.id, sequence=volume.sequence, data=data)

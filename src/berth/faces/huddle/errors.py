@@ -94,8 +94,8 @@ def _headers(refusal: Refusal) -> list[tuple[bytes, bytes]]:
 def _detail(member: str, value: Any) -> list[tuple[str, Any]]:
     """A detail in the words of this API."""
     match member, value:
-        case "balance_micros" | "required_micros", int():
-            return [(member.replace("_micros", "_usd"), money.usd(value))]
+        case str(), int() if member.endswith("_micros"):
+            return [(member.removesuffix("_micros") + "_usd", money.usd(value))]
         case str(), str() if member in _EXISTING:
             return [("existing_id", _EXISTING[member] + value)]
         case "instance_id", str():

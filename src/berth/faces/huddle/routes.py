@@ -9,6 +9,7 @@ from berth.faces.huddle import (
     envelope,
     errors,
     keys,
+    limits,
     openapi,
     volumes,
     waitlist,
@@ -22,6 +23,7 @@ NESTED_PREFIX = "/hudl/api/v1"
 ROUTES = (
     *account.ROUTES,
     *billing.ROUTES,
+    *limits.ROUTES,
     *catalogue.ROUTES,
     *keys.ROUTES,
     *deployments.ROUTES,
