@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
+from berth.faces import huddle
 from berth.faces.huddle import ROUTES
 from tests import make
 from tests.faces.conftest import Shop
