@@ -386,13 +386,25 @@ def webhook(
     )
 
 
-def delivery_ids(db: Database) -> list[str]:
-    """Of every delivery there is, oldest first."""
+@dataclass(frozen=True)
+class DeliveryRow:
+    """A row of the outbox, as it lies there."""
 
-    def ids_of(tx: Tx) -> list[str]:
-        return [row[0] for row in tx.all("SELECT id FROM deliveries ORDER BY seq")]
+    id: str
+    webhook_id: str
+    event_type: str
+    status: str
+    stage: str
+    attempts: int
+    due_at: Instant | None
 
-    return db.read_now(ids_of)
+
+def deliveries(db: Database) -> list[DeliveryRow]:
+    """Every delivery there is, oldest first."""
+    statement = (
+        "SELECT id, webhook_id, event_type, status, stage, attempts, due_at FROM deliveries ORDER BY seq"
+    )
+    return db.read_now(lambda tx: [DeliveryRow(*row) for row in tx.all(statement)])
 
 
 def owner(made: Instance) -> Actor:

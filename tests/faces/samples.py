@@ -54,7 +54,7 @@ def _delivery(shop: Shop, ending: str = "") -> str:
     path = _webhook(shop, "/deliveries")
     make.ssh_key(shop.db, shop.customer.by)
     make.ordered(shop.db, shop.customer.by)
-    return f"{path}/msg_{make.delivery_ids(shop.db)[-1]}{ending}"
+    return f"{path}/msg_{make.deliveries(shop.db)[-1].id}{ending}"
 
 
 def _entry(shop: Shop) -> str:

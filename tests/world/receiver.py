@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,14 +62,16 @@ class Receiver:
 
 
 @contextlib.asynccontextmanager
-async def listening(behaves: Behaviour | int = 204) -> AsyncIterator[Receiver]:
+async def listening(
+    behaves: Behaviour | int = 204, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
     receiver = Receiver(behaves=behaves)
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", receiver.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         receiver.port = runner.addresses[0][1]
         yield receiver

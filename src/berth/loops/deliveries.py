@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -33,7 +34,6 @@ LEASE_S = 60
 """Longer than an attempt can take."""
 BATCH = 100
 """Deliveries that one tick makes, one after the other."""
-CONNECT_S, TOTAL_S, EXCERPT_S = 5.0, 15.0, 1.0
 EXCERPT_BYTES = 2048
 USER_AGENT = "Berth/1 webhooks"
 _KEEP_ALIVE_S = 3.0
@@ -42,6 +42,22 @@ _ADDRESSES_TRIED = 4
 _SUCCESS, _REDIRECT, _CLIENT_ERROR = 200, 300, 400
 _log = structlog.get_logger()
 
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long an attempt may take, in seconds."""
+
+    connect_s: float = 5.0
+    """To find the name, and again to connect to each address."""
+    total_s: float = 15.0
+    excerpt_s: float = 1.0
+    """For the beginning of the body, once the status is known."""
+
+
+_LIMITS = Limits()
+
+Answer = tuple[int | None, str | None, int | None]
+"""Status, the beginning of the body, and the pause that was asked for; None for what did not come."""
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """(host, port) → every address that the name stands for. Raises OSError."""
 
@@ -103,48 +119,41 @@ class Sender:
         *,
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
+        limits: Limits = _LIMITS,
     ) -> None:
         self._rules = rules
         self._clock = clock
+        self._limits = limits
         self._names = _Names()
         self._resolve = resolve or self._names.resolve
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, letter: Letter) -> Outcome:
-        """One attempt, of at most fifteen seconds."""
+        """One attempt, which ends within its time whatever the receiver does."""
         loop = asyncio.get_running_loop()
         started_at = loop.time()
-
-        def outcome(error: str | None, **seen: object) -> Outcome:
-            latency_ms = round((loop.time() - started_at) * 1000)
-            return Outcome(latency_ms=latency_ms, error=error, **{"status_code": None, **seen})  # type: ignore[arg-type]
-
+        answer: Answer = (None, None, None)
         try:
-            async with asyncio.timeout(TOTAL_S):
-                status_code, excerpt, retry_after_s = await self._call(letter)
+            async with asyncio.timeout(self._limits.total_s):
+                answer = await self._call(letter)
+            error = _judged(answer[0])
         except _NotAllowed as refusal:
-            return outcome(str(refusal))
+            error = str(refusal)
         except TimeoutError:
-            return outcome(f"timeout: No answer within {TOTAL_S:.0f} seconds, {CONNECT_S:.0f} to connect.")
-        except ssl.SSLError as error:
-            return outcome(f"tls_failed: {error.reason}")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return outcome(_sentence(error))
-        return outcome(
-            _judged(status_code),
-            status_code=status_code,
-            response_excerpt=excerpt,
-            retry_after_s=retry_after_s,
-        )
+            error = f"timeout: No answer within {self._limits.total_s:g} seconds."
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            error = _sentence(failure)
+        status_code, excerpt, retry_after_s = answer
+        latency_ms = round((loop.time() - started_at) * 1000)
+        return Outcome(status_code, latency_ms, error, excerpt, retry_after_s)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
         self._names.close()
 
-    async def _call(self, letter: Letter) -> tuple[int, str, int | None]:
-        """Status, the beginning of the body, and the pause that was asked for."""
+    async def _call(self, letter: Letter) -> Answer:
         try:
             target = webhooks.target_of(letter.url)
         except Invalid as refusal:
@@ -161,7 +170,7 @@ class Sender:
     async def _addresses(self, target: Target) -> Sequence[str]:
         """What the name stands for now. Raises _NotAllowed unless every one of the addresses may be called."""
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(self._limits.connect_s):
                 found = await self._resolve(target.host, target.port)
         except (OSError, UnicodeError) as error:
             if isinstance(error, TimeoutError):
@@ -176,10 +185,10 @@ class Sender:
                 )
         return found
 
-    async def _call_at(self, address: str, target: Target, letter: Letter) -> tuple[int, str, int | None]:
+    async def _call_at(self, address: str, target: Target, letter: Letter) -> Answer:
         """Speaks to this very address, under the name that the URL has."""
         if self._session is None:
-            self._session = _session(self._tls)
+            self._session = _session(self._tls, self._limits)
         host = f"[{address}]" if ":" in address else address
         scheme = "https" if target.is_secure else "http"
         async with self._session.post(
@@ -189,7 +198,7 @@ class Sender:
             allow_redirects=False,
             server_hostname=target.host if target.is_secure else None,
         ) as response:
-            excerpt = await _excerpt(response)
+            excerpt = await _excerpt(response, self._limits.excerpt_s)
             return response.status, excerpt, _retry_after_s(response.headers.get("retry-after"), self._clock)
 
 
@@ -236,13 +245,13 @@ def _may_be_called(address: str, rules: Rules) -> bool:
         return False
 
 
-def _session(tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
+def _session(tls: ssl.SSLContext | None, limits: Limits) -> aiohttp.ClientSession:
     """No redirects, no cookies, no proxy from the environment, no decompression, no name lookups of its own."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             ssl=tls or True, limit=0, use_dns_cache=False, keepalive_timeout=_KEEP_ALIVE_S
         ),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
@@ -251,12 +260,12 @@ def _session(tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
     )
 
 
-async def _excerpt(response: aiohttp.ClientResponse) -> str:
+async def _excerpt(response: aiohttp.ClientResponse, seconds: float) -> str:
     """The beginning of the body, as far as it comes soon. A connection with more on it is not used again."""
     parts: list[bytes] = []
     left = EXCERPT_BYTES
     try:
-        async with asyncio.timeout(EXCERPT_S):
+        async with asyncio.timeout(seconds):
             while left and (part := await response.content.read(left)):
                 parts.append(part)
                 left -= len(part)
@@ -267,9 +276,9 @@ async def _excerpt(response: aiohttp.ClientResponse) -> str:
     return b"".join(parts).decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
-def _judged(status_code: int) -> str | None:
+def _judged(status_code: int | None) -> str | None:
     """What was wrong with an answer; None for a success."""
-    if _SUCCESS <= status_code < _REDIRECT:
+    if status_code is None or _SUCCESS <= status_code < _REDIRECT:
         return None
     if _REDIRECT <= status_code < _CLIENT_ERROR:
         return f"redirect: Answered {status_code}; redirects are not followed."

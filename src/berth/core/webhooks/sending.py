@@ -1,12 +1,12 @@
 """The verbs of the deliveries loop: take what is due, and write what came of it, only while the lease is ours."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from berth.base import secrets
 from berth.base.clock import DAY, Instant, after
 from berth.base.db import Row, Tx
-from berth.core import events
+from berth.core import events, notices
 from berth.core.webhooks import schedule, service, store
 from berth.core.webhooks.model import (
     EVENTS_LANE,
@@ -17,7 +17,7 @@ from berth.core.webhooks.model import (
     Told,
     Webhook,
 )
-from berth.core.webhooks.rules import Rules
+from berth.core.webhooks.rules import Rules, target_of
 from berth.core.webhooks.schedule import Streak
 
 AT_ONCE = 4
@@ -30,7 +30,13 @@ _WOKEN = 64
 _LANES = 8
 _SKIPPED = 500
 _FORGOTTEN = 500
+_REASON_LIMIT = 300
+_TEXT_SHOWN, _MEMBERS_SHOWN = 300, 30
 _ACTOR = "loop:deliveries"
+_WHY = {
+    "gone": "The receiver of webhook {} answered 410 Gone, so it is sent nothing any more. What happens meanwhile is kept: switch it on again within seven days and have it recovered.",
+    "failing": "Every delivery to webhook {} has failed for five days, so it is sent nothing any more. What happens meanwhile is kept: switch it on again within seven days and have it recovered.",
+}
 
 Render = Callable[[Told], str]
 """Puts an event into the words of the API through which the webhook was registered."""
@@ -115,19 +121,24 @@ def _take_from(
     return None if row is None else _lease(tx, webhook, row, seconds=seconds, render=render, pepper=pepper)
 
 
-def _lease(tx: Tx, webhook: Webhook, row: Row, *, seconds: int, render: Render, pepper: bytes) -> Leased:
+def _lease(
+    tx: Tx, webhook: Webhook, row: Row, *, seconds: int, render: Render, pepper: bytes
+) -> Leased | None:
     delivery_id, subject, sequence, event_type, is_test, payload, attempts, round_attempts, token = row
-    if payload is None:
-        event = events.find(tx, subject, sequence)
-        assert event is not None, "a delivery was written with its event"
-        payload = render(Told(event, event_type, bool(is_test)))
-        assert len(payload.encode()) < PAYLOAD_LIMIT, f"{event_type}: too much to tell"
+    try:
+        if payload is None:
+            payload = _payload(tx, subject, sequence, event_type, is_test=bool(is_test), render=render)
+        keys = [
+            secrets.unseal(pepper, secret.sealed, about=webhook.id)
+            for secret in webhook.secrets
+            if secret.until is None or secret.until > tx.now
+        ]
+    except Exception as error:  # noqa: BLE001 - a delivery that cannot be made must not hold up all the others
+        store.abandon(tx, delivery_id)
+        reason = f"not_sent: {type(error).__name__}: {error}"[:_REASON_LIMIT]
+        store.insert_attempt(tx, delivery_id, attempts + 1, tx.now, Outcome(None, 0, reason))
+        return None
     store.lease(tx, delivery_id, token=token + 1, until=after(tx.now, seconds=seconds), payload=payload)
-    keys = [
-        secrets.unseal(pepper, secret.sealed, about=webhook.id)
-        for secret in webhook.secrets
-        if secret.until is None or secret.until > tx.now
-    ]
     return Leased(
         delivery_id=delivery_id,
         webhook_id=webhook.id,
@@ -140,6 +151,25 @@ def _lease(tx: Tx, webhook: Webhook, row: Row, *, seconds: int, render: Render, 
         payload=payload,
         secrets=keys,
     )
+
+
+def _payload(tx: Tx, subject: str, sequence: int, event_type: str, *, is_test: bool, render: Render) -> str:
+    event = events.find(tx, subject, sequence)
+    if event is None:
+        raise ValueError("its event is gone")
+    payload = render(Told(event, event_type, is_test))
+    if len(payload.encode()) >= PAYLOAD_LIMIT:
+        payload = render(Told(replace(event, data=_shortened(event.data)), event_type, is_test))
+    return payload
+
+
+def _shortened(data: Mapping[str, object]) -> Mapping[str, object]:
+    """What is short of it, and the beginning of long texts."""
+    return {
+        name: value[:_TEXT_SHOWN] if isinstance(value, str) else value
+        for name, value in list(data.items())[:_MEMBERS_SHOWN]
+        if value is None or isinstance(value, str | int)
+    }
 
 
 def _locked_if_needed(tx: Tx, leased: Leased, outcome: Outcome) -> Webhook | None:
@@ -195,3 +225,11 @@ def _disable(tx: Tx, webhook: Webhook, reason: str) -> None:
     by = events.system(webhook.project, _ACTOR)
     data = {"webhook_id": webhook.id, "name": webhook.name, "reason": reason}
     events.record(tx, by, events.DISABLED, subject=webhook.id, data=data)
+    known_as = webhook.name or target_of(webhook.url).host
+    notices.send(
+        tx,
+        webhook.project,
+        events.DISABLED,
+        f"Webhook {known_as} was disabled",
+        _WHY[reason].format(known_as),
+    )

@@ -238,6 +238,14 @@ def end_lease(
     )
 
 
+def abandon(tx: Tx, delivery_id: str) -> None:
+    """It cannot be sent at all."""
+    tx.run(
+        "UPDATE deliveries SET status = 'failed', stage = 'done', attempts = attempts + 1 WHERE id = :id",
+        id=delivery_id,
+    )
+
+
 def release_leases(tx: Tx) -> None:
     tx.run(
         "UPDATE deliveries SET stage = 'ready', due_at = NULL, lease_token = lease_token + 1"

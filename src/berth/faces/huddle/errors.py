@@ -104,6 +104,8 @@ def _detail(member: str, value: Any) -> list[tuple[str, Any]]:
             return [(member, [f"dep_{each}" for each in value])]
         case "retry_after_s", _:
             return []
+        case "valid_events" | "unknown_events", list():
+            return [(member, [words.event_word(name) for name in value])]
         case "field", str():
             return [(member, _WORDS.get(value, value))]
         case _, Decimal() | str() | int() | bool() | None | list() | tuple() | dict():
@@ -116,6 +118,9 @@ def _sentence(refusal: Refusal) -> str:
     match refusal:
         case InsufficientCredits(details={"balance_micros": int(balance), "required_micros": int(required)}):
             return f"{refusal.message} Available: {money.show(balance)}, required: {money.show(required)}."
+        case Refusal(details={"valid_events": list(valid), "unknown_events": list(unknown)}):
+            names = [", ".join(words.event_word(name) for name in each) for each in (unknown, valid)]
+            return f"There is no event {names[0]}. There are: {names[1]}."
         case Refusal(code="instance_not_found"):
             return "Deployment not found."
         case Refusal(details={"field": str(field)}) if field in _WORDS:

@@ -9,7 +9,7 @@ from berth.base import money
 from berth.base.clock import Instant, rfc3339
 from berth.base.money import Micros
 from berth.core.webhooks import Told
-from berth.faces.huddle.words import API_KEY, DEPLOYMENT, EVENT, VOLUME, WAITLIST, WEBHOOK, event_name
+from berth.faces.huddle.words import API_KEY, DEPLOYMENT, EVENT, VOLUME, WAITLIST, WEBHOOK, event_word
 
 _VERSION = "v1"
 _MICROS, _MICROS_PER_HOUR, _AT = "_micros", "_micros_per_hour", "_at"
@@ -47,12 +47,12 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 
 def render(told: Told) -> str:
     """The body of a delivery, as JSON."""
-    event, name = told.event, event_name(told.event_type)
+    event, name = told.event, event_word(told.event_type)
     family = told.event_type.partition(".")[0]
     body: dict[str, object] = {"event": name}
     data = dict(event.data)
     subject = _SUBJECTS.get(family)
-    if subject is not None and not told.is_test:
+    if subject is not None and (family == "webhook" or not told.is_test):
         data = {subject: event.subject, **data}
     if family == "instance":
         data = {"instance_id": data.get("instance_id"), **dict.fromkeys(_INSTANCE_MEMBERS), **data}

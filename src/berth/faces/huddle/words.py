@@ -12,7 +12,7 @@ WAITLIST = "wr_"
 MINTED_KEY = "hudl_"
 """How the Idempotency-Keys begin that the vendor's own client makes up afresh for each attempt."""
 VOLUME, WAITLIST, WEBHOOK, MESSAGE = "vol_", "wr_", "wh_", "msg_"
-_CORE_FAMILY, _FAMILY = "instance.", "deployment."
+_FAMILIES = {"instance": "deployment", "deployment": "instance"}
 _SAFE = re.compile(r"[A-Za-z0-9._:+-]{1,128}")
 _ID_LIMIT = 64
 
@@ -45,18 +45,13 @@ def after(cursor: str | None, listing: str) -> paging.After | None:
         raise Invalid("invalid_cursor", "cursor is not one of this list.", field="cursor") from None
 
 
-def event_name(event_type: str) -> str:
-    """A type of event, or a pattern of them, as this API calls it."""
-    return (
-        _FAMILY + event_type.removeprefix(_CORE_FAMILY) if event_type.startswith(_CORE_FAMILY) else event_type
-    )
+def event_word(name: str) -> str:
+    """A type of event, or a pattern of them, from core's words to this API's, or back.
 
-
-def core_event(name: str) -> str:
-    """What core calls an event, or a pattern, of this API; a name that only core knows stands for nothing."""
-    if name.startswith(_CORE_FAMILY):
-        return f"unknown {name}"
-    return _CORE_FAMILY + name.removeprefix(_FAMILY) if name.startswith(_FAMILY) else name
+    The one family that goes by two names is swapped, so that core's own name for it means nothing from outside.
+    """
+    family, dot, rest = name.partition(".")
+    return f"{_FAMILIES.get(family, family)}{dot}{rest}"
 
 
 def deployment_id(text: str) -> str:

@@ -26,7 +26,7 @@ def create_webhook(tx: Tx, call: Call) -> wire.WebhookWithSecret:
         tx,
         call.by,
         url=request.url,
-        events=[words.core_event(each) for each in request.events],
+        events=[words.event_word(each) for each in request.events],
         name=request.name,
         description=request.description,
         pepper=call.context.pepper,
@@ -63,7 +63,7 @@ def rotate_secret(tx: Tx, call: Call) -> wire.WebhookWithSecret:
 
 def send_test(tx: Tx, call: Call) -> wire.TestResult:
     request: wire.TestRequest = call.body
-    event_type = None if request.event is None else words.core_event(request.event)
+    event_type = None if request.event is None else words.event_word(request.event)
     delivery_id = webhooks.send_test(tx, call.by, _webhook_id(call), event_type=event_type)
     return translate.test_result(webhooks.get_delivery(tx, _reader(call), _webhook_id(call), delivery_id))
 
@@ -128,7 +128,7 @@ def recover(tx: Tx, call: Call) -> wire.Recovered:
 
 def list_event_types(_tx: Tx, _call: Call) -> list[wire.EventType]:
     return [
-        wire.EventType(name=words.event_name(name), description=description)
+        wire.EventType(name=words.event_word(name), description=description)
         for name, description in events.CATALOGUE.items()
     ]
 

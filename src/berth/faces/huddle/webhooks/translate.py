@@ -9,7 +9,7 @@ from berth.core import webhooks
 from berth.core.errors import Invalid
 from berth.core.webhooks import Changes, DeliveryStatus, Filter
 from berth.faces.huddle.webhooks import wire
-from berth.faces.huddle.words import EVENT, WEBHOOK, core_event, event_name, optional_time
+from berth.faces.huddle.words import EVENT, WEBHOOK, event_word, optional_time
 
 
 def webhook(made: webhooks.Webhook) -> wire.Webhook:
@@ -28,7 +28,7 @@ def _webhook(made: webhooks.Webhook) -> dict[str, Any]:
     return {
         "id": WEBHOOK + made.id,
         "url": made.url,
-        "events": [event_name(each) for each in made.events],
+        "events": [event_word(each) for each in made.events],
         "is_active": made.is_active,
         "name": made.name,
         "description": made.description,
@@ -44,7 +44,7 @@ def _webhook(made: webhooks.Webhook) -> dict[str, Any]:
 def changes(request: wire.WebhookChanges) -> Changes:
     return Changes(
         url=request.url,
-        events=None if request.events is None else [core_event(each) for each in request.events],
+        events=None if request.events is None else [event_word(each) for each in request.events],
         is_active=request.is_active,
         name=_text(request.name),
         description=_text(request.description),
@@ -55,7 +55,7 @@ def wanted(query: wire.DeliveriesQuery) -> Filter:
     """Raises Invalid for what is no time."""
     return Filter(
         status=None if query.status is None else DeliveryStatus(query.status),
-        event_type=None if query.event is None else core_event(query.event),
+        event_type=None if query.event is None else event_word(query.event),
         since=None if query.since is None else time("from", query.since),
         until=None if query.until is None else time("to", query.until),
     )
@@ -123,7 +123,7 @@ def _delivery(made: webhooks.Delivery) -> dict[str, Any]:
         "id": webhooks.message_id(made.id),
         "webhook_id": WEBHOOK + made.webhook_id,
         "event_id": EVENT + made.event_id,
-        "event": event_name(made.event_type),
+        "event": event_word(made.event_type),
         "status": made.status.value,
         "is_test": made.is_test,
         "last_status_code": made.last_status_code,
