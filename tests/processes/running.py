@@ -46,6 +46,8 @@ class Server:
     database_url: str | None = None
     """PostgreSQL instead of the data directory's own file."""
     port: int = field(default_factory=free_port)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """`BERTH_*` beside those that every server has."""
     process: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
@@ -92,7 +94,7 @@ class Server:
         }
         if self.database_url is not None:
             own["BERTH_DATABASE_URL"] = self.database_url
-        return {**os.environ, **own}
+        return {**os.environ, **own, **self.settings}
 
     def kill(self) -> None:
         """As a power cut would, for this process alone."""

@@ -223,7 +223,7 @@ def _disable(tx: Tx, webhook: Webhook, reason: str) -> None:
     store.update(tx, changed)
     service.subscribe(tx, changed)
     by = events.system(webhook.project, _ACTOR)
-    data = {"webhook_id": webhook.id, "name": webhook.name, "reason": reason}
+    data = {"webhook_id": webhook.id, "name": webhook.name, "disabled_reason": reason}
     events.record(tx, by, events.DISABLED, subject=webhook.id, data=data)
     known_as = webhook.name or target_of(webhook.url).host
     notices.send(

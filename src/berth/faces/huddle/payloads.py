@@ -23,7 +23,7 @@ _INSTANCE_MEMBERS = (
     "ip",
     "ssh_user",
     "previous_status",
-    "reason",
+    "status_reason",
 )
 """Always there for a deployment, null where there is nothing to say."""
 _IDS = {
@@ -41,7 +41,7 @@ _SUBJECTS = {
     "webhook": "webhook_id",
 }
 """What the id of an event's subject is called, by the family of the event."""
-_WORDS = {"instance_type": "cluster_type", "reason": "status_reason", "event": "event_type"}
+_WORDS = {"instance_type": "cluster_type"}
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -55,10 +55,12 @@ def render(told: Told) -> str:
     if subject is not None and (family == "webhook" or not told.is_test):
         data = {subject: event.subject, **data}
     if family == "instance":
-        data = {"instance_id": data.get("instance_id"), **dict.fromkeys(_INSTANCE_MEMBERS), **data}
+        known = {"instance_id": data.get("instance_id"), **dict.fromkeys(_INSTANCE_MEMBERS)}
+        data = known | {"status_reason" if member == "reason" else member: data[member] for member in data}
     for member, value in data.items():
         body.update(_members(member, value))
     body |= {
+        "event": name,
         "id": EVENT + event.id,
         "type": name,
         "timestamp": rfc3339(event.created_at),
