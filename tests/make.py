@@ -337,6 +337,20 @@ def grants(db: Database, *, rules: waitlist.Rules = WAITING, most: int = 100) ->
     return granted
 
 
+def attended(db: Database, *, rules: waitlist.Rules = WAITING) -> None:
+    """Does what is due for entries of the waitlist, as the loop does."""
+    for entry_id in db.read_now(waitlist.due, limit=1000):
+        db.write_now(waitlist.attend, entry_id, rules, RULES)
+
+
+def bought(db: Database, by: Actor, *, rules: waitlist.Rules = WAITING, **members: Any) -> Instance:
+    """What a customer orders who may be waiting for just that. `**members` are those of `spec`."""
+    if "ssh_key_ids" not in members:
+        known = db.read_now(keys.list_keys, by)
+        members["ssh_key_ids"] = [known[0].id if known else ssh_key(db, by).id]
+    return db.write_now(waitlist.order, by, spec(**members), rules, RULES)
+
+
 def provisioned(db: Database, made: Instance) -> Instance:
     """An ordered instance whose create was sent and answered."""
     seen(db, made, instances.intend_create, boot_timeout_s=BOOT_TIMEOUT_S)

@@ -25,6 +25,9 @@ def clear(db: Database) -> None:
         "instance_counts",
         "claims",
         "offers",
+        "waitlist_entries",
+        "waitlist_deployments",
+        "waiting_lines",
     ):
         db.write_now(_run, f"DELETE FROM {table}")
 

@@ -27,7 +27,7 @@ CATALOGUE: Mapping[str, str] = {
     "waitlist.fulfilled": "A waitlist entry got what it waited for.",
     "waitlist.failed": "A waitlist entry failed for good.",
     "waitlist.blocked": "A waitlist entry cannot be served for a reason that its owner can mend.",
-    "waitlist.expired": "A waitlist entry expired, or soon will.",
+    "waitlist.expired": "A waitlist entry expired; an e-mail says so two days before.",
     "volume.created": "A volume is there.",
     "volume.attached": "A volume was attached.",
     "volume.detached": "A volume was detached.",

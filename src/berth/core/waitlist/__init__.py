@@ -1,6 +1,6 @@
 """The waitlist: a place in line for what is sold out, so that nobody has to ask again and again."""
 
-from berth.core.waitlist.attending import attend, due, has_credited, look_again, next_due, wake_credited
+from berth.core.waitlist.attending import attend, due, has_credited, next_due, wake_credited
 from berth.core.waitlist.matching import Granted, NotDeployed, block, grant_next, open_pairs
 from berth.core.waitlist.model import ACTIVE, Entry, Obstacle, Place, Rules, Status, Wish
 from berth.core.waitlist.service import cancel, change, get, join, list_entries, order, verify
@@ -27,7 +27,6 @@ __all__ = [
     "has_credited",
     "join",
     "list_entries",
-    "look_again",
     "next_due",
     "open_pairs",
     "order",

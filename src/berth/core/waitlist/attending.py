@@ -3,19 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from berth.base.clock import Instant
+from berth.base.clock import SECOND, Instant
 from berth.base.db import Tx
 from berth.core import catalog, instances
 from berth.core.billing import Rules as MoneyRules
 from berth.core.instances import Instance
 from berth.core.instances import Status as InstanceStatus
-from berth.core.waitlist import obstacles, states, store
+from berth.core.waitlist import letters, obstacles, states, store
 from berth.core.waitlist.matching import put_block
 from berth.core.waitlist.model import Entry, Rules, Status
 from berth.core.waitlist.places import end, put, tell
 from berth.core.waitlist.states import Step
 
 _LOOKED_AT_AGAIN = 20
+_LATELY = 5 * SECOND
 _ENDED = frozenset({InstanceStatus.DELETING, InstanceStatus.DELETED})
 
 
@@ -27,8 +28,15 @@ class _Attention:
 
 
 def due(tx: Tx, *, limit: int) -> Sequence[str]:
-    """The entries that something is due for, the longest due first."""
-    return store.due(tx, limit=limit)
+    """The entries that something is due for, the longest due first.
+
+    Then the first in line whose obstacle was what was free, wherever something is: it may be something else.
+    """
+    found = store.due(tx, limit=limit)
+    lately = Instant(tx.now - _LATELY)
+    for kind, place in catalog.pairs_with_units(tx):
+        found += store.passed_over(tx, kind, place, not_since=lately, limit=_LOOKED_AT_AGAIN)
+    return list(dict.fromkeys(found))[:limit]
 
 
 def next_due(tx: Tx) -> Instant | None:
@@ -46,21 +54,18 @@ def wake_credited(tx: Tx) -> int:
     return store.wake_credited(tx)
 
 
-def look_again(tx: Tx, instance_type: str, location: str) -> int:
-    """Makes the first in line due whose obstacle was what was free: something else is now."""
-    return store.look_again(tx, instance_type, location, limit=_LOOKED_AT_AGAIN)
-
-
 def attend(tx: Tx, entry_id: str, rules: Rules, money: MoneyRules) -> Step:
     """Does the one thing that is due for an entry, if it still is."""
     seen = store.find(tx, entry_id)
-    if seen is None or states.plan(seen, tx.now) is Step.NOTHING:
+    if seen is None or (states.plan(seen, tx.now) is Step.NOTHING and seen.blocked_reason is None):
         return Step.NOTHING
     catalog.lock_line(tx, seen.instance_type)
     entry = store.find(tx, entry_id, lock=True)
     if entry is None or entry.instance_type != seen.instance_type:
         return Step.NOTHING
     step = states.plan(entry, tx.now)
+    if step is Step.NOTHING and entry.blocked_reason is not None:
+        step = Step.EXAMINE  # sooner than planned
     action = _ACTIONS.get(step)
     if action is not None:
         action(_Attention(tx, rules, money), entry)
@@ -73,6 +78,7 @@ def _expire(at: _Attention, entry: Entry) -> None:
 
 def _remind(at: _Attention, entry: Entry) -> None:
     reminded = tell(at.tx, entry.actor, "waitlist.expiring", entry, expires_at=entry.expires_at)
+    letters.expires_soon(at.tx, entry)
     put(at.tx, entry, replace(reminded, remind_at=None), at.rules)
 
 

@@ -4,7 +4,7 @@ One call grants one unit to one entry at most, and so touches one account: what 
 order together with the entry's change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
@@ -13,13 +13,15 @@ from berth.base.db import Tx
 from berth.core import catalog, instances
 from berth.core.billing import Rules as MoneyRules
 from berth.core.errors import Refusal
-from berth.core.waitlist import obstacles, states, store
+from berth.core.waitlist import letters, obstacles, states, store
 from berth.core.waitlist.model import Entry, Rules, Status
 from berth.core.waitlist.obstacles import Block
 from berth.core.waitlist.places import put, tell
 
 _PAGE = 50
 _PAGES = 10
+_BLOCKS = 20
+"""Entries found to be blocked in one call."""
 _TOLD_AT_LEAST = 3
 
 
@@ -29,7 +31,7 @@ class Granted(StrEnum):
     NOTHING = "nothing"
     """There is nothing to grant, or nobody to grant it to."""
     PASSED_OVER = "passed_over"
-    """Only obstacles were found; more wait behind them."""
+    """Only obstacles were found, and kept: come again."""
     TOLD = "told"
     DEPLOYED = "deployed"
 
@@ -55,25 +57,19 @@ def grant_next(tx: Tx, instance_type: str, location: str, rules: Rules, money: M
     catalog.lock_line(tx, instance_type)
     units = catalog.units_to_grant(tx, instance_type, location)
     shares = _shares(tx, instance_type, location, units, rules)
-    is_proven = catalog.is_proven(tx, instance_type, location)
-    last_ticket, too_greedy = 0, None
-    for _ in range(_PAGES):
-        page = store.in_turn(tx, instance_type, location, after_ticket=last_ticket, limit=_PAGE)
-        for entry in page:
-            last_ticket = entry.ticket
-            if not _may_be_served(entry, tx.now, units=units, is_proven=is_proven, shares=shares):
-                continue
-            if _is_blocked(tx, entry, location, rules, money):
-                continue
-            if shares.is_over(entry.project) and not shares.is_told_freely(entry):
-                too_greedy = too_greedy or entry
-                continue
+    too_greedy, blocked = None, 0
+    for entry in _servable(tx, instance_type, location, units, shares):
+        if obstacles.in_the_way(tx, entry, location, money) is not None:
+            blocked += _passed_over(tx, entry, rules, money)
+            if blocked == _BLOCKS:
+                return Granted.PASSED_OVER
+        elif shares.is_over(entry.project) and not shares.is_told_freely(entry):
+            too_greedy = too_greedy or entry
+        else:
             return _grant(tx, entry, location, units, rules, money)
-        if len(page) < _PAGE:
-            break
-    else:
-        return Granted.PASSED_OVER
-    return Granted.NOTHING if too_greedy is None else _grant(tx, too_greedy, location, units, rules, money)
+    if too_greedy is not None:
+        return _grant(tx, too_greedy, location, units, rules, money)
+    return Granted.PASSED_OVER if blocked else Granted.NOTHING
 
 
 def block(tx: Tx, entry_id: str, found: Block, rules: Rules) -> None:
@@ -127,18 +123,21 @@ def _has_turn(tx: Tx, instance_type: str, location: str, rules: Rules) -> bool:
     """A look without a lock, so that lines in which nobody can be served cost no more than it."""
     units = catalog.units_to_grant(tx, instance_type, location)
     shares = _shares(tx, instance_type, location, units, rules)
+    return next(_servable(tx, instance_type, location, units, shares), None) is not None
+
+
+def _servable(tx: Tx, instance_type: str, location: str, units: int, shares: _Shares) -> Iterator[Entry]:
+    """Who could be served there if nothing is in their way, by ticket, of the first few hundred in line."""
     is_proven = catalog.is_proven(tx, instance_type, location)
     last_ticket = 0
     for _ in range(_PAGES):
         page = store.in_turn(tx, instance_type, location, after_ticket=last_ticket, limit=_PAGE)
-        if any(
-            _may_be_served(entry, tx.now, units=units, is_proven=is_proven, shares=shares) for entry in page
-        ):
-            return True
+        for entry in page:
+            last_ticket = entry.ticket
+            if _may_be_served(entry, tx.now, units=units, is_proven=is_proven, shares=shares):
+                yield entry
         if len(page) < _PAGE:
-            return False
-        last_ticket = page[-1].ticket
-    return False
+            return
 
 
 def _may_be_served(entry: Entry, now: Instant, *, units: int, is_proven: bool, shares: _Shares) -> bool:
@@ -151,14 +150,12 @@ def _may_be_served(entry: Entry, now: Instant, *, units: int, is_proven: bool, s
     return is_proven and units > 0
 
 
-def _is_blocked(tx: Tx, entry: Entry, location: str, rules: Rules, money: MoneyRules) -> bool:
-    """Whether it is passed over here. One that is so wherever something is free is blocked."""
-    if obstacles.in_the_way(tx, entry, location, money) is None:
-        return False
+def _passed_over(tx: Tx, entry: Entry, rules: Rules, money: MoneyRules) -> bool:
+    """Blocks an entry that cannot be deployed here, unless it can be elsewhere. Whether it did."""
     found = obstacles.of_all_places(tx, entry, money)
     if found is not None:
         put_block(tx, entry, found, rules)
-    return True
+    return found is not None
 
 
 def _grant(tx: Tx, entry: Entry, location: str, units: int, rules: Rules, money: MoneyRules) -> Granted:
@@ -200,6 +197,7 @@ def _tell_of_unit(tx: Tx, entry: Entry, location: str, units: int, rules: Rules)
         claim_expires_at=after(tx.now, seconds=window_s) if window_s else None,
         rest_until=None if window_s else Instant(tx.now + states.BROADCAST_REST),
     )
+    price = catalog.price_at(tx, entry.instance_type, location)
     told = tell(
         tx,
         entry.actor,
@@ -207,7 +205,8 @@ def _tell_of_unit(tx: Tx, entry: Entry, location: str, units: int, rules: Rules)
         told,
         is_available=True,
         free_units=max(units, 1),
-        price_per_hr_micros=catalog.price_at(tx, entry.instance_type, location),
+        price_micros_per_hour=price,
         claim_expires_at=told.claim_expires_at,
     )
+    letters.available(tx, told, price)
     put(tx, entry, told, rules)

@@ -205,18 +205,18 @@ def count_told(tx: Tx, instance_type: str, location: str) -> int:
     return 0 if row is None else row[0]
 
 
-def look_again(tx: Tx, instance_type: str, location: str, *, limit: int) -> int:
-    """Makes due the first whose obstacle depends on what is free."""
-    return tx.run(
-        "UPDATE waitlist_entries SET look_at = :now, due_at = :now WHERE due_at > :now AND id IN (SELECT id"
-        f" FROM waitlist_entries WHERE {_PASSED_OVER} AND instance_type = :type"
-        " AND location IN (:location, :anywhere) ORDER BY ticket LIMIT :limit)",
+def passed_over(tx: Tx, instance_type: str, location: str, *, not_since: Instant, limit: int) -> list[str]:
+    """The first whose obstacle depends on what is free, and who were not looked at since then."""
+    rows = tx.all(
+        f"SELECT id FROM waitlist_entries WHERE {_PASSED_OVER} AND instance_type = :type"
+        " AND location IN (:location, :anywhere) AND updated_at <= :not_since ORDER BY ticket LIMIT :limit",
         type=instance_type,
         location=location,
         anywhere=ANYWHERE,
+        not_since=not_since,
         limit=limit,
-        now=tx.now,
     )
+    return [row[0] for row in rows]
 
 
 def due(tx: Tx, *, limit: int) -> list[str]:
