@@ -23,7 +23,6 @@ from berth.core import (
     ledger,
     projects,
     volumes,
-    waitlist,
     webhooks,
 )
 from berth.core.billing import Rules
@@ -55,7 +54,6 @@ PLACES = {
 RULES = Rules()
 WEBHOOK_RULES = webhooks.Rules(allow_private=True)
 """Receivers of tests are on this host."""
-WAITING = waitlist.Rules()
 BOOT_TIMEOUT_S = 600
 
 P = ParamSpec("P")
@@ -299,56 +297,6 @@ def instance(
         return seen(db, made, instances.stopped, releases_hardware=True)
     made = db.write_now(instances.delete, owner(made), made.id, rules)
     return made if wanted is Status.DELETING else seen(db, made, instances.gone, rules)
-
-
-def waiting(
-    db: Database,
-    by: Actor,
-    *,
-    instance_type: str = H100,
-    location: str | None = "FIN-01",
-    is_auto: bool = False,
-    rules: waitlist.Rules = WAITING,
-    max_price: str | None = None,
-    expires_at: Instant | None = None,
-    **members: Any,
-) -> waitlist.Place:
-    """A place in line. `**members` are those of `spec`, for an automatic entry."""
-    config = None
-    if is_auto:
-        if "ssh_key_ids" not in members:
-            known = db.read_now(keys.list_keys, by)
-            members["ssh_key_ids"] = [known[0].id if known else ssh_key(db, by).id]
-        config = spec(instance_type=instance_type, location="", **members)
-    price = None if max_price is None else from_usd(max_price)
-    wish = waitlist.Wish(instance_type, location, is_auto, config, price, expires_at)
-    return db.write_now(waitlist.join, by, wish, rules, RULES)
-
-
-def grants(db: Database, *, rules: waitlist.Rules = WAITING, most: int = 100) -> list[waitlist.Granted]:
-    """Grants what is free to whose turn it is, as the loop does; what each grant was."""
-    granted: list[waitlist.Granted] = []
-    for kind, place in db.read_now(waitlist.open_pairs, rules):
-        while len(granted) < most:
-            outcome = db.write_now(waitlist.grant_next, kind, place, rules, RULES)
-            if outcome is waitlist.Granted.NOTHING:
-                break
-            granted.append(outcome)
-    return granted
-
-
-def attended(db: Database, *, rules: waitlist.Rules = WAITING) -> None:
-    """Does what is due for entries of the waitlist, as the loop does."""
-    for entry_id in db.read_now(waitlist.due, limit=1000):
-        db.write_now(waitlist.attend, entry_id, rules, RULES)
-
-
-def bought(db: Database, by: Actor, *, rules: waitlist.Rules = WAITING, **members: Any) -> Instance:
-    """What a customer orders who may be waiting for just that. `**members` are those of `spec`."""
-    if "ssh_key_ids" not in members:
-        known = db.read_now(keys.list_keys, by)
-        members["ssh_key_ids"] = [known[0].id if known else ssh_key(db, by).id]
-    return db.write_now(waitlist.order, by, spec(**members), rules, RULES)
 
 
 def provisioned(db: Database, made: Instance) -> Instance:

@@ -9,9 +9,9 @@ from berth.base.db import Database
 from berth.core import catalog, events, instances, keys, notices, waitlist
 from berth.core.errors import Invalid, NoCapacity
 from berth.core.waitlist import Granted, Obstacle, Place, Rules, Status
-from tests import make
+from tests import make, queueing
 from tests.conftest import FakeClock
-from tests.core.queueing import deployment, free, now, shown, told
+from tests.queueing import deployment, free, now, shown, told
 
 BROADCAST = Rules(claim_window_s=0)
 
@@ -19,13 +19,13 @@ BROADCAST = Rules(claim_window_s=0)
 def test_the_longest_waiter_is_served_when_a_unit_comes_free_and_nobody_overtakes(db: Database) -> None:
     free(db, 0)
     first, second, direct = (make.project(db) for _ in range(3))
-    places = [make.waiting(db, customer.by, is_auto=True) for customer in (first, second)]
+    places = [queueing.waiting(db, customer.by, is_auto=True) for customer in (first, second)]
     assert [place.position for place in places] == [1, 2]
     free(db, 1)
     assert shown(db, direct.by) == 0
     with pytest.raises(NoCapacity):
         make.ordered(db, direct.by)
-    assert make.grants(db) == [Granted.DEPLOYED]
+    assert queueing.grants(db) == [Granted.DEPLOYED]
     served = now(db, places[0])
     assert served.status is Status.DEPLOYING
     assert served.instance_id is not None
@@ -38,21 +38,21 @@ def test_the_longest_waiter_is_served_when_a_unit_comes_free_and_nobody_overtake
 def test_what_is_beyond_those_who_wait_is_shown_and_sold(db: Database) -> None:
     free(db, 0)
     waiting, direct = make.project(db), make.project(db)
-    make.waiting(db, waiting.by, is_auto=True)
-    make.waiting(db, waiting.by, location=None, is_auto=True)
+    queueing.waiting(db, waiting.by, is_auto=True)
+    queueing.waiting(db, waiting.by, location=None, is_auto=True)
     free(db, 3)
     assert shown(db, direct.by) == 1
     make.ordered(db, direct.by)
     assert shown(db, direct.by) == 0
     with pytest.raises(NoCapacity):
         make.ordered(db, direct.by)
-    assert make.grants(db) == [Granted.DEPLOYED] * 2
+    assert queueing.grants(db) == [Granted.DEPLOYED] * 2
 
 
 def test_a_stopped_instance_does_not_jump_the_line(db: Database) -> None:
     stopped = make.instance(db, "offline")
     free(db, 0)
-    make.waiting(db, make.project(db).by, is_auto=True)
+    queueing.waiting(db, make.project(db).by, is_auto=True)
     free(db, 1)
     with pytest.raises(NoCapacity):
         db.write_now(instances.start, make.owner(stopped), stopped.id)
@@ -61,7 +61,7 @@ def test_a_stopped_instance_does_not_jump_the_line(db: Database) -> None:
 def test_what_was_granted_before_may_be_exchanged_for_what_is_owed(db: Database) -> None:
     make.catalogue(db, make.offer(free=1, price="1"), make.offer(free=0, name="dearer", price="2"))
     made = make.instance(db, "ordered")
-    make.waiting(db, make.project(db).by, is_auto=True)
+    queueing.waiting(db, make.project(db).by, is_auto=True)
     make.catalogue(db, make.offer(free=0, price="1"), make.offer(free=1, name="dearer", price="2"))
     moved = make.seen(db, make.now(db, made), instances.fail_over, is_sold_out=True, reason="sold out")
     assert moved.offer_id != made.offer_id
@@ -70,20 +70,20 @@ def test_what_was_granted_before_may_be_exchanged_for_what_is_owed(db: Database)
 def test_who_takes_any_location_is_in_every_line_with_one_ticket(db: Database) -> None:
     make.catalogue(db, make.offer(free=0), make.offer(location="FIN-02", free=0))
     here, anywhere, there = (make.project(db) for _ in range(3))
-    make.waiting(db, here.by, is_auto=True)
-    place = make.waiting(db, anywhere.by, location=None, is_auto=True)
-    late = make.waiting(db, there.by, location="FIN-02", is_auto=True)
+    queueing.waiting(db, here.by, is_auto=True)
+    place = queueing.waiting(db, anywhere.by, location=None, is_auto=True)
+    late = queueing.waiting(db, there.by, location="FIN-02", is_auto=True)
     assert (place.position, late.position) == (1, 2)
     make.catalogue(db, make.offer(free=0), make.offer(location="FIN-02", free=1))
-    assert make.grants(db) == [Granted.DEPLOYED]
+    assert queueing.grants(db) == [Granted.DEPLOYED]
     assert (now(db, place).status, now(db, place).granted_location) == (Status.DEPLOYING, "FIN-02")
     assert now(db, late).status is Status.WAITING
 
 
 def test_nobody_waits_in_vain_where_there_is_something_already(db: Database) -> None:
     free(db, 1)
-    place = make.waiting(db, make.project(db).by, is_auto=True)
-    assert make.grants(db) == [Granted.DEPLOYED]
+    place = queueing.waiting(db, make.project(db).by, is_auto=True)
+    assert queueing.grants(db) == [Granted.DEPLOYED]
     assert now(db, place).status is Status.DEPLOYING
 
 
@@ -92,7 +92,7 @@ def in_the_way(db: Database, what: str) -> tuple[Place, Callable[[], None], Call
     customer = make.project(db, credit="50")
     key = make.ssh_key(db, customer.by)
     images = [make.image(), make.image("other")]
-    place = make.waiting(db, customer.by, is_auto=True, max_price="2")
+    place = queueing.waiting(db, customer.by, is_auto=True, max_price="2")
 
     def nothing() -> None:
         """Only the customer's own change helps."""
@@ -129,10 +129,10 @@ def test_what_is_blocked_keeps_its_place_and_is_passed_over(
     free(db, 0)
     place, put, remove = in_the_way(db, what)
     behind = make.project(db)
-    later = make.waiting(db, behind.by, is_auto=True)
+    later = queueing.waiting(db, behind.by, is_auto=True)
     free(db, 1)
     put()
-    granted = make.grants(db)
+    granted = queueing.grants(db)
     assert now(db, place).blocked_reason == what
     assert now(db, place).last_error
     assert told(db, place) == ["waitlist.blocked"]
@@ -141,13 +141,13 @@ def test_what_is_blocked_keeps_its_place_and_is_passed_over(
         assert now(db, later).status is Status.DEPLOYING
     before = now(db, place)
     clock.advance(seconds=31)
-    make.attended(db)
+    queueing.attended(db)
     assert now(db, place).blocked_reason == what
     assert told(db, place) == ["waitlist.blocked"]
     remove()
     db.write_now(waitlist.wake_credited)
     clock.advance(seconds=600)
-    make.attended(db)
+    queueing.attended(db)
     after = now(db, place)
     assert after.ticket == before.ticket
     assert (after.blocked_reason is None) == (what != "ssh_key_missing")
@@ -157,21 +157,21 @@ def test_what_is_blocked_keeps_its_place_and_is_passed_over(
 def test_credit_that_comes_in_unblocks_at_once(db: Database) -> None:
     free(db, 0)
     customer = make.project(db, credit="5")
-    place = make.waiting(db, customer.by, is_auto=True)
+    place = queueing.waiting(db, customer.by, is_auto=True)
     assert place.entry.blocked_reason is Obstacle.INSUFFICIENT_CREDITS
     assert not db.read_now(waitlist.has_credited)
     make.topup(db, customer.by, "20")
     assert db.read_now(waitlist.has_credited)
     assert db.write_now(waitlist.wake_credited) == 1
-    make.attended(db)
+    queueing.attended(db)
     assert now(db, place).blocked_reason is None
     free(db, 1)
-    assert make.grants(db) == [Granted.DEPLOYED]
+    assert queueing.grants(db) == [Granted.DEPLOYED]
 
 
 def test_who_is_blocked_holds_nobody_up(db: Database) -> None:
     free(db, 0)
-    make.waiting(db, make.project(db, credit="5").by, is_auto=True)
+    queueing.waiting(db, make.project(db, credit="5").by, is_auto=True)
     free(db, 1)
     direct = make.project(db)
     assert shown(db, direct.by) == 1
@@ -181,43 +181,43 @@ def test_who_is_blocked_holds_nobody_up(db: Database) -> None:
 def test_an_entry_for_any_location_is_blocked_only_where_nothing_fits(db: Database, clock: FakeClock) -> None:
     cheap, dear = make.offer(price="1", free=0), make.offer(location="FIN-02", price="9", free=1)
     make.catalogue(db, cheap, dear)
-    place = make.waiting(db, make.project(db).by, location=None, is_auto=True, max_price="2")
-    assert make.grants(db) == []
+    place = queueing.waiting(db, make.project(db).by, location=None, is_auto=True, max_price="2")
+    assert queueing.grants(db) == []
     assert now(db, place).blocked_reason is Obstacle.PRICE_ABOVE_MAX
     make.ordered(db, make.project(db).by, location="FIN-02")
     make.catalogue(db, make.offer(price="1", free=1), make.offer(location="FIN-02", price="9", free=1))
     clock.advance(seconds=5)
     assert place.entry.id in db.read_now(waitlist.due, limit=10)
-    make.attended(db)
-    assert make.grants(db) == [Granted.DEPLOYED]
+    queueing.attended(db)
+    assert queueing.grants(db) == [Granted.DEPLOYED]
     assert now(db, place).granted_location == "FIN-01"
 
 
 def test_a_region_that_is_drained_is_waited_for_and_any_other_will_do_for_who_takes_any(db: Database) -> None:
     make.catalogue(db, make.offer(free=0), make.offer(location="FIN-02", free=0))
-    fixed = make.waiting(db, make.project(db).by, is_auto=True)
-    anywhere = make.waiting(db, make.project(db).by, location=None, is_auto=True)
+    fixed = queueing.waiting(db, make.project(db).by, is_auto=True)
+    anywhere = queueing.waiting(db, make.project(db).by, location=None, is_auto=True)
     make.catalogue(db, make.offer(location="FIN-02", free=2))
-    assert make.grants(db) == [Granted.DEPLOYED]
+    assert queueing.grants(db) == [Granted.DEPLOYED]
     assert now(db, fixed).status is Status.WAITING
     assert now(db, anywhere).granted_location == "FIN-02"
 
 
 def test_it_is_fulfilled_once_its_instance_runs(db: Database, clock: FakeClock) -> None:
     free(db, 1)
-    place = make.waiting(db, make.project(db).by, is_auto=True)
-    make.grants(db)
+    place = queueing.waiting(db, make.project(db).by, is_auto=True)
+    queueing.grants(db)
     clock.advance(seconds=10)
-    make.attended(db)
+    queueing.attended(db)
     assert now(db, place).status is Status.DEPLOYING
     made = make.provisioned(db, deployment(db, place))
     make.seen(db, made, instances.reachable, make.sighting(made))
     clock.advance(seconds=10)
-    make.attended(db)
+    queueing.attended(db)
     assert now(db, place).status is Status.FULFILLED
     assert told(db, place) == ["waitlist.deploying", "waitlist.fulfilled"]
     clock.advance(seconds=100 * DAY // SECOND)
-    make.attended(db)
+    queueing.attended(db)
     assert now(db, place).status is Status.FULFILLED
 
 
@@ -225,13 +225,13 @@ def test_capacity_that_was_not_there_is_tried_again_with_growing_pauses_and_not_
     db: Database, clock: FakeClock
 ) -> None:
     free(db, 1)
-    place = make.waiting(db, make.project(db).by, is_auto=True)
+    place = queueing.waiting(db, make.project(db).by, is_auto=True)
     for attempt, minutes in enumerate([1, 2, 4, 8], 1):
-        assert make.grants(db) == [Granted.DEPLOYED]
+        assert queueing.grants(db) == [Granted.DEPLOYED]
         failed = deployment(db, place)
         make.seen(db, failed, instances.fail_over, is_sold_out=True, reason="sold out", offers_allowed=0)
         clock.advance(seconds=10)
-        make.attended(db)
+        queueing.attended(db)
         resting = now(db, place)
         assert (resting.status, resting.attempts, resting.ticket) == (
             Status.WAITING,
@@ -242,17 +242,17 @@ def test_capacity_that_was_not_there_is_tried_again_with_growing_pauses_and_not_
         assert resting.instance_id is None
         clock.advance(seconds=60 * minutes - 1)
         free(db, 1)
-        make.attended(db)
-        assert make.grants(db) == []
+        queueing.attended(db)
+        assert queueing.grants(db) == []
         with pytest.raises(NoCapacity):
             make.ordered(db)
         clock.advance(seconds=1)
         clock.advance(seconds=catalog.claims.SUPPRESSED_S)
-    make.grants(db)
+    queueing.grants(db)
     failed = deployment(db, place)
     make.seen(db, failed, instances.fail_over, is_sold_out=True, reason="sold out", offers_allowed=0)
     clock.advance(seconds=10)
-    make.attended(db)
+    queueing.attended(db)
     assert now(db, place).status is Status.FAILED
     assert now(db, place).last_error == make.now(db, failed).status_reason
     assert told(db, place)[-1] == "waitlist.failed"
@@ -266,15 +266,15 @@ def test_an_instance_that_never_runs_ends_its_entry(
     db: Database, clock: FakeClock, ending: str, reason: str
 ) -> None:
     free(db, 1)
-    place = make.waiting(db, make.project(db).by, is_auto=True)
-    make.grants(db)
+    place = queueing.waiting(db, make.project(db).by, is_auto=True)
+    queueing.grants(db)
     made = deployment(db, place)
     if ending == "error":
         make.seen(db, make.provisioned(db, made), instances.fail, reason=reason)
     else:
         db.write_now(instances.delete, make.owner(made), made.id, make.RULES)
     clock.advance(seconds=10)
-    make.attended(db)
+    queueing.attended(db)
     assert (now(db, place).status, now(db, place).last_error) == (Status.FAILED, reason)
 
 
@@ -282,10 +282,10 @@ def test_who_is_told_has_a_unit_kept_and_takes_it_by_deploying(db: Database, clo
     free(db, 0)
     customer, stranger = make.project(db), make.project(db)
     db.write_now(notices.set_contacts, customer.by, ["ops@example.com"])
-    place = make.waiting(db, customer.by)
-    behind = make.waiting(db, make.project(db).by, is_auto=True)
+    place = queueing.waiting(db, customer.by)
+    behind = queueing.waiting(db, make.project(db).by, is_auto=True)
     free(db, 1)
-    assert make.grants(db) == [Granted.TOLD]
+    assert queueing.grants(db) == [Granted.TOLD]
     kept = now(db, place)
     assert (kept.status, kept.claim_expires_at) == (Status.NOTIFIED, clock.now() + 600 * SECOND)
     (event,) = [e for e in db.read_now(events.list_for, customer.by, kept.id) if e.type == "gpu.available"]
@@ -303,12 +303,12 @@ def test_who_is_told_has_a_unit_kept_and_takes_it_by_deploying(db: Database, clo
     assert "2026-04-03T10:10:00Z" in letter.body
     assert shown(db, stranger.by) == 0
     with pytest.raises(NoCapacity):
-        make.bought(db, stranger.by)
-    made = make.bought(db, customer.by)
+        queueing.bought(db, stranger.by)
+    made = queueing.bought(db, customer.by)
     served = now(db, place)
     assert (served.status, served.instance_id) == (Status.FULFILLED, made.id)
     assert now(db, behind).status is Status.WAITING
-    assert make.grants(db) == []
+    assert queueing.grants(db) == []
     assert db.read_now(waitlist.verify) == []
 
 
@@ -316,19 +316,19 @@ def test_a_deploy_elsewhere_leaves_what_is_kept(db: Database) -> None:
     make.catalogue(db, make.offer(free=1), make.offer(location="FIN-02", free=1))
     make.catalogue(db, make.offer(free=1), make.offer(location="FIN-02", free=1))
     customer = make.project(db)
-    place = make.waiting(db, customer.by)
-    make.grants(db)
-    make.bought(db, customer.by, location="FIN-02")
+    place = queueing.waiting(db, customer.by)
+    queueing.grants(db)
+    queueing.bought(db, customer.by, location="FIN-02")
     assert now(db, place).status is Status.NOTIFIED
 
 
 def test_ones_own_deploy_ends_the_wait_to_be_told(db: Database) -> None:
     free(db, 0)
     customer = make.project(db)
-    place = make.waiting(db, customer.by)
+    place = queueing.waiting(db, customer.by)
     make.catalogue(db, make.offer(free=1))  # in one listing only, so nobody is told yet
-    assert make.grants(db) == []
-    made = make.bought(db, customer.by)
+    assert queueing.grants(db) == []
+    made = queueing.bought(db, customer.by)
     assert (now(db, place).status, now(db, place).instance_id) == (Status.FULFILLED, made.id)
     assert db.read_now(waitlist.verify) == []
 
@@ -336,20 +336,20 @@ def test_ones_own_deploy_ends_the_wait_to_be_told(db: Database) -> None:
 def test_ones_own_deploy_leaves_an_automatic_entry(db: Database) -> None:
     free(db, 0)
     customer = make.project(db)
-    place = make.waiting(db, customer.by, is_auto=True)
+    place = queueing.waiting(db, customer.by, is_auto=True)
     free(db, 2)
-    make.bought(db, customer.by)
+    queueing.bought(db, customer.by)
     assert now(db, place).status is Status.WAITING
-    assert make.grants(db) == [Granted.DEPLOYED]
+    assert queueing.grants(db) == [Granted.DEPLOYED]
 
 
 def test_a_refused_deploy_leaves_what_is_kept(db: Database) -> None:
     free(db, 1)
     customer = make.project(db)
-    place = make.waiting(db, customer.by)
-    make.grants(db)
+    place = queueing.waiting(db, customer.by)
+    queueing.grants(db)
     with pytest.raises(Invalid):
-        make.bought(db, customer.by, hostname="")
+        queueing.bought(db, customer.by, hostname="")
     assert now(db, place).status is Status.NOTIFIED
     assert db.read_now(waitlist.verify) == []
 
@@ -358,27 +358,27 @@ def test_a_claim_that_is_missed_passes_on_and_after_three_the_entry_expires(
     db: Database, clock: FakeClock
 ) -> None:
     free(db, 1)
-    careless = make.waiting(db, make.project(db).by)
-    next_one = make.waiting(db, make.project(db).by)
-    assert make.grants(db) == [Granted.TOLD]
+    careless = queueing.waiting(db, make.project(db).by)
+    next_one = queueing.waiting(db, make.project(db).by)
+    assert queueing.grants(db) == [Granted.TOLD]
     clock.advance(seconds=600)
-    make.attended(db)
+    queueing.attended(db)
     missed = now(db, careless)
     assert (missed.status, missed.notified_count) == (Status.WAITING, 1)
     assert missed.ticket > now(db, next_one).ticket
-    assert make.grants(db) == [Granted.TOLD]
+    assert queueing.grants(db) == [Granted.TOLD]
     assert now(db, next_one).status is Status.NOTIFIED
-    db.write_now(waitlist.cancel, next_one.entry.actor, next_one.entry.id, make.WAITING)
-    assert make.grants(db) == []  # not twice within a quarter of an hour
+    db.write_now(waitlist.cancel, next_one.entry.actor, next_one.entry.id, queueing.WAITING)
+    assert queueing.grants(db) == []  # not twice within a quarter of an hour
     clock.advance(seconds=299)
-    make.attended(db)
-    assert make.grants(db) == []
+    queueing.attended(db)
+    assert queueing.grants(db) == []
     for _ in range(2):
         clock.advance(seconds=301)
-        make.attended(db)
-        assert make.grants(db) == [Granted.TOLD]
+        queueing.attended(db)
+        assert queueing.grants(db) == [Granted.TOLD]
         clock.advance(seconds=600)
-        make.attended(db)
+        queueing.attended(db)
     assert now(db, careless).status is Status.EXPIRED
     assert told(db, careless)[-1] == "waitlist.expired"
     assert db.read_now(waitlist.verify) == []
@@ -386,40 +386,40 @@ def test_a_claim_that_is_missed_passes_on_and_after_three_the_entry_expires(
 
 def test_a_unit_is_believed_after_two_listings_or_once_it_was_had(db: Database) -> None:
     free(db, 0)
-    place = make.waiting(db, make.project(db).by)
+    place = queueing.waiting(db, make.project(db).by)
     free(db, 1, syncs=1)
-    assert make.grants(db) == []
+    assert queueing.grants(db) == []
     free(db, 0, syncs=1)
     free(db, 1, syncs=1)
-    assert make.grants(db) == []
+    assert queueing.grants(db) == []
     free(db, 1, syncs=1)
-    assert make.grants(db) == [Granted.TOLD]
+    assert queueing.grants(db) == [Granted.TOLD]
     assert now(db, place).status is Status.NOTIFIED
 
 
 def test_a_unit_given_back_is_believed_at_once(db: Database) -> None:
     make.catalogue(db, make.offer(free=1))
     made = make.instance(db, "deleting")
-    place = make.waiting(db, make.project(db).by)
+    place = queueing.waiting(db, make.project(db).by)
     make.seen(db, made, instances.gone, make.RULES)
-    assert make.grants(db) == [Granted.TOLD]
+    assert queueing.grants(db) == [Granted.TOLD]
     assert now(db, place).status is Status.NOTIFIED
 
 
 def test_without_a_claim_window_several_are_told_and_nothing_is_kept(db: Database, clock: FakeClock) -> None:
     free(db, 1)
-    places = [make.waiting(db, make.project(db).by, rules=BROADCAST) for _ in range(5)]
+    places = [queueing.waiting(db, make.project(db).by, rules=BROADCAST) for _ in range(5)]
     direct = make.project(db)
     assert shown(db, direct.by) == 1
-    assert make.grants(db, rules=BROADCAST) == [Granted.TOLD] * 3
+    assert queueing.grants(db, rules=BROADCAST) == [Granted.TOLD] * 3
     assert [now(db, place).status for place in places] == [Status.NOTIFIED] * 3 + [Status.WAITING] * 2
     assert now(db, places[0]).claim_expires_at is None
     assert shown(db, direct.by) == 1
     clock.advance(seconds=HOUR // SECOND)
-    make.attended(db, rules=BROADCAST)
+    queueing.attended(db, rules=BROADCAST)
     assert now(db, places[0]).status is Status.WAITING
     assert now(db, places[0]).ticket == places[0].entry.ticket
-    made = make.bought(db, places[4].entry.actor, rules=BROADCAST)
+    made = queueing.bought(db, places[4].entry.actor, rules=BROADCAST)
     assert now(db, places[4]).instance_id == made.id
     assert db.read_now(waitlist.verify) == []
 
@@ -427,11 +427,11 @@ def test_without_a_claim_window_several_are_told_and_nothing_is_kept(db: Databas
 def test_nobody_gets_more_than_a_quarter_while_others_wait(db: Database) -> None:
     free(db, 0)
     greedy = make.project(db, credit="1000")
-    own = [make.waiting(db, greedy.by, is_auto=True) for _ in range(5)]
-    others = [make.waiting(db, make.project(db).by, is_auto=True) for _ in range(3)]
+    own = [queueing.waiting(db, greedy.by, is_auto=True) for _ in range(5)]
+    others = [queueing.waiting(db, make.project(db).by, is_auto=True) for _ in range(3)]
     free(db, 4)
-    assert make.grants(db) == [Granted.DEPLOYED] * 4
+    assert queueing.grants(db) == [Granted.DEPLOYED] * 4
     assert [now(db, place).status for place in others] == [Status.DEPLOYING] * 3
     assert [now(db, place).status for place in own].count(Status.DEPLOYING) == 1
     free(db, 8)  # of which the four above are not counted by their provider yet
-    assert len(make.grants(db)) == 4
+    assert len(queueing.grants(db)) == 4

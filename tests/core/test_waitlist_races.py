@@ -11,17 +11,17 @@ from berth.base.db import Database, Tx
 from berth.core import events, instances, waitlist
 from berth.core.errors import Conflict, NoCapacity
 from berth.core.waitlist import Granted, Place, Status
-from tests import make
+from tests import make, queueing
 from tests.conftest import FakeClock
 from tests.core.books import assert_exact, rows
-from tests.core.queueing import free, now
 from tests.core.together import failed, overlap, succeeded, together
+from tests.queueing import free, now
 
 CROWD = 10_000
 
 
 def grant(db: Database, location: str = "FIN-01") -> Granted:
-    return db.write_now(waitlist.grant_next, make.H100, location, make.WAITING, make.RULES)
+    return db.write_now(waitlist.grant_next, make.H100, location, queueing.WAITING, make.RULES)
 
 
 def served(db: Database) -> list[int]:
@@ -34,17 +34,19 @@ def served(db: Database) -> list[int]:
 
 
 def cancel(db: Database, place: Place) -> Place:
-    return db.write_now(waitlist.cancel, place.entry.actor, place.entry.id, make.WAITING)
+    return db.write_now(waitlist.cancel, place.entry.actor, place.entry.id, queueing.WAITING)
 
 
 def test_several_workers_and_direct_orders_at_once_serve_the_line_in_order(db: Database) -> None:
     free(db, 0)
     customers = [make.project(db) for _ in range(8)]
-    places = [make.waiting(db, customer.by, is_auto=True) for customer in customers]
+    places = [queueing.waiting(db, customer.by, is_auto=True) for customer in customers]
     direct = make.project(db, credit="1000")
     key = make.ssh_key(db, direct.by)
     free(db, 6)
-    order = partial(db.write_now, waitlist.order, direct.by, make.spec([key.id]), make.WAITING, make.RULES)
+    order = partial(
+        db.write_now, waitlist.order, direct.by, make.spec([key.id]), queueing.WAITING, make.RULES
+    )
     outcomes = together([*[partial(grant, db)] * 10, *[order] * 10])
     failed(outcomes, NoCapacity)
     assert succeeded(outcomes).count(Granted.DEPLOYED) == 6
@@ -58,7 +60,7 @@ def test_several_workers_and_direct_orders_at_once_serve_the_line_in_order(db: D
 def test_of_what_is_beyond_the_line_no_direct_order_gets_more(db: Database) -> None:
     free(db, 0)
     for _ in range(3):
-        make.waiting(db, make.project(db).by, is_auto=True)
+        queueing.waiting(db, make.project(db).by, is_auto=True)
     direct = make.project(db, credit="1000")
     key = make.ssh_key(db, direct.by)
     free(db, 5)
@@ -76,7 +78,7 @@ def test_of_what_is_beyond_the_line_no_direct_order_gets_more(db: Database) -> N
 def test_a_cancel_and_a_grant_at_once_have_one_winner(db: Database, is_auto: bool) -> None:
     for _ in range(5):
         free(db, 0)
-        place = make.waiting(db, make.project(db).by, is_auto=is_auto)
+        place = queueing.waiting(db, make.project(db).by, is_auto=is_auto)
         free(db, 1)
         outcomes = together([partial(cancel, db, place), partial(grant, db), partial(grant, db)])
         failed(outcomes, Conflict)
@@ -88,18 +90,18 @@ def test_a_cancel_and_a_grant_at_once_have_one_winner(db: Database, is_auto: boo
             assert end.status is Status.CANCELLED
             assert end.instance_id is None
         assert db.read_now(waitlist.verify) == []
-        make.attended(db)
+        queueing.attended(db)
 
 
 def test_a_grant_that_began_first_is_not_undone_by_a_cancel(db: Database) -> None:
     free(db, 1)
-    place = make.waiting(db, make.project(db).by, is_auto=True)
+    place = queueing.waiting(db, make.project(db).by, is_auto=True)
 
     def first(tx: Tx) -> object:
-        return waitlist.grant_next(tx, make.H100, "FIN-01", make.WAITING, make.RULES)
+        return waitlist.grant_next(tx, make.H100, "FIN-01", queueing.WAITING, make.RULES)
 
     def second(tx: Tx) -> object:
-        return waitlist.cancel(tx, place.entry.actor, place.entry.id, make.WAITING)
+        return waitlist.cancel(tx, place.entry.actor, place.entry.id, queueing.WAITING)
 
     granted, refused = overlap(db, first, second)
     assert granted is Granted.DEPLOYED
@@ -108,7 +110,7 @@ def test_a_grant_that_began_first_is_not_undone_by_a_cancel(db: Database) -> Non
 
 def test_two_units_and_three_entries_leave_the_last_waiting(db: Database) -> None:
     free(db, 0)
-    places = [make.waiting(db, make.project(db).by, is_auto=True) for _ in range(3)]
+    places = [queueing.waiting(db, make.project(db).by, is_auto=True) for _ in range(3)]
     free(db, 2)
     together([partial(grant, db)] * 6)
     assert [now(db, place).status for place in places] == [
@@ -124,13 +126,15 @@ def test_lines_of_two_locations_and_any_are_served_at_once_without_waiting_for_e
     offers = [make.offer(free=0), make.offer(location="FIN-02", free=0)]
     make.catalogue(db, *offers)
     for number in range(12):
-        make.waiting(db, make.project(db).by, location=(None, "FIN-01", "FIN-02")[number % 3], is_auto=True)
+        queueing.waiting(
+            db, make.project(db).by, location=(None, "FIN-01", "FIN-02")[number % 3], is_auto=True
+        )
     make.catalogue(db, make.offer(free=6), make.offer(location="FIN-02", free=6))
-    joins = [partial(make.waiting, db, make.project(db).by, location=None) for _ in range(4)]
+    joins = [partial(queueing.waiting, db, make.project(db).by, location=None) for _ in range(4)]
     grants = [partial(grant, db, location) for location in ("FIN-01", "FIN-02") for _ in range(8)]
     failed(together([*grants, *joins]))
-    make.grants(db)
-    assert db.read_now(waitlist.open_pairs, make.WAITING) == []
+    queueing.grants(db)
+    assert db.read_now(waitlist.open_pairs, queueing.WAITING) == []
     given = "SELECT COUNT(*) FROM waitlist_entries WHERE granted_location = '{0}'"
     for location in ("FIN-01", "FIN-02"):
         left = rows(db, f"SELECT free_units FROM offers WHERE location = '{location}'")[0][0]
@@ -143,10 +147,10 @@ def test_one_project_joining_many_times_at_once_stays_within_its_limits(db: Data
     free(db, 0)
     by = make.project(db).by
     make.ssh_key(db, by)
-    outcomes = together([partial(make.waiting, db, by, is_auto=True)] * 12)
+    outcomes = together([partial(queueing.waiting, db, by, is_auto=True)] * 12)
     assert len(succeeded(outcomes)) == 5
     failed(outcomes, Conflict)
-    told = together([partial(make.waiting, db, by, location=None)] * 6)
+    told = together([partial(queueing.waiting, db, by, location=None)] * 6)
     assert len(succeeded(told)) == 1
     failed(told, Conflict)
 
@@ -158,7 +162,7 @@ def test_ten_thousand_in_line_with_many_leaving_are_served_in_order_and_soon(
     free(db, 0)
     customers = [make.project(db) for _ in range(20)]
     key_ids = [make.ssh_key(db, customer.by).id for customer in customers]
-    first = make.waiting(db, customers[0].by, is_auto=True)
+    first = queueing.waiting(db, customers[0].by, is_auto=True)
     db.write_now(crowd, first, [(c.id, key_id) for c, key_id in zip(customers, key_ids, strict=True)])
     assert db.read_now(waitlist.verify) == []
     free(db, 20)
@@ -182,7 +186,7 @@ def leave(db: Database, entry_id: str) -> object:
         row = tx.one("SELECT project_id FROM waitlist_entries WHERE id = :id", id=entry_id)
         assert row is not None
         by = events.system(row[0], "test")
-        return waitlist.cancel(tx, by, entry_id, make.WAITING)
+        return waitlist.cancel(tx, by, entry_id, queueing.WAITING)
 
     return db.write_now(verb)
 

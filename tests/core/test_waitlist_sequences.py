@@ -10,10 +10,10 @@ from berth.base.db import Database
 from berth.core import events, instances, waitlist
 from berth.core.errors import NoCapacity, Refusal
 from berth.core.waitlist import Granted, Place
-from tests import make
+from tests import make, queueing
 from tests.conftest import FakeClock
 from tests.core.books import assert_exact, clear, rows
-from tests.core.queueing import shown
+from tests.queueing import shown
 
 PLACES = ("FIN-01", "FIN-02")
 
@@ -40,13 +40,13 @@ class Street:
         credit = "100" if number % 5 else "5"
         location = (*PLACES, None)[number % 3]
         by = make.project(self.db, credit=credit).by
-        self.places.append(make.waiting(self.db, by, location=location, is_auto=number % 2 == 0))
+        self.places.append(queueing.waiting(self.db, by, location=location, is_auto=number % 2 == 0))
 
     def cancel(self, number: int) -> None:
         if self.places:
             entry = self.places[number % len(self.places)].entry
             with suppress(Refusal):  # it is being deployed, or has ended
-                self.db.write_now(waitlist.cancel, entry.actor, entry.id, make.WAITING)
+                self.db.write_now(waitlist.cancel, entry.actor, entry.id, queueing.WAITING)
 
     def credit(self, number: int) -> None:
         if self.places:
@@ -72,12 +72,12 @@ class Street:
         if self.places:
             entry = self.places[number % len(self.places)].entry
             with suppress(Refusal):
-                make.bought(self.db, entry.actor, location=entry.location or PLACES[number % 2])
+                queueing.bought(self.db, entry.actor, location=entry.location or PLACES[number % 2])
 
     def grant(self, number: int) -> None:
         place = PLACES[number % 2]
         first = self.first(place)
-        granted = self.db.write_now(waitlist.grant_next, make.H100, place, make.WAITING, make.RULES)
+        granted = self.db.write_now(waitlist.grant_next, make.H100, place, queueing.WAITING, make.RULES)
         if granted in {Granted.DEPLOYED, Granted.TOLD}:
             served = self.last_served()
             skipped = [entry for entry in first if entry[1] < served[1]]
@@ -106,7 +106,7 @@ class Street:
 
     def wait(self, number: int) -> None:
         self.clock.advance(seconds=(10, 61, 600, 901)[number % 4])
-        make.attended(self.db)
+        queueing.attended(self.db)
 
     def free(self, place: str) -> int:
         return self.sum(

@@ -6,7 +6,7 @@ from typing import Any
 
 from berth.faces.face import Route
 from berth.faces.huddle import words
-from tests import make
+from tests import make, queueing
 from tests.faces.conftest import Response, Shop
 
 
@@ -58,7 +58,7 @@ def _delivery(shop: Shop, ending: str = "") -> str:
 
 
 def _entry(shop: Shop) -> str:
-    return f"/deployments/requests/wr_{make.waiting(shop.db, shop.customer.by).entry.id}"
+    return f"/deployments/requests/wr_{queueing.waiting(shop.db, shop.customer.by).entry.id}"
 
 
 def _volume(shop: Shop, ending: str = "", status: str = "detached") -> str:

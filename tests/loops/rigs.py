@@ -5,7 +5,7 @@ from berth.core import idempotency, notices
 from berth.core.billing import rates
 from berth.core.driver import Label
 from berth.core.instances import AutoDelete
-from tests import make
+from tests import make, queueing
 from tests.contract.loop import Rig
 from tests.world import truth
 from tests.world.world import World
@@ -82,7 +82,7 @@ def _is_forgotten(world: World) -> bool:
 
 async def _somebody_waits_for_what_is_free(world: World) -> None:
     customer = await world.customer()
-    make.waiting(world.db, customer.by, is_auto=True)
+    queueing.waiting(world.db, customer.by, is_auto=True)
 
 
 def _is_deployed(world: World) -> bool:
