@@ -14,6 +14,7 @@ from berth.core import instances, projects, volumes, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Label
 from berth.core.instances import Instance, Status
+from berth.core.volumes import Volume
 from berth.core.webhooks import Outcome
 from berth.faces import huddle
 from berth.loops import (
@@ -34,7 +35,7 @@ from berth.loops import volumes as volumes_loop
 from berth.loops.world import Courier, Letter, Patience, Post, Report
 from berth.loops.world import World as LoopWorld
 from tests import make
-from tests.world import truth
+from tests.world import stored, truth
 from tests.world.fate import Fate, MortalDatabase, MortalDriver
 from tests.world.provider import Provider
 
@@ -257,6 +258,14 @@ class World:
     def charged(self, instance: Instance) -> int:
         return truth.charged(self.db, instance.id)
 
+    def volume(self, volume_id: str) -> Volume:
+        found = self.db.read_now(volumes.find, volume_id)
+        assert found is not None
+        return found
+
+    def charged_for(self, volume: Volume) -> int:
+        return truth.charged(self.db, volume.id)
+
     def events(self, instance: Instance) -> list[str]:
         return truth.event_types(self.db, instance.id)
 
@@ -268,6 +277,7 @@ class World:
     def check(self, *, at_rest: bool = True) -> None:
         """Nothing is doubled, lost, leaked or wrongly billed."""
         found = truth.problems(self.db, self.providers, at_rest=at_rest)
+        found += stored.problems(self.db, self.providers, at_rest=at_rest)
         assert not found, "\n" + "\n".join(found)
 
     def unsettled(self) -> list[tuple[object, ...]]:
