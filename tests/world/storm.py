@@ -4,10 +4,13 @@ What is drawn stays inside what the driver port promises, except for single wron
 that a failure can be read like a story.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
+from typing import Concatenate
 
 from berth.base import ids
+from berth.base.db import P, Tx
+from berth.core import instances, volumes
 from berth.core.driver import (
     Abilities,
     BadCredentials,
@@ -21,6 +24,7 @@ from berth.core.driver import (
 )
 from berth.core.errors import Refusal
 from berth.core.instances import Instance
+from berth.core.volumes import Fate, NewVolume, Volume
 from tests import make
 from tests.world.provider import VERBS, Machine, Provider
 from tests.world.world import PATIENCE, TICKS, Turnable, World
@@ -62,6 +66,7 @@ class Storm:
         self._acts: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (10, self._order),
             (8, self._ask),
+            (8, self._store),
             (4, self._delete),
             (1, self._top_up),
             (16, self._live),
@@ -97,10 +102,59 @@ class Storm:
     async def _order(self) -> None:
         customer = self.random.choice(self.customers)
         try:
-            self.ordered.append(await self.world.order(customer))
-            self._note(f"order {self.ordered[-1].id}")
+            self.ordered.append(await self.world.order(customer, **self._cargo(customer)))
+            self._note(f"order {self.ordered[-1].id} {self.ordered[-1].volume_ids}")
         except Refusal as refusal:
             self._note(f"order refused: {refusal.code}")
+
+    def _cargo(self, customer: make.Customer) -> dict[str, object]:
+        """The volumes of an order, now and then."""
+        if self.random.random() < 0.6:
+            return {}
+        free = [
+            volume.id
+            for volume in self._volumes_of(customer)
+            if volume.status is volumes.Status.DETACHED and self.random.random() < 0.3
+        ]
+        fate = self.random.choice(list(Fate))
+        return {"volumes": [NewVolume("data", 20, "NVMe", fate)], "existing_volumes": free[:1]}
+
+    def _volumes_of(self, customer: make.Customer) -> Sequence[Volume]:
+        return self.world.db.read_now(volumes.live_of, customer.id, limit=50)
+
+    async def _store(self) -> None:
+        """Something is asked of a volume, or for a new one."""
+        customer = self.random.choice(self.customers)
+        known = self._volumes_of(customer)
+        if not known or self.random.random() < 0.3:
+            self._ask_for(
+                "create", instances.create_volume, customer.by, NewVolume("data", 10, "NVMe"), "FIN-01"
+            )
+            return
+        volume, by = self.random.choice(known), customer.by
+        host = self.random.choice(self.ordered[-8:] or [None])
+        asked = self.random.choice(["attach", "attach", "detach", "resize", "trash", "purge"])
+        if asked == "attach" and host is not None:
+            self._ask_for(f"attach {volume.id} to {host.id}", instances.attach_volume, by, volume.id, host.id)
+        elif asked == "detach":
+            self._ask_for(f"detach {volume.id}", instances.detach_volume, by, volume.id)
+        elif asked == "resize":
+            self._ask_for(f"resize {volume.id}", volumes.resize, by, volume.id, volume.size_gb + 5)
+        elif asked == "trash":
+            self._ask_for(f"trash {volume.id}", volumes.trash, by, volume.id)
+            if self.random.random() < 0.5:
+                self._ask_for(f"restore {volume.id}", volumes.restore, by, volume.id)
+        elif asked == "purge":
+            self._ask_for(f"purge {volume.id}", volumes.purge, by, volume.id)
+
+    def _ask_for(
+        self, story: str, verb: Callable[Concatenate[Tx, P], object], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        try:
+            self.world.act(verb, *args, **kwargs)
+            self._note(story)
+        except Refusal as refusal:
+            self._note(f"{story} refused: {refusal.code}")
 
     async def _ask(self) -> None:
         world = self.world
