@@ -198,6 +198,7 @@ def volume_type(
     cost: str = "0.1",
     live: bool = True,
     max_attachments: int = 1,
+    most: int = 10_240,
 ) -> ProviderVolumeType:
     """Storage that a provider would sell; shared when more than one can have it."""
     return ProviderVolumeType(
@@ -205,6 +206,7 @@ def volume_type(
         place=PLACES.get(location, Place(location, location, "FI")),
         cost_micros_per_gb_month=from_usd(cost),
         price_micros_per_gb_month=from_usd(price),
+        max_size_gb=most,
         is_shared=max_attachments > 1,
         max_attachments=max_attachments,
         attaches_live=live,

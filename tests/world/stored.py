@@ -80,6 +80,8 @@ def _settled(db: Database, kept: Kept, providers: Sequence[Provider]) -> Iterato
         return
     if kept.status not in {"attached", "detached", "deleted"} or kept.wanted == "purged":
         yield f"{kept.wanted} is wanted"
+    if kept.handle is None and kept.status == "deleted" and not disks:
+        return  # deleted before it was made
     if [disk.handle for disk in disks] != [kept.handle]:
         yield f"its handle is {kept.handle}, there are {[disk.handle for disk in disks]}"
         return
@@ -96,8 +98,10 @@ def _settled(db: Database, kept: Kept, providers: Sequence[Provider]) -> Iterato
             id=kept.id,
         )
     }
-    if disks[0].attached_to != wanted_at:
-        yield f"it is to be at {wanted_at}, and is at {disks[0].attached_to}"
+    # What a provider lost left its disks behind.
+    machines = {machine.handle for provider in providers for machine in provider.alive()}
+    if disks[0].attached_to & machines != wanted_at:
+        yield f"it is to be at {wanted_at}, and is at {disks[0].attached_to & machines}"
 
 
 def _boot_disks(db: Database) -> Iterator[str]:

@@ -286,7 +286,8 @@ class World:
             for row in truth.rows(
                 self.db,
                 "SELECT id, status, wanted, handle, create_sent_at, due_at, lease_expires_at, attempt"
-                " FROM instances WHERE due_at IS NOT NULL",
+                " FROM instances WHERE due_at IS NOT NULL UNION ALL SELECT id, status, wanted, handle,"
+                " create_sent_at, due_at, lease_expires_at, attempt FROM volumes WHERE due_at IS NOT NULL",
             )
         ]
 

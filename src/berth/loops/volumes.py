@@ -56,7 +56,9 @@ def plan(volume: Volume, now: Instant) -> Step:
         return Step.NOTHING
     if volume.wanted is not Wanted.KEPT and not volume.attachments:
         is_over = volume.wanted is Wanted.PURGED or (volume.purge_at is not None and volume.purge_at <= now)
-        return Step.DESTROY if is_over else Step.NOTHING
+        if is_over:
+            return Step.DESTROY
+        return Step.RESOLVE if volume.is_unresolved else Step.NOTHING
     if volume.handle is None:
         if volume.wanted is not Wanted.KEPT:
             return Step.NOTHING

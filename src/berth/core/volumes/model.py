@@ -161,6 +161,11 @@ class Volume:
         return self.handle is not None or self.create_sent_at is not None
 
     @property
+    def is_unresolved(self) -> bool:
+        """Whether a create was sent and nobody knows what became of it."""
+        return self.handle is None and self.create_sent_at is not None
+
+    @property
     def is_permanently_deleted(self) -> bool:
         """Nothing brings it back."""
         return self.wanted is Wanted.PURGED and self.status is Status.DELETED

@@ -98,7 +98,8 @@ def due_at(volume: Volume, now: Instant) -> Instant | None:
     if volume.is_os_volume or volume.gone_at is not None:
         return None
     if volume.wanted is not Wanted.KEPT and not volume.attachments:
-        return now if volume.wanted is Wanted.PURGED else volume.purge_at
+        # Whether anything was made is found out for the trash too.
+        return now if volume.wanted is Wanted.PURGED or volume.is_unresolved else volume.purge_at
     if volume.handle is None:
         return now if volume.wanted is Wanted.KEPT else None
     return now if volume.wanted_size_gb > volume.size_gb or work(volume) is not None else None
