@@ -179,8 +179,8 @@ class MortalDriver:
     async def restart(self, handle: str) -> None:
         await self._fate.meets("restart", lambda: self._provider.restart(handle))
 
-    async def destroy(self, handle: str) -> None:
-        await self._fate.meets("destroy", lambda: self._provider.destroy(handle))
+    async def destroy(self, handle: str, *, keep_disk: bool = False) -> None:
+        await self._fate.meets("destroy", lambda: self._provider.destroy(handle, keep_disk=keep_disk))
 
     async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
         return await self._fate.meets("create_volume", lambda: self._provider.create_volume(order))

@@ -15,6 +15,7 @@ from berth.core.driver import (
     Listing,
     Mount,
     NoCapacity,
+    NotSupported,
     Power,
     ProviderImage,
     ProviderOffer,
@@ -276,7 +277,9 @@ class Provider:
         self._boot(self._existing(handle))
         self._raise("restart", is_after=True)
 
-    async def destroy(self, handle: str) -> None:
+    async def destroy(self, handle: str, *, keep_disk: bool = False) -> None:
+        if keep_disk:
+            raise NotSupported(f"{self.name} keeps no disks")
         self._raise("destroy")
         self._pass_time()
         machine = self.machines.get(handle)

@@ -106,6 +106,10 @@ class Abilities:
     """Data volumes can be made, attached, detached, resized and destroyed."""
     volumes_attach_live: bool = False
     """A volume can be attached to and detached from an instance that runs."""
+    clones_volumes: bool = False
+    """A volume can be made as a copy of another."""
+    keeps_disks: bool = False
+    """The boot disk of a destroyed instance can stay, as a volume that another instance boots from."""
     startup_script: bool = True
     appears_within_s: int = 0
     """How long after the create call ended a new instance may be missing from `inspect` and `list_own`.
@@ -134,6 +138,13 @@ class Hardware:
     storage_gb: int
     description: str = ""
     manufacturer: str = ""
+    gpu_name: str = ""
+    """One of its GPUs as price trackers write it, for example `H100 SXM5 80GB`; empty where it has none."""
+    p2p: str | None = None
+    """How fast its GPUs speak to each other, for example `600 GB/s`."""
+    best_for: Sequence[str] = ()
+    deploy_warning: str | None = None
+    """What a customer should know before ordering it."""
     boot_timeout_s: int = 600
     """How long from create to a reachable SSH server before we give up."""
 
@@ -164,6 +175,29 @@ class ProviderOffer:
     is_simulated: bool = False
     """True when the hardware is pretended, for demonstrations and tests."""
     spot_price_micros_per_hour: int | None = None
+    """What the customer pays for one that may be taken away at any time; None: none are sold."""
+    spot_cost_micros_per_hour: int | None = None
+    """What the provider charges us for such a one; None: as much as for another."""
+    spot_free_units: int | None = None
+    """How many more of them could be created; None: they come out of `free_units`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderClusterType:
+    """Several instances sold as one: workers of one type, and a host to reach them from."""
+
+    name: str
+    """For example `16H200`. Never parsed: read the members."""
+    place: Place
+    worker_offer_id: str
+    """The offer, by `provider_offer_id`, that each worker is an instance of."""
+    worker_count: int
+    jump_host_offer_id: str
+    price_micros_per_hour: int
+    """What the customer pays for all of it."""
+    description: str = ""
+    details: Sequence[tuple[str, str]] = ()
+    """What its nodes have, name and value, for example `("InfiniBand", "3200 Gbit/s")`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +264,7 @@ class Catalogue:
     offers: Sequence[ProviderOffer]
     images: Sequence[ProviderImage]
     volume_types: Sequence[ProviderVolumeType] = ()
+    cluster_types: Sequence[ProviderClusterType] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +274,8 @@ class Mount:
     volume_handle: str
     name: str
     """Names the place it is mounted at, `/mnt/<name>`; unique among the volumes of one instance."""
+    path: str | None = None
+    """Where it is mounted instead, for example `/home`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +295,12 @@ class CreateOrder:
     environment: dict[str, str] = field(default_factory=dict)
     mounts: Sequence[Mount] = ()
     """Volumes that exist at this provider and are attached from the first boot on."""
+    is_spot: bool = False
+    """It may be taken away at any time, and is cheaper for that."""
+    disk_label: Label | None = None
+    """What its boot disk is found by among the volumes, should that outlive it; its second part is our volume's id."""
+    boot_volume: str | None = None
+    """The handle of a volume to boot from, where `abilities.keeps_disks`: `image_slug` says what it was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +318,10 @@ class Sighting:
     reason: str | None = None
     """Why it failed, in words the customer may read."""
     ssh_host_key_fingerprint: str | None = None
+    private_ip: str | None = None
+    """Where instances of the same project reach it, if they do."""
+    disk_handle: str | None = None
+    """The provider's id of its boot disk, where that can outlive it."""
     use_percent: int | None = None
     """How busy its GPUs are, or, where it has none or nobody can say, its processors (100: one of them), rounded down.
 
@@ -300,6 +347,8 @@ class VolumeOrder:
     type: str
     size_gb: int
     location: str
+    source: str | None = None
+    """The handle of the volume to copy, where `abilities.clones_volumes`; None: it begins empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +360,8 @@ class VolumeSighting:
     size_gb: int
     attached_to: frozenset[str] = frozenset()
     """Handles of instances."""
+    is_ready: bool = True
+    """False while it is being copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,10 +407,14 @@ class Driver(Protocol):
 
     async def restart(self, handle: str) -> None: ...
 
-    async def destroy(self, handle: str) -> None: ...
+    async def destroy(self, handle: str, *, keep_disk: bool = False) -> None:
+        """Ends the instance. With `keep_disk`, where `abilities` say that it can, its boot disk stays as a volume.
+
+        Such a volume goes by the `disk_handle` of the instance's sightings and is labelled as its order said.
+        """
 
     async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
-        """Makes the volume, empty, or finds the one that already carries the order's label.
+        """Makes the volume, or finds the one that already carries the order's label.
 
         What `WithoutVolumes` says is said by every provider that sells none.
         """

@@ -18,6 +18,7 @@ from berth.core.driver import (
     Label,
     Listing,
     Mount,
+    NotSupported,
     Power,
     Sighting,
     Unreachable,
@@ -102,7 +103,9 @@ class SandboxDriver:
     async def restart(self, handle: str) -> None:
         await self._run(lambda: self._instances.restart(handle))
 
-    async def destroy(self, handle: str) -> None:
+    async def destroy(self, handle: str, *, keep_disk: bool = False) -> None:
+        if keep_disk:
+            raise NotSupported("a sandbox's disk ends with it")
         await self._run(lambda: self._instances.condemn(handle))
         self._remove_later(self._instances.remove_condemned, handle)
 
