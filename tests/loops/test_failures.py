@@ -8,6 +8,7 @@ import pytest
 from berth.core import instances
 from berth.core.driver import NoCapacity, NotSupported, Refused, Unreachable
 from berth.core.instances import SENTENCES, Instance, because
+from berth.core.volumes import NewVolume
 from tests import make
 from tests.conftest import FakeClock
 from tests.world import truth
@@ -42,6 +43,11 @@ async def never_boots(world: World, provider: Provider) -> Instance:
 async def never_answers(world: World, provider: Provider) -> Instance:
     provider.ssh_s = None
     return await world.order()
+
+
+async def without_its_volume(world: World, provider: Provider) -> Instance:
+    provider.breaks("create_volume", Refused("no", reason="No disks left."), times=99)
+    return await world.order(volumes=[NewVolume("data", 10, "NVMe")])
 
 
 async def not_configured(world: World, provider: Provider) -> Instance:
@@ -126,6 +132,7 @@ WAYS: list[tuple[str, str, Way]] = [
     ("refused", "error", refused),
     ("provider_unreachable", "error", unreachable),
     ("provider_unavailable", "error", not_configured),
+    ("volume_failed", "error", without_its_volume),
     ("boot_failed", "error", never_boots),
     ("provisioning_timeout", "error", never_answers),
     ("instance_lost", "error", lost),
