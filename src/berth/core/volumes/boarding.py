@@ -128,6 +128,16 @@ def mounts(tx: Tx, instance_id: str) -> Sequence[Mount]:
     ]
 
 
+def are_moving(tx: Tx, instance_id: str) -> bool:
+    """Whether some volume is still to be attached or detached that can be only while the instance is off."""
+    return any(
+        not volume.attaches_live
+        and (attachment := attachment_to(volume, instance_id)) is not None
+        and attachment.link in {Link.ATTACHING, Link.DETACHING}
+        for volume in store.of_instance(tx, instance_id)
+    )
+
+
 def arrived(tx: Tx, by: Actor, instance_id: str) -> None:
     """The instance runs for the first time: it has its volumes, and those ordered with it cost from now on."""
     for volume in store.of_instance(tx, instance_id, lock=True):
