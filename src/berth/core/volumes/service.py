@@ -74,10 +74,8 @@ def create(tx: Tx, by: Actor, spec: NewVolume, location: str, hosts: Sequence[Ho
     """
     by.may("volumes:write")
     check_new(spec)
-    if catalog.find_location(tx, location) is None:
-        raise invalid("location", f"unknown location {location!r}.")
+    catalog.check_location(tx, location)
     sold = _choose(tx, spec, location, hosts)
-    check_size(spec.size_gb, sold)
     reserve(tx, by, [spec])
     billing.require_credit(tx, by.project)
     volume = drafted(tx, by, spec, sold)
@@ -207,7 +205,7 @@ def _end(tx: Tx, by: Actor, volume: Volume, wanted: Wanted) -> Volume:
 
 
 def _choose(tx: Tx, spec: NewVolume, location: str, hosts: Sequence[Host]) -> VolumeType:
-    """The cheapest that sells it there and, with `hosts`, that has them."""
+    """The cheapest that sells it there in its size and, with `hosts`, that has them."""
     sold = catalog.pick_volume_types(tx, spec.type, location)
     for host in hosts:
         if host.location != location:
@@ -220,11 +218,14 @@ def _choose(tx: Tx, spec: NewVolume, location: str, hosts: Sequence[Host]) -> Vo
             f"type: {spec.type} cannot be attached to these deployments: it is kept elsewhere.",
             field="type",
         )
-    if len(hosts) > 1 and not usable[0].is_shared:
+    roomy = [each for each in usable if each.min_size_gb <= spec.size_gb <= each.max_size_gb]
+    chosen = (roomy or usable)[0]
+    check_size(spec.size_gb, chosen)
+    if len(hosts) > 1 and not chosen.is_shared:
         raise invalid("instance_ids", f"{spec.type} is attached to one deployment at a time.")
-    if len(hosts) > usable[0].max_attachments:
-        raise invalid("instance_ids", f"at most {usable[0].max_attachments} deployments can have it.")
-    return usable[0]
+    if len(hosts) > chosen.max_attachments:
+        raise invalid("instance_ids", f"at most {chosen.max_attachments} deployments can have it.")
+    return chosen
 
 
 def _check_host(volume: Volume, host: Host) -> None:
