@@ -357,3 +357,14 @@ async def test_a_body_that_is_cut_off_does_nothing(shop: Shop) -> None:
         response = await shop.client.call("POST", "/api-keys", body=b"".join(parts), is_cut_off=True)
         response.refused(400, "body_cut_off")
     assert shop.rows() == before
+
+
+@pytest.mark.parametrize("value", ["some", [1], {}, 1])
+async def test_a_member_that_is_a_word_or_a_list_says_both(shop: Shop, value: Any) -> None:
+    made = make.instance(shop.db, by=shop.customer.by)
+    path = f"/deployments/dep_{made.id}"
+    problem = (await shop.client.call("DELETE", path, body={"delete_volumes": value})).refused(
+        400, "invalid_field"
+    )
+    assert problem["error"] == "delete_volumes must be one of all, or an array."
+    assert problem["details"] == {"field": "delete_volumes"}

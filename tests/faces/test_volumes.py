@@ -256,6 +256,17 @@ async def test_a_volume_grows_and_never_shrinks(shop: Shop) -> None:
     assert (grown["size"], str(grown["monthly_price"]), grown["pending_action"]) == (200, "40", None)
 
 
+async def test_what_grew_while_it_was_trashed_grows_on_from_there(shop: Shop) -> None:
+    volume = make.volume(shop.db, by=shop.customer.by)
+    await act(shop, volume, "resize", size=200)
+    await shop.client.delete(path(volume))
+    make.seen_volume(shop.db, volume, volumes.resized, 200)
+    restored = (await act(shop, volume, "restore")).data
+    assert (restored["size"], restored["pending_action"]) == (200, None)
+    (await act(shop, volume, "resize", size=150)).refused(400, "invalid_field")
+    assert (await act(shop, volume, "resize", size=201)).data["pending_action"] == "resize"
+
+
 async def test_a_volume_is_renamed_while_it_lives(shop: Shop) -> None:
     volume = make.volume(shop.db, "attached", shop.customer.by)
     renamed = (await act(shop, volume, "rename", name="other")).data

@@ -30,7 +30,8 @@ VOLUMES_PER_PROJECT = 1000
 GB_PER_PROJECT = 1_000_000
 """Quotas. What is in the trash counts."""
 VOLUMES_PER_INSTANCE = 16
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_LONGEST_NAME = 64
+_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{_LONGEST_NAME}}}", re.ASCII)
 _BOOT_ONLY = frozenset({"NVMe_OS_Cluster"})
 """Types that come with an instance, never alone."""
 
@@ -333,7 +334,7 @@ def mount_name(tx: Tx, volume: Volume, instance_id: str) -> str:
 
 def distinct_name(volume: Volume, taken: set[str]) -> str:
     is_usable = volume.name not in taken and set(volume.name) - {"."}
-    return volume.name if is_usable else f"{volume.name}-{volume.id[-8:].lower()}"
+    return volume.name if is_usable else f"{volume.name[: _LONGEST_NAME - 9]}-{volume.id[-8:].lower()}"
 
 
 def lock(tx: Tx, by: Actor, volume_id: str) -> Volume:
