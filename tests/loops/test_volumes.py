@@ -202,7 +202,7 @@ async def test_an_order_whose_volume_is_refused_fails_and_says_why(world: World)
     instance = await world.order(customer, volumes=[NewVolume("data", 50, "NVMe")])
     await world.settle()
     assert world.status(instance) == "error"
-    assert world.now(instance).status_reason == "volume_failed: refused: No disks left."
+    assert world.now(instance).status_reason == "volume_failed: No disks left."
     assert world.machines(instance) == 0
     assert world.provider.disks == {}
     world.check()
