@@ -50,6 +50,7 @@ async def test_an_offer_has_every_recovered_member(shop: Shop) -> None:
                 "waitlist_length": 0,
             }
         ],
+        "region_availability": {"FIN-01": True},
         "interconnect": None,
         "supported_images": ["cuda-h100", "ubuntu-24.04"],
         "deploy_warning": None,
@@ -147,6 +148,7 @@ async def test_a_cursor_of_offers_belongs_to_what_was_asked_for(shop: Shop, othe
 async def test_a_sold_out_type_still_says_where_it_exists(shop: Shop) -> None:
     offer = (await shop.client.get(f"/gpus/available/{H200}")).data
     assert (offer["is_available"], offer["regions"]) == (False, [])
+    assert offer["region_availability"] == {"ICE-01": False}
     assert [region["code"] for region in offer["region_details"]] == ["ICE-01"]
     assert offer["total_vram_gb"] == 8 * 141
 
