@@ -253,7 +253,9 @@ async def test_an_action_in_the_wrong_state_is_a_conflict(shop: Shop, status: st
     made = make.instance(shop.db, status, shop.customer.by)
     before = shop.rows()
     response = await shop.client.post(f"/deployments/dep_{made.id}/actions", {"action": action})
-    assert response.refused(409, "invalid_state")["code"] == "CONFLICT"
+    problem = response.refused(409, "invalid_state")
+    assert problem["code"] == "CONFLICT"
+    assert problem["error"].startswith(f"Cannot {action} a deployment that is {status}")
     assert shop.rows() == before
 
 
