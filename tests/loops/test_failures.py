@@ -8,7 +8,7 @@ import pytest
 from berth.core import instances
 from berth.core.driver import NoCapacity, NotSupported, Refused, Unreachable
 from berth.core.instances import SENTENCES, Instance, because
-from berth.core.volumes import NewVolume
+from berth.core.volumes import NewVolume, reasons
 from tests import make
 from tests.conftest import FakeClock
 from tests.world import truth
@@ -30,6 +30,11 @@ async def refused(world: World, provider: Provider) -> Instance:
     return await world.order()
 
 
+async def without_its_volume(world: World, provider: Provider) -> Instance:
+    provider.breaks("create_volume", Refused("no", reason="No disks left."), times=99)
+    return await world.order(volumes=[NewVolume("data", 50, "NVMe")])
+
+
 async def unreachable(world: World, provider: Provider) -> Instance:
     provider.breaks("create", Unreachable("no route"), times=99)
     return await world.order()
@@ -43,11 +48,6 @@ async def never_boots(world: World, provider: Provider) -> Instance:
 async def never_answers(world: World, provider: Provider) -> Instance:
     provider.ssh_s = None
     return await world.order()
-
-
-async def without_its_volume(world: World, provider: Provider) -> Instance:
-    provider.breaks("create_volume", Refused("no", reason="No disks left."), times=99)
-    return await world.order(volumes=[NewVolume("data", 10, "NVMe")])
 
 
 async def not_configured(world: World, provider: Provider) -> Instance:
@@ -175,6 +175,11 @@ def test_the_document_lists_every_reason_and_no_other() -> None:
     documented = {(parts[1].strip(" `"), parts[2].strip(" `")) for parts in lines}
     assert documented == {(code, status) for code, status, _ in WAYS} | ENDINGS
     assert {code for code, _ in documented} == {*SENTENCES, "insufficient_credits"}
+
+
+def test_the_document_lists_every_reason_of_volumes_and_no_other() -> None:
+    lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("* `")]
+    assert {line.split("`")[1] for line in lines} == set(reasons.SENTENCES)
 
 
 # The next offer.

@@ -306,6 +306,9 @@ async def _start(world: World, driver: Driver, instance: Instance) -> None:
         await _look_again(world, instance)
         return
     if sighting.power in {Power.STOPPED, Power.FAILED}:
+        if await world.db.read(instances.awaits_volumes, instance):
+            await _look_again(world, instance)
+            return
         order = await world.db.read(instances.create_order, instance, install_id=world.install_id)
         try:
             await driver.start(handle, order)

@@ -30,6 +30,7 @@ from berth.core.catalog.refresh import introduce, note_failure, refresh
 from berth.core.catalog.service import (
     abilities,
     candidates,
+    check_location,
     compatible_images,
     find_location,
     forgotten_providers,
@@ -65,6 +66,7 @@ __all__ = [
     "abilities",
     "all_lines",
     "candidates",
+    "check_location",
     "claim",
     "compatible_images",
     "count_claim",

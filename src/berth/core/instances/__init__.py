@@ -88,6 +88,7 @@ from berth.core.instances.solvency import (
 from berth.core.instances.states import FAILED, STANDING, allowed, gives_back, is_settled, pending
 from berth.core.instances.storage import (
     attach_volume,
+    awaits_volumes,
     create_volume,
     detach_volume,
     luggage,
@@ -122,6 +123,7 @@ __all__ = [
     "at_provider",
     "attach_volume",
     "attend",
+    "awaits_volumes",
     "back",
     "because",
     "boot_failed",

@@ -93,8 +93,7 @@ def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
     size_gb = spec.os_volume_gb or max(OS_VOLUME_DEFAULT_GB, image.min_os_volume_gb)
     if size_gb < image.min_os_volume_gb:
         raise _invalid("os_volume.size", f"{image.slug} needs at least {image.min_os_volume_gb} GB.")
-    if catalog.find_location(tx, spec.location) is None:
-        raise _invalid("location", f"unknown location {spec.location!r}.")
+    catalog.check_location(tx, spec.location)
     ssh_keys = keys.take(tx, by, spec.ssh_key_ids)
     cargo = volumes.look_up(tx, by, spec.volumes, spec.existing_volumes, spec.location)
     return Choice(kind, image, size_gb, ssh_keys, cargo)
