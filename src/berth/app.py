@@ -78,7 +78,7 @@ def _storage_price(settings: Settings) -> money.Micros:
     return price
 
 
-def _verda(settings: Settings, install_id: str) -> VerdaDriver | None:
+def _verda(settings: Settings, _install_id: str) -> VerdaDriver | None:
     chosen = settings.verda
     if chosen.client_id is None:
         return None
@@ -91,7 +91,6 @@ def _verda(settings: Settings, install_id: str) -> VerdaDriver | None:
             base_url=chosen.base_url.rstrip("/"),
             client_id=chosen.client_id,
             client_secret=chosen.client_secret,
-            install_id=install_id,
             units=chosen.units,
         )
     )

@@ -11,7 +11,6 @@ class VerdaConfig:
     """With `/v1` and without a slash at its end."""
     client_id: str
     client_secret: str = field(repr=False)
-    install_id: str = ""
     units: int = 4
     """How many of a type are offered where the provider says no more than that there are some."""
     timeout_s: float = 20.0

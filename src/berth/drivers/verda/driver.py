@@ -32,7 +32,8 @@ from berth.drivers.verda.errors import Gone, Missing
 from berth.drivers.verda.keyring import Keyring
 from berth.drivers.verda.names import Disk
 from berth.drivers.verda.translate import Json, text
-from berth.drivers.verda.volumes import Volumes
+from berth.drivers.verda.turns import Turns
+from berth.drivers.verda.volumes import Host, Volumes
 
 APPEARS_WITHIN_S = 60
 _POLL_S = 2.0
@@ -57,7 +58,8 @@ class VerdaDriver:
         self._sleep = sleep
         self._client = Client(config, clock)
         self._keyring = Keyring(self._client)
-        self._volumes = Volumes(self._client)
+        self._volumes = Volumes(self._client, self._handles_of)
+        self._turns = Turns()
         self._machines: dict[str, str] = {}
         """The id of the machine that carried a label when it was last seen."""
 
@@ -102,12 +104,13 @@ class VerdaDriver:
         )
 
     async def create(self, order: CreateOrder) -> Sighting:
-        machine = await self._machine(order.label)
-        if machine is not None:
-            return self._seen(machine, order.label)
-        if order.boot_volume is not None:
-            await self._volumes.rename(order.boot_volume, _disk_name(order))
-        return await self._make(order, boot_volume=order.boot_volume)
+        async with self._turns.of(str(order.label)):
+            machine = await self._machine(order.label)
+            if machine is not None:
+                return self._seen(machine, order.label)
+            if order.boot_volume is not None:
+                await self._volumes.rename(order.boot_volume, _disk_name(order))
+            return await self._make(order, boot_volume=order.boot_volume)
 
     async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
         label = _label(handle) or label
@@ -136,11 +139,12 @@ class VerdaDriver:
 
     async def start(self, handle: str, order: CreateOrder | None = None) -> None:
         label = _required(handle)
-        machine = await self._machine(label)
-        if machine is None:
-            await self._make_again(label, order)
-        elif self._seen(machine, label).power is Power.STOPPED:
-            await self._act(text(machine, "id"), "start")
+        async with self._turns.of(str(label)):
+            machine = await self._machine(label)
+            if machine is None:
+                await self._make_again(label, order)
+            elif self._seen(machine, label).power is Power.STOPPED:
+                await self._act(text(machine, "id"), "start")
 
     async def stop(self, handle: str, *, release: bool = True) -> None:
         label = _required(handle)
@@ -184,7 +188,8 @@ class VerdaDriver:
             await self._keyring.forget(label)
 
     async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
-        return await self._volumes.create(order)
+        async with self._turns.of(str(order.label)):
+            return await self._volumes.create(order)
 
     async def inspect_volume(self, label: Label, handle: str | None) -> VolumeSighting | None:
         return await self._volumes.inspect(label, handle)
@@ -193,15 +198,20 @@ class VerdaDriver:
         return await self._volumes.list_own(install_id)
 
     async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
-        machine = await self._machine(_required(instance_handle))
-        if machine is not None:  # to one that was given back it is attached when that is made again
-            await self._volumes.attach(text(machine, "id"), mount.volume_handle)
+        label = _required(instance_handle)
+        machine = await self._machine(label)
+        if machine is not None:
+            await self._volumes.attach(self._host(machine, label), mount.volume_handle)
+        elif await self._volumes.disk_of(label) is None:
+            raise Refused(f"{instance_handle}: nothing to attach to")
+        # What was given back gets its volumes when it is made again.
 
     async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:
         label = _label(instance_handle)
         machine = await (self._get(instance_handle) if label is None else self._machine(label))
         if machine is not None:
-            await self._volumes.detach(text(machine, "id"), volume_handle)
+            label = label or translate.label_of(machine) or Label("", "")
+            await self._volumes.detach(self._host(machine, label), volume_handle)
 
     async def resize_volume(self, handle: str, size_gb: int) -> None:
         await self._volumes.resize(handle, size_gb)
@@ -288,6 +298,17 @@ class VerdaDriver:
             if self._clock() >= ends_at:
                 raise Unreachable(f"{label}: still {text(machine, 'status')}")
             await self._sleep(_POLL_S)
+
+    def _host(self, machine: Json, label: Label) -> Host:
+        is_off = self._seen(machine, label).power is Power.STOPPED
+        return Host(text(machine, "id"), is_off=is_off)
+
+    async def _handles_of(self, machine_ids: frozenset[str]) -> frozenset[str]:
+        """The handles of machines; one that carries no label goes by its id."""
+        if not machine_ids <= set(self._machines.values()):
+            await self._list()
+        handles = {machine_id: label for label, machine_id in self._machines.items()}
+        return frozenset(handles.get(machine_id, machine_id) for machine_id in machine_ids)
 
     async def _machine(self, label: Label) -> Json | None:
         """What carries the label and is not gone, by its id where that is known, else out of the whole list."""

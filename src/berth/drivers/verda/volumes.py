@@ -1,6 +1,7 @@
 """Volumes at Verda: each named for its label, so that one whose create was never answered is found again."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from berth.core.driver import (
@@ -18,10 +19,25 @@ from berth.drivers.verda.errors import Missing
 from berth.drivers.verda.names import Disk
 from berth.drivers.verda.translate import Json, text
 
+_RUNNING = "The instance has to be stopped first."
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine, as far as a volume needs to know it."""
+
+    machine_id: str
+    is_off: bool
+
 
 class Volumes:
-    def __init__(self, client: Client) -> None:
+    """`handles_of` turns machines' ids into the handles that they go by."""
+
+    def __init__(
+        self, client: Client, handles_of: Callable[[frozenset[str]], Awaitable[frozenset[str]]]
+    ) -> None:
         self._client = client
+        self._handles_of = handles_of
 
     async def create(self, order: VolumeOrder) -> VolumeSighting:
         known = await self.inspect(order.label, None)
@@ -42,24 +58,31 @@ class Volumes:
         else:
             answer = await self._act("clone", order.source, name=str(order.label), type=order.type)
             handle = answer.new_id("PUT /volumes")
-        return VolumeSighting(order.label, handle, order.size_gb, is_ready=order.source is None)
+        seen = await self.inspect(order.label, handle)
+        return seen or VolumeSighting(order.label, handle, order.size_gb, is_ready=False)
 
     async def inspect(self, label: Label, handle: str | None) -> VolumeSighting | None:
         if handle is not None:
             volume = await self.get(handle)
-            return None if volume is None else translate.volume_sighting(volume)
+            return None if volume is None else await self._seen(volume)
         for volume in await self.list_all():
             if names.is_same(Label.parse(text(volume, "name")), label):
-                return translate.volume_sighting(volume)
+                return await self._seen(volume)
         return None
+
+    async def _seen(self, volume: Json) -> VolumeSighting | None:
+        sighting = translate.volume_sighting(volume)
+        if sighting is None or not sighting.attached_to:
+            return sighting
+        return replace(sighting, attached_to=await self._handles_of(sighting.attached_to))
 
     async def list_own(self, install_id: str) -> VolumeListing:
         found = []
         for volume in await self.list_all():
             disk = names.disk_of(text(volume, "name"))
             label = Label.parse(text(volume, "name")) if disk is None else disk[0]
-            sighting = translate.volume_sighting(volume)
-            if sighting is not None and names.is_of(label, install_id):
+            sighting = await self._seen(volume) if names.is_of(label, install_id) else None
+            if sighting is not None:
                 found.append(sighting)
         return VolumeListing(tuple(found), is_complete=True)
 
@@ -86,17 +109,23 @@ class Volumes:
                 return volume
         return None
 
-    async def attach(self, machine_id: str, handle: str) -> None:
+    async def attach(self, host: Host, handle: str) -> None:
         volume = await self.get(handle)
         if volume is None:
             raise Refused(f"{handle}: no such volume")
-        if machine_id not in _attached_to(volume):
-            await self._act("attach", handle, instance_id=machine_id)
+        if host.machine_id in _attached_to(volume):
+            return
+        if not host.is_off:
+            raise Refused(f"{handle}: attached while its instance is off only", reason=_RUNNING)
+        await self._act("attach", handle, instance_id=host.machine_id)
 
-    async def detach(self, machine_id: str, handle: str) -> None:
+    async def detach(self, host: Host, handle: str) -> None:
         volume = await self.get(handle)
-        if volume is not None and machine_id in _attached_to(volume):
-            await self._act("detach", handle, instance_id=machine_id)
+        if volume is None or host.machine_id not in _attached_to(volume):
+            return
+        if not host.is_off:
+            raise Refused(f"{handle}: detached while its instance is off only", reason=_RUNNING)
+        await self._act("detach", handle, instance_id=host.machine_id)
 
     async def rename(self, handle: str, name: str) -> None:
         volume = await self.get(handle) if handle else None
@@ -112,6 +141,9 @@ class Volumes:
             await self._act("resize", handle, size=size_gb)
 
     async def destroy(self, handle: str) -> None:
+        volume = await self.get(handle) if handle else None
+        if volume is not None and _attached_to(volume):
+            raise Refused(f"{handle}: still attached")
         if not handle:
             return
         try:
