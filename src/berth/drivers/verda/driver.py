@@ -69,6 +69,7 @@ class VerdaDriver:
             stop_releases_hardware=False,
             stop_keeps_hardware=True,
             ip_may_change=True,
+            counts_units=False,
             volumes=True,
             clones_volumes=True,
             keeps_disks=True,
