@@ -100,6 +100,8 @@ class Abilities:
     ip_may_change: bool = False
     """What was stopped and gave its hardware back may come up at another address."""
     restart: bool = True
+    counts_units: bool = True
+    """How many free units an offer has is a count; False: the provider only says that there are some."""
     reports_use: bool = False
     """Sightings say how busy an instance is."""
     volumes: bool = False
