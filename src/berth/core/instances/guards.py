@@ -11,11 +11,15 @@ from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance
 
 
-def check_hostname(tx: Tx, by: Actor, hostname: str) -> None:
-    """Raises Conflict when the project wants hostnames to be its only ones and an active instance has this one."""
+def check_hostname(tx: Tx, by: Actor, hostname: str, *, is_taken_now: bool = True) -> None:
+    """Raises Conflict when the project wants hostnames to be its only ones and an active instance has this one.
+
+    Whoever does not go on to take it locks nothing.
+    """
     if not projects.preferences(tx, by.project).unique_active_hostname:
         return
-    projects.lock(tx, by)
+    if is_taken_now:
+        projects.lock(tx, by)
     taken_by = store.find_active(tx, by.project, hostname)
     if taken_by is not None:
         raise Conflict(

@@ -116,9 +116,9 @@ def change(
         changed = replace(changed, ticket=store.new_ticket(tx, entry.id))
     if is_elsewhere or changed.is_auto != entry.is_auto:
         changed = _back_in_line(changed)
-    put(tx, entry, tell(tx, by, "waitlist.changed", changed), rules)
+    changed = put(tx, entry, tell(tx, by, "waitlist.changed", changed), rules)
     tx.signal("waitlist")
-    return _placed(tx, _examined(tx, _existing(store.find(tx, entry_id)), rules, money))
+    return _placed(tx, _examined(tx, changed, rules, money))
 
 
 def cancel(tx: Tx, by: Actor, entry_id: str, rules: Rules) -> Place:
@@ -270,7 +270,7 @@ def _back_in_line(entry: Entry) -> Entry:
 
 
 def _examined(tx: Tx, entry: Entry, rules: Rules, money: MoneyRules) -> Entry:
-    if entry.status is not Status.WAITING or not entry.is_auto:
+    if entry.status is not Status.WAITING or not (entry.is_auto or entry.blocked_reason):
         return entry
     return put_block(tx, entry, obstacles.of_all_places(tx, entry, money), rules)
 
