@@ -245,7 +245,7 @@ def wake_credited(tx: Tx) -> int:
     """Makes due what lacked credit and whose account has more now."""
     return tx.run(
         "UPDATE waitlist_entries SET look_at = :now, due_at = :now WHERE blocked_balance_micros IS NOT NULL"
-        " AND due_at > :now AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = waitlist_entries.project_id"
+        " AND due_at + 0 > :now AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = waitlist_entries.project_id"
         " AND a.balance_micros > waitlist_entries.blocked_balance_micros)",
         now=tx.now,
     )
@@ -253,10 +253,11 @@ def wake_credited(tx: Tx) -> int:
 
 def has_credited(tx: Tx) -> bool:
     """Whether `wake_credited` would find anything."""
+    # The sum keeps SQLite from going by the time, which nearly all of a long line matches, instead of by the block.
     row = tx.one(
         "SELECT 1 FROM waitlist_entries e JOIN accounts a ON a.id = e.project_id"
         " AND a.balance_micros > e.blocked_balance_micros"
-        " WHERE e.blocked_balance_micros IS NOT NULL AND e.due_at > :now LIMIT 1",
+        " WHERE e.blocked_balance_micros IS NOT NULL AND e.due_at + 0 > :now LIMIT 1",
         now=tx.now,
     )
     return row is not None
