@@ -302,6 +302,18 @@ async def test_what_is_in_the_way_is_said_and_not_refused(shop: Shop) -> None:
     assert entry["last_error"]
 
 
+async def test_what_a_revoked_key_asked_for_is_still_waited_for_and_deployed(shop: Shop) -> None:
+    made, secret = make.key(shop.db, shop.customer.by)
+    body = {"cluster_type": H200, "location": PLACE, "auto_deploy": True, "config": config(shop)}
+    entry = (await shop.client.with_key(secret).post(PATH, body)).data
+    await shop.client.delete(f"/api-keys/ak_{made.id}")
+    free(shop, 1)
+    queueing.grants(shop.db)
+    deploying = (await shop.client.get(f"{PATH}/{entry['id']}")).data
+    assert deploying["status"] == "deploying"
+    assert (await shop.client.get(f"/deployments/{deploying['deployment_id']}")).data["status"] == "ordered"
+
+
 async def test_a_replayed_join_is_one_entry(shop: Shop) -> None:
     body = {"cluster_type": H200, "auto_deploy": True, "config": config(shop)}
     first = await shop.client.post(PATH, body, idempotency_key="once")

@@ -57,8 +57,11 @@ def order(
     `in_turn` says that it is the turn of whoever orders in the line of those who wait; nobody else is served from
     what is owed to them. `max_price` is per hour. Raises Invalid naming the member, InsufficientCredits, NoCapacity.
     """
+    if spec.volumes:
+        # They lock the project: whoever grants what others wait for has the line when it comes to that.
+        catalog.lock_line(tx, spec.instance_type)
     choice = validate(tx, by, spec)
-    guards.check_hostname(tx, by, spec.hostname)
+    guards.check_hostname(tx, by, spec)
     instance_id = ids.new(tx.now)
     offer = _claim(tx, choice, spec, instance_id, in_turn=in_turn, max_price=max_price)
     billing.gate(tx, by.project, instance_id, offer.price, rules)
@@ -80,7 +83,7 @@ def rehearse(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules, *, max_price: Mic
     Besides, Invalid naming `max_price` or `image` where all that is offered is too dear, or does not fit.
     """
     choice = validate(tx, by, spec)
-    guards.check_hostname(tx, by, spec.hostname, is_taken_now=False)
+    guards.check_hostname(tx, by, spec, is_taken_now=False)
     offer = _cheapest(tx, choice, spec)
     if max_price is not None and offer.price > max_price:
         raise Invalid(

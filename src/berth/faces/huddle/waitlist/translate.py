@@ -118,9 +118,7 @@ def _shown(config: OrderSpec, location: str | None) -> wire.Config:
             for each in config.volumes
         ],
         existing_volumes=[VOLUME + volume_id for volume_id in config.existing_volumes],
-        auto_delete=None
-        if config.auto_delete is None
-        else deployments.shown_auto_delete(config.auto_delete),
+        auto_delete=None if config.auto_delete is None else deployments.shown_auto_delete(config.auto_delete),
     )
 
 
