@@ -15,7 +15,7 @@ from berth.core.billing.credit import Means, live_state
 from berth.core.billing.model import EMPTY, UNUSED, Balance, Bill, Rules, Segment
 from berth.core.errors import InsufficientCredits
 from berth.core.events import Actor
-from berth.core.ledger import Code, Posting
+from berth.core.ledger import Account, Code, Posting
 
 
 def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: Rules) -> None:
@@ -24,24 +24,23 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
     Exact under concurrency: of two that both just fit, one gets in.
     """
     state = ledger.lock(tx, account)
-    accrued, _ = store.accrued(tx, account)
-    effective = Micros(state.balance - accrued)
-    credit, _, limits = store.find_known(tx, account)
-    if credit.state in EMPTY and effective <= 0:
-        raise _suspended(effective)
-    spending.check_budget(tx, account, limits)
+    effective = _usable(tx, state)
     runway = rates.total(price_micros_per_hour, rules.min_runway_minutes * 60)
     amount = rates.total(price_micros_per_hour, rates.MINIMUM_S)
-    if effective >= runway and ledger.hold(
-        tx, account, subject, amount, owed=Micros(accrued), floor=rules.minimum_balance
+    owed = Micros(state.balance - effective)
+    if effective < runway or not ledger.hold(
+        tx, account, subject, amount, owed=owed, floor=rules.minimum_balance
     ):
-        return
-    raise InsufficientCredits(
-        "below_minimum",
-        "The available balance is below the minimum required to deploy.",
-        balance_micros=effective - state.held,
-        required_micros=max(rules.minimum_balance, runway),
-    )
+        raise _below_minimum(effective, state, runway, rules)
+
+
+def check_gate(tx: Tx, account: str, price_micros_per_hour: int, rules: Rules) -> None:
+    """Raises InsufficientCredits where `gate` would as things are now. Holds nothing and locks nothing."""
+    state = ledger.account(tx, account)
+    effective = _usable(tx, state)
+    runway = rates.total(price_micros_per_hour, rules.min_runway_minutes * 60)
+    if effective < runway or effective - state.held < rules.minimum_balance:
+        raise _below_minimum(effective, state, runway, rules)
 
 
 def require_credit(tx: Tx, account: str) -> None:
@@ -188,6 +187,26 @@ def next_tick(segment: Segment, now: Instant) -> Instant:
 def charges(tx: Tx, by: Actor, subject: str, *, limit: int) -> Sequence[ledger.Entry]:
     """The newest `limit` rows of one subject's bill, oldest of them first."""
     return ledger.entries_of(tx, by, subject, limit=limit)
+
+
+def _usable(tx: Tx, state: Account) -> Micros:
+    """What is neither spent nor used. Raises InsufficientCredits where no more may be spent at all."""
+    accrued, _ = store.accrued(tx, state.id)
+    effective = Micros(state.balance - accrued)
+    credit, _, limits = store.find_known(tx, state.id)
+    if credit.state in EMPTY and effective <= 0:
+        raise _suspended(effective)
+    spending.check_budget(tx, state.id, limits)
+    return effective
+
+
+def _below_minimum(effective: Micros, state: Account, runway: Micros, rules: Rules) -> InsufficientCredits:
+    return InsufficientCredits(
+        "below_minimum",
+        "The available balance is below the minimum required to deploy.",
+        balance_micros=effective - state.held,
+        required_micros=max(rules.minimum_balance, runway),
+    )
 
 
 def _suspended(effective: Micros) -> InsufficientCredits:

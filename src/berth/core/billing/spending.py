@@ -27,9 +27,10 @@ def lock_hourly(tx: Tx, account: str) -> Micros | None:
 def check_hourly(tx: Tx, account: str, *, added: Micros, pending: Micros) -> None:
     """Raises InsufficientCredits when `added`, per hour, would take the account above its limit.
 
-    `pending` is the price per hour of what was accepted and does not burn yet: to be read after `lock_hourly`.
+    `pending` is the price per hour of what was accepted and does not burn yet. Whoever goes on to add it reads that
+    after `lock_hourly`.
     """
-    limit = lock_hourly(tx, account)
+    limit = store.find_known(tx, account)[2].max_hourly
     _, burn = store.accrued(tx, account)
     if limit is None or burn + pending + added <= limit:
         return

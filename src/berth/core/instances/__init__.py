@@ -50,7 +50,7 @@ from berth.core.instances.observing import (
     report_orphan,
     went_down,
 )
-from berth.core.instances.ordering import Choice, order, validate
+from berth.core.instances.ordering import Choice, order, rehearse, validate
 from berth.core.instances.reasons import SENTENCES, because
 from berth.core.instances.reserving import (
     attend,
@@ -168,6 +168,7 @@ __all__ = [
     "orphan_destroyed",
     "pending",
     "reachable",
+    "rehearse",
     "release_leases",
     "report_orphan",
     "reservation",

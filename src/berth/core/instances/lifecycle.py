@@ -147,6 +147,7 @@ def fail_over(
     if current is None:
         return None
     storage.hold(tx, current)
+    catalog.lock_line(tx, current.instance_type)
     catalog.release(tx, current.id)
     if is_sold_out:
         catalog.suppress(tx, current.offer_id)
@@ -365,7 +366,7 @@ def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
         is_new = offer.id not in current.tried_offers and offer.provider != avoided
         fits = _ends_as_ordered(tx, current, offer) and storage.can_be_at(tx, current, offer.provider)
         will_do = is_new and offer.cost <= current.price and fits
-        # It was granted a unit before those who wait now: this one is in exchange.
+        # It was granted a unit before those who wait now: this one is in exchange. What is kept for somebody is not.
         if will_do and catalog.claim(tx, offer, current.id, in_turn=True):
             return offer
     return None

@@ -51,7 +51,7 @@ _RETRY_SOON_S = 1
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-_WORDS = {"instance_type": "cluster_type"}
+_WORDS = {"instance_type": "cluster_type", "config.instance_type": "config.cluster_type"}
 """Members of a request that core knows by another name."""
 _EXISTING = {
     "existing_ssh_key_id": words.SSH_KEY,
