@@ -64,6 +64,11 @@ def find(tx: Tx, subject: str, sequence: int) -> Event | None:
     return store.find(tx, subject, sequence)
 
 
+def find_latest(tx: Tx, subject: str, event_type: str) -> Event | None:
+    """The last of its type that happened to `subject`, whosever it is."""
+    return store.find_latest(tx, subject, event_type)
+
+
 def _insert(
     tx: Tx, by: Actor, event_type: str, subject: str, sequence: int | None, data: Mapping[str, object]
 ) -> store.Recorded:

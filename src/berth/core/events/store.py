@@ -77,6 +77,16 @@ def list_for(tx: Tx, project: str, subject: str, *, after_sequence: int, limit: 
     return [_event(row) for row in rows]
 
 
+def find_latest(tx: Tx, subject: str, event_type: str) -> Event | None:
+    row = tx.one(
+        f"SELECT {_EVENT} FROM events WHERE subject = :subject AND type = :type"
+        " ORDER BY sequence DESC LIMIT 1",
+        subject=subject,
+        type=event_type,
+    )
+    return None if row is None else _event(row)
+
+
 def find(tx: Tx, subject: str, sequence: int) -> Event | None:
     row = tx.one(
         f"SELECT {_EVENT} FROM events WHERE subject = :subject AND sequence = :sequence",

@@ -29,7 +29,8 @@ DENIED_PORTS = frozenset(
 )
 """Where something else than a web server listens: mail, databases, shells, clusters' own interfaces."""
 
-# Whatever IPv4 network is not for everybody, by RFC 6890 and its successors.
+# Whatever IPv4 network is not for everybody, by RFC 6890 and its successors, and the one public-looking address
+# at which a cloud's machines find their own agent (168.63.129.16).
 _NOT_PUBLIC = [
     IPv4Network(each)
     for each in (
@@ -37,6 +38,7 @@ _NOT_PUBLIC = [
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
+        "168.63.129.16/32",
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -66,6 +68,8 @@ _LAB = [
     )
 ]
 """What `allow_private` opens. Link-local stays closed: that is where clouds keep their machines' credentials."""
+# Where clouds keep them outside of link-local: in networks that are otherwise as private as any.
+_CREDENTIALS = [ip_network(each) for each in ("100.100.100.200/32", "fd00:ec2::/32", "fd20:ce::/32")]
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*", re.ASCII)
 
@@ -143,7 +147,8 @@ def is_allowed(address: Address, rules: Rules) -> bool:
     """Whether this very address may be called."""
     if _is_within(address, rules.allowed_networks):
         return True
-    return is_public(address) or (rules.allow_private and _is_within(address, _LAB))
+    is_open = rules.allow_private and _is_within(address, _LAB) and not _is_within(address, _CREDENTIALS)
+    return is_public(address) or is_open
 
 
 def is_public(address: Address) -> bool:

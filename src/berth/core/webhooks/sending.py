@@ -126,6 +126,7 @@ def _lease(
 ) -> Leased | None:
     delivery_id, subject, sequence, event_type, is_test, payload, attempts, round_attempts, token = row
     try:
+        _check_not_used_up(round_attempts, is_test=bool(is_test))
         if payload is None:
             payload = _payload(tx, subject, sequence, event_type, is_test=bool(is_test), render=render)
         keys = [
@@ -151,6 +152,12 @@ def _lease(
         payload=payload,
         secrets=keys,
     )
+
+
+def _check_not_used_up(round_attempts: int, *, is_test: bool) -> None:
+    """Raises when the last sender never came back: what brings down whoever sends it must not do so for good."""
+    if round_attempts >= (1 if is_test else schedule.ATTEMPTS):
+        raise TimeoutError("no sender came back with an answer")
 
 
 def _payload(tx: Tx, subject: str, sequence: int, event_type: str, *, is_test: bool, render: Render) -> str:
