@@ -30,6 +30,22 @@ def test_a_webhook_is_sent_four_at_once_and_does_not_hold_up_another(db: Databas
     assert take(db) is None
 
 
+def test_a_webhook_that_fails_is_sent_one_at_a_time_until_it_answers(db: Database, clock: FakeClock) -> None:
+    """What hangs until its time is up holds senders that others need."""
+    by = make.project(db).by
+    webhook, _ = make.webhook(db, by)
+    for _ in range(6):
+        happens(db, by)
+    assert finish(db, taken(db), BAD)
+    alone = taken(db)
+    assert take(db) is None
+    db.write_now(webhooks.send_test, by, webhook.id)
+    assert taken(db).is_test
+    assert finish(db, alone, OK)
+    assert [taken(db).webhook_id for _ in range(4)] == [webhook.id] * 4
+    assert take(db) is None
+
+
 def test_wherever_one_starts_everything_is_reached(db: Database) -> None:
     by = make.project(db).by
     hooks = {make.webhook(db, by)[0].id for _ in range(8)}
@@ -228,4 +244,6 @@ def test_a_receiver_that_asks_for_a_pause_is_sent_nothing_meanwhile(db: Database
     clock.advance(seconds=1799)
     assert take(db) is None
     clock.advance(seconds=1)
-    assert {taken(db).attempt, taken(db).attempt} == {1, 2}
+    first = taken(db)
+    assert finish(db, first)
+    assert {first.attempt, taken(db).attempt} == {1, 2}

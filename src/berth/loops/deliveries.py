@@ -28,8 +28,8 @@ from berth.core.webhooks import Leased, Outcome, Rules, Target
 from berth.loops.world import Letter, Report, World
 
 PERIOD_S = 5.0
-WORKERS = 64
-"""How many deliveries this process has under way at once."""
+WORKERS = 256
+"""How many deliveries this process has under way at once: sixty receivers may hang in the same moment with four each."""
 LEASE_S = 60
 """Longer than an attempt can take."""
 BATCH = 100

@@ -148,11 +148,15 @@ def wake_due(tx: Tx, *, limit: int) -> int:
 
 
 def open_lanes(tx: Tx, *, after: str, most: int, limit: int) -> list[tuple[str, str]]:
-    """Lanes behind `after` that may be taken from now, each with its webhook: fewer than `most` are being sent."""
+    """Lanes behind `after` that may be taken from now, each with its webhook.
+
+    Fewer than `most` of it are being sent, or none while its webhook fails.
+    """
     rows = tx.all(
         f"{_LANES} SELECT heads.lane, heads.webhook_id FROM heads JOIN webhooks w ON w.id = heads.webhook_id"
         " WHERE (w.throttled_until <= :now OR heads.lane >= '9')"
-        " AND (SELECT COUNT(*) FROM deliveries l WHERE l.stage = 'leased' AND l.lane = heads.lane) < :most"
+        " AND (SELECT COUNT(*) FROM deliveries l WHERE l.stage = 'leased' AND l.lane = heads.lane)"
+        " < CASE WHEN w.failing_since IS NULL OR heads.lane >= '9' THEN :most ELSE 1 END"
         " LIMIT :limit",
         after=after,
         now=tx.now,
