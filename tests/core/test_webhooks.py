@@ -178,6 +178,25 @@ def test_a_change_of_nothing_changes_nothing(db: Database, clock: FakeClock) -> 
     assert db.write_now(webhooks.update, by, webhook.id, same, rules=RULES) == webhook
 
 
+def test_the_audit_log_says_where_it_points_and_who_turned_it_there(db: Database) -> None:
+    by = make.project(db).by
+    webhook, secret = make.webhook(db, by, url="https://receiver.example/hook?token=hidden")
+    changes = Changes(url="https://other.example:8443/token/hidden", is_active=False)
+    db.write_now(webhooks.update, by, webhook.id, changes, rules=RULES)
+    db.write_now(webhooks.rotate_secret, by, webhook.id, overlap_seconds=0, pepper=make.PEPPER)
+    db.write_now(webhooks.delete, by, webhook.id)
+    happened = db.read_now(events.list_for, by, webhook.id)
+    assert [(event.type, event.data["host"], event.data["is_active"]) for event in happened] == [
+        ("webhook.created", "receiver.example", True),
+        ("webhook.updated", "other.example:8443", False),
+        ("webhook.secret_rotated", "other.example:8443", False),
+        ("webhook.deleted", "other.example:8443", False),
+    ]
+    assert {event.actor for event in happened} == {by.key_id}
+    for hidden in ("hidden", secret):
+        assert hidden not in str(happened)
+
+
 def test_what_it_is_told_of_follows_its_row(db: Database) -> None:
     by = make.project(db).by
     webhook, _ = make.webhook(db, by, "billing.*")

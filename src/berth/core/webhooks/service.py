@@ -11,7 +11,7 @@ from berth.core.errors import Conflict, Invalid, NotFound
 from berth.core.events import Actor, Subscription
 from berth.core.webhooks import samples, signing, store
 from berth.core.webhooks.model import SealedSecret, Webhook
-from berth.core.webhooks.rules import Rules, check_url
+from berth.core.webhooks.rules import Rules, check_url, target_of
 
 WEBHOOKS_PER_PROJECT = 10
 OVERLAP_MOST_S = 7 * DAY // 1_000_000
@@ -244,7 +244,13 @@ def _text(field: str, text: str | None) -> str | None:
 
 
 def _record(tx: Tx, by: Actor, event_type: str, webhook: Webhook) -> None:
-    data = {"name": webhook.name, "events": list(webhook.events), "is_active": webhook.is_active}
+    data = {
+        "name": webhook.name,
+        # No more of the URL: its path and query often hold what lets one in.
+        "host": target_of(webhook.url).authority,
+        "events": list(webhook.events),
+        "is_active": webhook.is_active,
+    }
     events.record(tx, by, event_type, subject=webhook.id, data=data)
 
 
