@@ -12,7 +12,7 @@ from berth.core.errors import Conflict, Forbidden, Invalid, NotFound
 from berth.core.webhooks import Changes, Filter
 from tests import make
 from tests.conftest import FakeClock
-from tests.core.outbox import RULES, happens, statuses, take, taken
+from tests.core.outbox import BAD, RULES, finish, happens, statuses, take, taken
 
 # Who is told.
 
@@ -98,6 +98,20 @@ def test_what_waits_when_it_is_switched_off_is_skipped_and_what_waits_when_it_is
     db.write_now(webhooks.delete, by, second.id)
     assert take(db) is None
     assert statuses(db) == ["skipped", "skipped"]
+    assert db.read_now(webhooks.next_due) is None
+
+
+def test_what_waits_for_its_next_attempt_when_it_is_deleted_is_dropped_at_once(db: Database) -> None:
+    by = make.project(db).by
+    webhook, _ = make.webhook(db, by)
+    for _ in range(3):
+        happens(db, by)
+    on_its_way = taken(db)
+    assert finish(db, taken(db), BAD)
+    db.write_now(webhooks.delete, by, webhook.id)
+    assert statuses(db) == ["pending", "skipped", "skipped"]
+    assert finish(db, on_its_way)
+    assert statuses(db) == ["success", "skipped", "skipped"]
     assert db.read_now(webhooks.next_due) is None
 
 

@@ -16,6 +16,8 @@ from berth.core.webhooks.rules import Rules, check_url, target_of
 WEBHOOKS_PER_PROJECT = 10
 OVERLAP_MOST_S = 7 * DAY // 1_000_000
 _SECRETS_KEPT = 5
+_DROPPED = 1000
+"""Deliveries that a delete drops by itself; of more, each is dropped when its turn comes."""
 _TEXT_LIMIT = 120
 _NOT_FOUND = ("webhook_not_found", "Webhook not found.")
 
@@ -123,6 +125,7 @@ def delete(tx: Tx, by: Actor, webhook_id: str) -> Webhook:
     changed = replace(webhook, is_active=False, deleted_at=tx.now, updated_at=tx.now)
     store.update(tx, changed)
     events.unsubscribe(tx, by.project, webhook.id)
+    store.drop_waiting(tx, webhook.id, limit=_DROPPED)
     _record(tx, by, "webhook.deleted", changed)
     return changed
 

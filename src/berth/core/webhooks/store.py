@@ -222,6 +222,17 @@ def skip_lane(tx: Tx, lane: str, *, limit: int) -> int:
     )
 
 
+def drop_waiting(tx: Tx, webhook_id: str, *, limit: int) -> int:
+    """What is not being sent at this moment never will be."""
+    return tx.run(
+        "UPDATE deliveries SET stage = 'done', status = 'skipped', due_at = NULL WHERE seq IN (SELECT seq"
+        " FROM deliveries WHERE webhook_id = :webhook AND status = 'pending' AND stage IN ('ready', 'waiting')"
+        f" AND is_test = 0 LIMIT :limit{tx.skip_locked})",
+        webhook=webhook_id,
+        limit=limit,
+    )
+
+
 def end_lease(
     tx: Tx,
     delivery_id: str,
