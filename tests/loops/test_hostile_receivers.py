@@ -154,6 +154,32 @@ async def test_a_success_whose_body_is_cut_off_counts(clock: FakeClock) -> None:
     assert (outcome.status_code, outcome.error) == (200, None)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"transfer-encoding: chunked\r\n\r\nZZZ\r\n",
+        b"transfer-encoding: chunked\r\n\r\n-1\r\n",
+        b"transfer-encoding: chunked\r\n\r\n3\r\nabcdef\r\n",
+        b"transfer-encoding: chunked\r\n\r\nffffffffffffffff\r\nabc",
+        b"content-encoding: br\r\ncontent-length: 3\r\n\r\n\xff\xff\xff",
+        b"content-length: 3\r\n\r\nabcHTTP/1.1 500 Again\r\n\r\n",
+    ],
+)
+async def test_a_success_counts_whatever_is_wrong_with_the_body_that_follows(
+    clock: FakeClock, body: bytes
+) -> None:
+    head = body.index(b"\r\n\r\n") + 4
+
+    async def script(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + body[:head])
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(body[head:])
+
+    outcome = await said(clock, script)
+    assert (outcome.status_code, outcome.error) == (200, None)
+
+
 async def test_one_that_never_shakes_hands_is_given_up(clock: FakeClock) -> None:
     async with speaking(once(b"")) as port:
         sender = Sender(make.WEBHOOK_RULES, clock, limits=SOON)

@@ -274,18 +274,17 @@ def _session(tls: ssl.SSLContext | None, limits: Limits) -> aiohttp.ClientSessio
 
 async def _excerpt(response: aiohttp.ClientResponse, seconds: float) -> str:
     """The beginning of the body, as far as it comes soon. A connection with more on it is not used again."""
-    if response.content.is_eof():  # it came with the head, or there is none: the usual case
-        return _text(response.content.read_nowait(EXCERPT_BYTES))
-    parts: list[bytes] = []
-    left = EXCERPT_BYTES
+    content, parts, left = response.content, [], EXCERPT_BYTES
     try:
+        if content.is_eof():  # it came with the head, or there is none: the usual case
+            return _text(content.read_nowait(left))
         async with asyncio.timeout(seconds):
-            while left and (part := await response.content.read(left)):
+            while left and (part := await content.read(left)):
                 parts.append(part)
                 left -= len(part)
-    except (TimeoutError, aiohttp.ClientError):
+    except (TimeoutError, aiohttp.ClientError, OSError):
         pass
-    if not response.content.at_eof():
+    if not content.at_eof():
         response.close()
     return _text(b"".join(parts))
 
