@@ -1,4 +1,4 @@
-"""`python -m bench [w2 w3 w4 w7 x1 x2] [--quick]`: runs the workloads, shows the table, keeps the samples as JSON."""
+"""`python -m bench [w2 w3 w4 w6 w7 x1 x2] [--quick]`: runs the workloads, shows the table, keeps the samples as JSON."""
 
 import argparse
 import gc
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import databases, machine, report, w2, w3, w4, w7, x1, x2
+from bench import databases, machine, report, w2, w3, w4, w6, w7, x1, x2
 from bench.databases import Databases
 from bench.measure import Result
 from bench.options import Options
@@ -17,6 +17,7 @@ WORKLOADS: Mapping[str, Callable[[Databases, Options], list[Result]]] = {
     "w2": w2.run,
     "w3": w3.run,
     "w4": w4.run,
+    "w6": w6.run,
     "w7": w7.run,
     "x1": x1.run,
     "x2": x2.run,

@@ -88,6 +88,12 @@ async def purging(world: World) -> tuple[make.Customer, list[Instance]]:
 async def test_the_whole_way_down_and_back(world: World) -> None:
     customer, [made] = await purging(world)
     assert told(world, customer) == ["credited", "depleted", "suspended"]
+    actors = {
+        event.actor
+        for subject in (customer.id, made.id)
+        for event in world.db.read_now(events.list_for, customer.by, subject)
+    }
+    assert {actor for actor in actors if "credit" in actor} == {"loop:credit"}
     assert world.events(made)[-5:] == [
         "instance.stop_scheduled",
         "instance.stop_wanted",

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from berth.base.clock import Instant
+
 
 class DriverError(Exception):
     """A provider did not do what was asked. `str(error)` is for the operator's log.
@@ -329,6 +331,8 @@ class Sighting:
 
     0 is idle, None unknown. In listings only as good as is cheap.
     """
+    evicts_at: Instant | None = None
+    """When the provider will take it away, as far as it has said so: spot capacity, or maintenance of its host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ ACCOUNTS_AT_ONCE = 10_000
 ROWS_AT_ONCE = 1000
 ANNOUNCED_AT_ONCE = 100
 STEPS_AT_ONCE = 16
-ACTOR = "credit"
+ACTOR = "loop:credit"
 NO_CREDIT = "insufficient_credits"
 OVER_BUDGET = "budget_reached"
 

@@ -49,6 +49,7 @@ from berth.core.instances.observing import (
     orphan_destroyed,
     report_orphan,
     went_down,
+    will_be_taken,
 )
 from berth.core.instances.ordering import Choice, order, rehearse, validate
 from berth.core.instances.reasons import SENTENCES, because
@@ -193,4 +194,5 @@ __all__ = [
     "wait_for_boot",
     "watched",
     "went_down",
+    "will_be_taken",
 ]

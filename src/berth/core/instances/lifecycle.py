@@ -254,7 +254,7 @@ def start_failed(tx: Tx, leased: Instance, *, reason: str, releases_hardware: bo
         catalog.release(tx, current.id)
         billing.pause(tx, current.project, current.id, tx.now)
     changed = replace(current, wanted=Wanted.OFFLINE, status_reason=reason, deadline_at=None)
-    return _keep(tx, changed, event="instance.start_failed", reason=reason)
+    return _keep(tx, changed, event="instance.resume_failed", reason=reason)
 
 
 def restart_unconfirmed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:

@@ -16,7 +16,7 @@ from berth.core.instances import service, states, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 
-_ACTOR = "credit"
+_ACTOR = "loop:credit"
 _UNSTARTED = frozenset({Status.ORDERED, Status.PROVISIONING})
 
 
