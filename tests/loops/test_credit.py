@@ -6,6 +6,7 @@ from berth.base.clock import after
 from berth.base.db import Database
 from berth.core import billing, events
 from berth.core.billing import Alerts, Limits, Rules, State
+from berth.core.driver import NoCapacity
 from berth.core.errors import InsufficientCredits
 from berth.core.instances import Instance
 from tests import make
@@ -200,6 +201,25 @@ async def test_with_auto_resume_they_start_in_the_order_they_were_ordered_in(
     await sweep(world)
     assert world.events(made[2])[-1] == "instance.resume_failed"
     assert world.events(made[2]).count("instance.resume_failed") == 1
+    world.check()
+
+
+async def test_who_cannot_be_started_again_at_its_provider_is_told_so(
+    world: World, provider: Provider
+) -> None:
+    customer, [made] = await suspended(world)
+    world.act(billing.set_limits, customer.by, Limits(auto_resume=True))
+    provider.breaks("start", NoCapacity("full"))
+    make.topup(world.db, customer.by, "30")
+    await world.tick("credit")
+    assert world.now(made).status_reason == "credit_restored"
+    await world.settle()
+    assert world.status(made) == "offline"
+    assert world.events(made)[-1] == "instance.resume_failed"
+    assert (world.now(made).status_reason or "").startswith("no_capacity: ")
+    world.start(made)
+    await world.settle()
+    assert (world.status(made), world.now(made).status_reason) == ("running", None)
     world.check()
 
 

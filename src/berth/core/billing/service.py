@@ -17,6 +17,9 @@ from berth.core.errors import InsufficientCredits
 from berth.core.events import Actor
 from berth.core.ledger import Code, Posting
 
+_ANYTHING = Micros(1)
+"""Whatever is more than nothing."""
+
 
 def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: Rules) -> None:
     """Holds the minimum charge for a new subject, or raises InsufficientCredits and holds nothing.
@@ -28,7 +31,7 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
     effective = Micros(state.balance - accrued)
     credit, _, limits = store.find_known(tx, account)
     if credit.state in EMPTY and effective <= 0:
-        raise _suspended(effective)
+        raise _suspended(effective, rules.minimum_balance)
     spending.check_budget(tx, account, limits)
     runway = rates.total(price_micros_per_hour, rules.min_runway_minutes * 60)
     amount = rates.total(price_micros_per_hour, rates.MINIMUM_S)
@@ -49,7 +52,7 @@ def require_credit(tx: Tx, account: str) -> None:
     accrued, _ = store.accrued(tx, account)
     effective = Micros(ledger.account(tx, account).balance - accrued)
     if effective <= 0:
-        raise _suspended(effective)
+        raise _suspended(effective, _ANYTHING)
     spending.check_budget(tx, account, store.find_known(tx, account)[2])
 
 
@@ -115,6 +118,8 @@ def finish(
             is_final=True,
         )
         ledger.post(tx, account, posting)
+    elif not ledger.is_closed(tx, subject):
+        _close(tx, account, subject)
     ledger.release(tx, subject)
 
 
@@ -139,15 +144,16 @@ def balance(tx: Tx, account: str, rules: Rules) -> Balance:
     state = ledger.account(tx, account)
     accrued, burn = store.accrued(tx, account)
     credit, alerts, limits = store.find_known(tx, account)
+    shown = live_state(credit, Means(Micros(state.balance - accrued), burn), alerts)
     return Balance(
         state.balance,
         Micros(accrued),
         state.held,
         burn,
         rules.minimum_balance,
-        live_state(credit, Means(Micros(state.balance - accrued), burn), alerts),
-        credit.depleted_at,
-        credit.stops_at,
+        shown,
+        credit.depleted_at if shown in EMPTY else None,
+        credit.stops_at if shown in EMPTY else None,
         is_within_budget=not spending.must_stop(tx, account, limits),
     )
 
@@ -190,8 +196,10 @@ def charges(tx: Tx, by: Actor, subject: str, *, limit: int) -> Sequence[ledger.E
     return ledger.entries_of(tx, by, subject, limit=limit)
 
 
-def _suspended(effective: Micros) -> InsufficientCredits:
-    return InsufficientCredits("account_suspended", "The balance is used up.", balance_micros=effective)
+def _suspended(effective: Micros, required: Micros) -> InsufficientCredits:
+    return InsufficientCredits(
+        "account_suspended", "The balance is used up.", balance_micros=effective, required_micros=required
+    )
 
 
 def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) -> int:
@@ -225,6 +233,26 @@ def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) 
     ledger.post(tx, account, posting)
     store.end_segment(tx, last, ended_at)
     return billed_s
+
+
+def _close(tx: Tx, account: str, subject: str) -> None:
+    """The last row of what was off when it ended, and had paid already: it says that nothing follows."""
+    last = store.last_segment(tx, subject)
+    if last is None or last.ended_at is None:
+        return
+    _, tick = ledger.debited(tx, subject)
+    posting = Posting(
+        Code.USAGE,
+        subject,
+        tick + 1,
+        Micros(0),
+        period_start_at=last.ended_at,
+        period_end_at=last.ended_at,
+        seconds=0,
+        price_micros_per_hour=last.price_micros_per_hour,
+        is_final=True,
+    )
+    ledger.post(tx, account, posting)
 
 
 def _billed_s(segment: Segment, at: Instant) -> int:

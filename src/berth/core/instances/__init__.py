@@ -50,7 +50,7 @@ from berth.core.instances.observing import (
     report_orphan,
     went_down,
 )
-from berth.core.instances.ordering import Choice, order, validate
+from berth.core.instances.ordering import OS_VOLUME_MAX_GB, Choice, order, validate
 from berth.core.instances.reasons import SENTENCES, because
 from berth.core.instances.reserving import (
     attend,
@@ -102,6 +102,7 @@ __all__ = [
     "ADRIFT_AFTER_S",
     "FAILED",
     "OFFERS_TRIED",
+    "OS_VOLUME_MAX_GB",
     "SENTENCES",
     "STANDING",
     "Action",

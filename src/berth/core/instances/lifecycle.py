@@ -19,6 +19,7 @@ from berth.core.events import Actor
 from berth.core.instances import states, storage, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
+from berth.core.instances.reasons import RESUMING
 
 OFFERS_TRIED = 5
 """How many offers one order is placed at before it fails."""
@@ -253,7 +254,9 @@ def start_failed(tx: Tx, leased: Instance, *, reason: str, releases_hardware: bo
         catalog.release(tx, current.id)
         billing.pause(tx, current.project, current.id, tx.now)
     changed = replace(current, wanted=Wanted.OFFLINE, status_reason=reason, deadline_at=None)
-    return _keep(tx, changed, event="instance.start_failed", reason=reason)
+    is_resumed = current.status_reason == RESUMING
+    event = "instance.resume_failed" if is_resumed else "instance.start_failed"
+    return _keep(tx, changed, event=event, reason=reason)
 
 
 def restart_unconfirmed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:

@@ -75,8 +75,11 @@ def is_paid(tx: Tx, instance: Instance) -> bool:
     )
 
 
-def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
-    """Raises NotFound, Conflict, InsufficientCredits, and NoCapacity when its hardware went to somebody else."""
+def start(tx: Tx, by: Actor, instance_id: str, *, reason: str | None = None) -> Instance:
+    """`reason` is why, where it was not its owner who asked.
+
+    Raises NotFound, Conflict, InsufficientCredits, and NoCapacity when its hardware went to somebody else.
+    """
     instance = locked(tx, by, instance_id)
     if not states.changes(instance, Action.START, abilities(tx, instance)):
         return instance
@@ -86,7 +89,7 @@ def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
     check_hourly(tx, instance.project, instance.price)
     # Hardware that was about to be given back is its own again, and given back if the start fails.
     held = replace(instance, is_reserved=instance.is_reserved and instance.keeps_hardware)
-    return _want(tx, by, held, Wanted.RUNNING, "instance.start_wanted")
+    return _want(tx, by, held, Wanted.RUNNING, "instance.start_wanted", reason=reason)
 
 
 def stop(

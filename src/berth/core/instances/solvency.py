@@ -15,6 +15,7 @@ from berth.core.errors import Conflict, InsufficientCredits, NoCapacity
 from berth.core.instances import service, states, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
+from berth.core.instances.reasons import RESUMING
 
 _ACTOR = "credit"
 _UNSTARTED = frozenset({Status.ORDERED, Status.PROVISIONING})
@@ -72,7 +73,7 @@ def resume(tx: Tx, project: str, instance_id: str) -> None:
     """Starts what was cut off, or says why that cannot be. Raises InsufficientCredits when the balance is used up."""
     by = events.system(project, _ACTOR)
     try:
-        service.start(tx, by, instance_id)
+        service.start(tx, by, instance_id, reason=RESUMING)
     except (NoCapacity, Conflict) as refusal:
         code = refusal.code
     except InsufficientCredits as refusal:

@@ -197,6 +197,11 @@ def debited(tx: Tx, subject: str) -> tuple[Micros, int]:
     return Micros(amount), tick
 
 
+def is_closed(tx: Tx, subject: str) -> bool:
+    """Whether the last row of `subject` was written: nothing is charged after it."""
+    return store.is_closed(tx, subject)
+
+
 def reversed_of(tx: Tx, subject: str) -> Micros:
     """What was taken back of the charges of `subject`."""
     return Micros(store.reversed_of(tx, subject))
