@@ -196,6 +196,18 @@ def report_margin(
         Console().print(reporting.as_table(report, by))
 
 
+@report_cli.command(name="books")
+def report_books(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Check that every balance is the sum of its rows; status 1 and a sentence for each that is not."""
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        problems = database.read_now(ledger.verify)
+    for problem in problems:
+        sys.stdout.write(problem + "\n")
+    if problems:
+        sys.exit(1)
+    Console().print("The books agree.")
+
+
 @project_cli.command(name="key")
 def create_project_key(
     name: str,

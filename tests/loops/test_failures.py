@@ -8,6 +8,7 @@ import pytest
 from berth.core import billing, instances
 from berth.core.driver import NoCapacity, NotSupported, Refused, Unreachable
 from berth.core.instances import SENTENCES, Instance, because
+from berth.core.volumes import NewVolume
 from tests import make
 from tests.conftest import FakeClock
 from tests.world import truth
@@ -130,6 +131,11 @@ async def over_budget(world: World, provider: Provider) -> Instance:
     return instance
 
 
+async def no_disk(world: World, provider: Provider) -> Instance:
+    provider.breaks("create_volume", Refused("no", reason="No disks left."))
+    return await world.order(volumes=[NewVolume("data", 50, "NVMe")])
+
+
 WAYS: list[tuple[str, str, Way]] = [
     ("no_capacity", "failed_no_capacity", sold_out),
     ("no_capacity", "offline", nowhere_to_start),
@@ -140,6 +146,7 @@ WAYS: list[tuple[str, str, Way]] = [
     ("provisioning_timeout", "error", never_answers),
     ("instance_lost", "error", lost),
     ("instance_lost", "error", lost_while_booting),
+    ("volume_failed", "error", no_disk),
     ("start_refused", "offline", not_started),
     ("start_timeout", "offline", started_in_vain),
     ("restart_refused", "running", not_restarted),
