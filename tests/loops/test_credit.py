@@ -142,6 +142,22 @@ async def test_suspended_stops_all_frees_the_hardware_and_stops_the_clock(world:
     world.check()
 
 
+async def test_what_is_stopped_late_costs_nothing_after_the_time_at_which_all_were_to_stop(
+    world: World,
+) -> None:
+    """The control plane dies between the decision and the stops, and comes back after hours."""
+    customer, made = await depleted(world, count=3)
+    world.turn(600)
+    world.act(billing.advance, customer.id, world.rules)
+    owed = left(world, customer)
+    world.turn(7200)
+    await world.tick("metering")
+    await sweep(world)
+    assert [world.status(each) for each in made] == ["offline"] * 3
+    assert left(world, customer) == owed >= -3 * BURN_PER_S * (SWEEP_S + 600)
+    world.check()
+
+
 async def test_a_credit_in_the_time_of_grace_stops_nothing(world: World) -> None:
     customer, [made] = await depleted(world)
     world.turn(599)
