@@ -37,11 +37,11 @@ def instances(db: Database, owner: Customer, count: int) -> None:
         "id": _id("n"),
         "status": "'running'",
         "hostname": "'train-' || CAST(n AS TEXT)",
-        "created_at": f"CAST(:created_at AS BIGINT) - n * {SECOND}",
+        "created_at": f"CAST(:created_at AS BIGINT) - CAST(n AS BIGINT) * {SECOND}",
         "handle": "'at-provider-' || CAST(n AS TEXT)",
         "ip": "'192.0.2.7'",
         "ssh_port": "22",
-        "first_running_at": f"CAST(:created_at AS BIGINT) - n * {SECOND}",
+        "first_running_at": f"CAST(:created_at AS BIGINT) - CAST(n AS BIGINT) * {SECOND}",
         "due_at": "NULL",
     }
     kept = {
