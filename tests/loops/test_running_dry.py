@@ -2,7 +2,7 @@
 
 import pytest
 
-from berth.base.clock import HOUR, rfc3339
+from berth.base.clock import HOUR, Instant, rfc3339
 from berth.core import billing, instances, notices, volumes
 from berth.core.billing import Alerts, State
 from berth.core.errors import InsufficientCredits
@@ -125,11 +125,11 @@ async def test_with_only_volumes_it_goes_all_the_way_down_and_everybody_is_told_
     world.check()
 
 
-def billing_purges_at(world: World, customer: make.Customer) -> int:
+def billing_purges_at(world: World, customer: make.Customer) -> Instant:
     [(purges_at,)] = truth.rows(
         world.db, "SELECT purges_at FROM account_credit WHERE account_id = :id", id=customer.id
     )
-    return int(purges_at)
+    return Instant(purges_at)
 
 
 @pytest.mark.parametrize("warned", [0, 1, 2, 3])

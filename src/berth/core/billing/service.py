@@ -57,14 +57,25 @@ def require_credit(tx: Tx, account: str) -> None:
 
 
 def start(
-    tx: Tx, account: str, subject: str, price_micros_per_hour: int, *, cost_micros_per_hour: int = 0
+    tx: Tx,
+    account: str,
+    subject: str,
+    price_micros_per_hour: int,
+    *,
+    cost_micros_per_hour: int = 0,
+    since: Instant | None = None,
 ) -> None:
     """Starts the clock of `subject`. One that runs already is left as it is.
 
-    `cost_micros_per_hour` is what its provider charges us for this stretch.
+    `cost_micros_per_hour` is what its provider charges us for this stretch. What never ran before is charged at once
+    for the time `since` then, if that is given.
     """
     ledger.lock(tx, account)
     last = store.last_segment(tx, subject)
+    if last is None and since is not None and since < tx.now:
+        last = _charged_before(
+            tx, Segment(subject, 1, account, price_micros_per_hour, cost_micros_per_hour, since, tx.now, 0, 0)
+        )
     if last is None:
         segment = Segment(
             subject, 1, account, price_micros_per_hour, cost_micros_per_hour, tx.now, None, 0, 0
@@ -233,6 +244,26 @@ def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) 
     ledger.post(tx, account, posting)
     store.end_segment(tx, last, ended_at)
     return billed_s
+
+
+def _charged_before(tx: Tx, segment: Segment) -> Segment:
+    """A stretch that was over when its clock was started: charged in one row of its own."""
+    assert segment.ended_at is not None
+    seconds = seconds_between(segment.started_at, segment.ended_at)
+    posting = Posting(
+        Code.USAGE,
+        segment.subject,
+        1,
+        Micros(-rates.total(segment.price_micros_per_hour, seconds)),
+        period_start_at=segment.started_at,
+        period_end_at=segment.ended_at,
+        seconds=seconds,
+        price_micros_per_hour=segment.price_micros_per_hour,
+    )
+    store.insert_segment(tx, segment)
+    store.end_segment(tx, segment, segment.ended_at)
+    ledger.post(tx, segment.account, posting)
+    return segment
 
 
 def _close(tx: Tx, account: str, subject: str) -> None:

@@ -11,7 +11,7 @@ from berth.core.billing import Rules
 from berth.core.driver import Abilities
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
-from berth.core.instances import states, storage, store
+from berth.core.instances import charging, states, storage, store
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
@@ -231,6 +231,8 @@ def _settle_delete(tx: Tx, instance: Instance, rules: Rules) -> None:
         ran = instance.first_running_at is not None
         ended_at = tx.now
         with_minimum = ran or (instance.handle is not None and rules.minimum_on_cancel)
+        if with_minimum and not ran:
+            charging.charge_boot(tx, instance, rules)
     billing.finish(tx, instance.project, instance.id, instance.price, ended_at, with_minimum=with_minimum)
 
 
