@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from berth.base.db import Database, Tx
 from berth.base.money import MAX_MICROS, Micros, from_usd
 from berth.core import events, ledger
-from berth.core.errors import Invalid, NotFound
+from berth.core.errors import Conflict, Invalid, NotFound
 from berth.core.ledger import Code, Posting, store
 from tests import make
 from tests.conftest import FakeClock
@@ -36,7 +36,9 @@ def test_one_reason_is_one_row(db: Database, clock: FakeClock) -> None:
 def test_a_credit_is_added_once_for_each_reference_and_project(db: Database) -> None:
     ours, theirs = make.project(db, credit="0"), make.project(db, credit="0")
     first = make.topup(db, ours.by, "5", reference="invoice-7")
-    assert make.topup(db, ours.by, "9", reference="invoice-7") == first
+    assert make.topup(db, ours.by, "5", reference="invoice-7") == first
+    with pytest.raises(Conflict):
+        make.topup(db, ours.by, "9", reference="invoice-7")
     make.topup(db, theirs.by, "3", reference="invoice-7")
     make.topup(db, ours.by, "1", reference="invoice-8")
     assert make.balance(db, ours.by).balance == from_usd("6")
