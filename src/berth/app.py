@@ -298,6 +298,7 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(
         minimum_balance=minimum,
         minimum_on_cancel=chosen.min_on_cancel,
+        bills_boot=chosen.clock_start == "ordered",
         min_runway_minutes=chosen.min_runway_minutes,
         grace_s=chosen.grace_s,
         volume_retention_hours=chosen.volume_retention_hours,

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from berth import __version__, app, auditing, demonstration, reporting, serving
-from berth.base import log, money, secrets
+from berth.base import ids, log, money, secrets
 from berth.base.clock import SystemClock
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
 from berth.core import events, ledger, projects
@@ -172,6 +172,24 @@ def credit_project(
         Console().print(f"{name} has {money.show(balance)}.")
 
 
+@project_cli.command(name="reverse")
+def reverse_row(
+    name: str,
+    transaction: Annotated[str, Parameter(help="Its id, such as txn_000000000002A.")],
+    *,
+    note: Annotated[str | None, Parameter(help="Why; its owner sees it.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Take one row of a project's ledger back by another, once. The row itself stays."""
+    seq = ids.number_of(transaction.removeprefix("txn_"))
+    if seq is None:
+        _fail(f"not the id of a transaction: {transaction!r}")
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        balance = database.write_now(_reverse, name, seq, note)
+    Console().print(f"{name} has {money.show(balance)}.")
+
+
 @report_cli.command(name="margin")
 def report_margin(
     *,
@@ -194,6 +212,18 @@ def report_margin(
         sys.stdout.write(json.dumps(reporting.as_json(report)) + "\n")
     else:
         Console().print(reporting.as_table(report, by))
+
+
+@report_cli.command(name="books")
+def report_books(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Check that every balance is the sum of its rows; status 1 and a sentence for each that is not."""
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        problems = database.read_now(ledger.verify)
+    for problem in problems:
+        sys.stdout.write(problem + "\n")
+    if problems:
+        sys.exit(1)
+    Console().print("The books agree.")
 
 
 @project_cli.command(name="key")
@@ -340,6 +370,12 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
 def _credit(tx: Tx, name: str, amount: money.Micros, reference: str) -> int:
     project = _project(tx, name)
     ledger.topup(tx, operator(project.id, _user()), amount, reference=reference)
+    return ledger.account(tx, project.id).balance
+
+
+def _reverse(tx: Tx, name: str, seq: int, note: str | None) -> money.Micros:
+    project = _project(tx, name)
+    ledger.reverse(tx, operator(project.id, _user()), project.id, seq, note=note)
     return ledger.account(tx, project.id).balance
 
 

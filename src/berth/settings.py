@@ -70,6 +70,8 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     minimum_deploy_usd: str = "20"
     """What a project must have, neither owed nor held, to deploy."""
+    clock_start: Literal["running", "ordered"] = "running"
+    """From when an instance costs: from when it runs, or from its order, once it runs or is cancelled."""
     min_on_cancel: bool = True
     """Whether deleting before `running` costs the ten-minute minimum once something was created."""
     min_runway_minutes: Annotated[int, msgspec.Meta(ge=0, le=525_600)] = 0

@@ -103,7 +103,9 @@ async def _cut_off(world: World, standing: Standing, *, reason: str) -> None:
 
 
 def _cut_off_one(tx: Tx, instance_id: str, *, standing: Standing, rules: Rules, reason: str) -> None:
-    if not instances.cut_off(tx, standing.account, instance_id, rules, reason=reason):
+    # However many there are and whatever delays us: nobody owes more than what had run when all were to stop.
+    at = standing.credit.since_at if reason == NO_CREDIT else None
+    if not instances.cut_off(tx, standing.account, instance_id, rules, reason=reason, at=at):
         return
     if not billing.is_still(tx, standing, for_budget=reason == OVER_BUDGET):
         raise _Overtaken

@@ -248,7 +248,7 @@ async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
         and port
         and await world.probe(ip, port, world.patience.probe_s)
     ):
-        await world.db.write(instances.reachable, instance, sighting)
+        await world.db.write(instances.reachable, instance, sighting, bills_boot=world.rules.bills_boot)
     else:
         await world.db.write(
             instances.look_again, instance, retry_s=_pause(world, instance), sighting=sighting

@@ -1,5 +1,6 @@
 """Billing: stretches of billed time, what they cost, and whether a balance allows more of them."""
 
+from berth.core.billing.checking import checked, is_check_due
 from berth.core.billing.choices import alerts, limits, set_alerts, set_limits
 from berth.core.billing.credit import WARNING_LEADS, Alerts, Credit, is_warning_due
 from berth.core.billing.limits import Limits, OnBudget
@@ -62,12 +63,14 @@ __all__ = [
     "charges",
     "check_gate",
     "check_hourly",
+    "checked",
     "credit_state",
     "finish",
     "finish_storage",
     "gate",
     "has_hold",
     "hourly",
+    "is_check_due",
     "is_still",
     "is_warning_due",
     "limits",

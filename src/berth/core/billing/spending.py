@@ -6,7 +6,7 @@ they added up to is kept, and the next question reads only newer ones.
 
 from dataclasses import replace
 
-from berth.base.clock import month_start
+from berth.base.clock import HOUR, month_start
 from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import ledger
@@ -16,6 +16,8 @@ from berth.core.errors import InsufficientCredits
 
 _READS_AT_MOST = 20
 """Of a long history, in one transaction; the rest follows with the next question."""
+_SKEW_AT_MOST = HOUR
+"""How far the clocks of two replicas may be apart."""
 
 
 def lock_hourly(tx: Tx, account: str) -> Micros | None:
@@ -93,6 +95,9 @@ def note_budget(tx: Tx, account: str, limits: Limits) -> bool:
 def _counted(tx: Tx, account: str) -> Spent:
     """What is known of this month, brought up to the newest row."""
     spent = store.find_spent(tx, account)
+    if spent.month_at > tx.now + _SKEW_AT_MOST:
+        # A clock that was wrong was set right again: a month that lies ahead would count nothing until it comes.
+        spent = Spent()
     month_at = max(month_start(tx.now), spent.month_at)
     if spent.month_at != month_at:
         spent = replace(spent, month_at=month_at, micros=Micros(0))

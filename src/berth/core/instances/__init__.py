@@ -51,7 +51,7 @@ from berth.core.instances.observing import (
     went_down,
     will_be_taken,
 )
-from berth.core.instances.ordering import Choice, order, rehearse, validate
+from berth.core.instances.ordering import OS_VOLUME_MAX_GB, Choice, order, rehearse, validate
 from berth.core.instances.reasons import SENTENCES, because
 from berth.core.instances.reserving import (
     attend,
@@ -104,6 +104,7 @@ __all__ = [
     "ADRIFT_AFTER_S",
     "FAILED",
     "OFFERS_TRIED",
+    "OS_VOLUME_MAX_GB",
     "SENTENCES",
     "STANDING",
     "Action",

@@ -16,7 +16,7 @@ from berth.core.catalog import Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
 from berth.core.errors import Invalid
 from berth.core.events import Actor
-from berth.core.instances import states, storage, store
+from berth.core.instances import charging, states, storage, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 
@@ -198,8 +198,8 @@ def fail(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
     return _fail(tx, current, Status.ERROR, reason)
 
 
-def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
-    """Its SSH server answered: it runs, and its clock with it."""
+def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool = False) -> Instance | None:
+    """Its SSH server answered: it runs, and its clock with it, as if since the order if it `bills_boot`."""
     current = _current(tx, leased)
     if current is None:
         return None
@@ -220,7 +220,7 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     if current.first_running_at is None:
         storage.arrived(tx, _by(current), current)
     catalog.count_claim(tx, current.id)
-    billing.start(tx, current.project, current.id, current.price, cost_micros_per_hour=current.cost)
+    charging.start_clock(tx, current, bills_boot=bills_boot)
     store.wake_reservation(tx, current.id)
     changed = replace(changed, first_running_at=current.first_running_at or tx.now)
     return _move(tx, changed, Status.RUNNING)
@@ -306,6 +306,8 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     if billing.has_hold(tx, current.id) and current.first_running_at is None:
         # A delete that met a create in flight waited for this answer: did anything exist?
         existed = current.handle is not None
+        if existed:
+            charging.charge_boot(tx, current, rules)
         billing.finish(
             tx,
             current.project,
