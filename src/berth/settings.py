@@ -6,11 +6,13 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+
+from berth.core import billing
 
 _PREFIX = "BERTH_"
 _CONFIG = "BERTH_CONFIG"
