@@ -85,7 +85,7 @@ def test_one_is_removed_once_and_many_without_asking_whether_they_are_there(db: 
     db.write_now(scripts.remove, by, kept[0].id)
     with pytest.raises(NotFound):
         db.write_now(scripts.remove, by, kept[0].id)
-    removed = db.write_now(scripts.remove_many, by, [kept[0].id, kept[1].id, kept[1].id, "nonsense"])
+    removed = db.write_now(scripts.remove_many, by, [kept[0].id, kept[1].id, kept[1].id, "nonsense", "nul\0"])
     assert [script.name for script in removed] == ["b"]
     assert listed(db, by) == (["c"], 1)
     with pytest.raises(Invalid):
