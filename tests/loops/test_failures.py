@@ -30,11 +30,6 @@ async def refused(world: World, provider: Provider) -> Instance:
     return await world.order()
 
 
-async def without_its_volume(world: World, provider: Provider) -> Instance:
-    provider.breaks("create_volume", Refused("no", reason="No disks left."), times=99)
-    return await world.order(volumes=[NewVolume("data", 50, "NVMe")])
-
-
 async def unreachable(world: World, provider: Provider) -> Instance:
     provider.breaks("create", Unreachable("no route"), times=99)
     return await world.order()
@@ -59,6 +54,14 @@ async def not_configured(world: World, provider: Provider) -> Instance:
 
 async def lost(world: World, provider: Provider) -> Instance:
     instance = await world.running()
+    provider.machines.clear()
+    await world.live(120)
+    return instance
+
+
+async def taken_away(world: World, provider: Provider) -> Instance:
+    provider.offers = [make.offer(spot_price="0.6")]
+    instance = await world.running(is_spot=True)
     provider.machines.clear()
     await world.live(120)
     return instance
@@ -147,12 +150,12 @@ WAYS: list[tuple[str, str, Way]] = [
     ("refused", "error", refused),
     ("provider_unreachable", "error", unreachable),
     ("provider_unavailable", "error", not_configured),
-    ("volume_failed", "error", without_its_volume),
+    ("volume_failed", "error", no_disk),
     ("boot_failed", "error", never_boots),
     ("provisioning_timeout", "error", never_answers),
     ("instance_lost", "error", lost),
     ("instance_lost", "error", lost_while_booting),
-    ("volume_failed", "error", no_disk),
+    ("evicted", "deleted", taken_away),
     ("start_refused", "offline", not_started),
     ("start_timeout", "offline", started_in_vain),
     ("restart_refused", "running", not_restarted),
@@ -161,7 +164,12 @@ WAYS: list[tuple[str, str, Way]] = [
     ("insufficient_credits", "offline", out_of_credit),
     ("budget_reached", "offline", over_budget),
 ]
-ENDINGS = {("expired", "deleted"), ("max_spend_reached", "deleted"), ("idle", "deleted")}
+ENDINGS = {
+    ("expired", "deleted"),
+    ("max_spend_reached", "deleted"),
+    ("idle", "deleted"),
+    ("term_ended", "deleted"),
+}
 """Tested where instances end by themselves."""
 
 

@@ -55,8 +55,8 @@ def test_an_operator_adds_credit_once_for_each_reference_and_looks_through_the_b
         if row["reference"] != "initial"
     ]
     assert (row["reference"], row["amount_usd"]) == ("invoice-1", 7.25)
+    assert server.berth("project", "credit", "default", "8", "--reference", "invoice-1").returncode == 0
     for refused in (
-        ("default", "8", "--reference", "invoice-1"),
         ("default", "-8", "--reference", "invoice-2"),
         ("nobody", "8", "--reference", "invoice-2"),
     ):
@@ -75,3 +75,22 @@ def test_an_operator_adds_credit_once_for_each_reference_and_looks_through_the_b
     assert (books.returncode, books.stdout) == (0, "The books agree.\n")
     margin = json.loads(server.berth("report", "margin", "--json").stdout)
     assert margin["total"]["revenue_micros"] == 0
+
+
+def test_an_operator_keeps_the_oauth_clients_of_a_project(server: Server) -> None:
+    server.start()
+    made = server.berth("project", "client", "create", "default", "--json")
+    assert made.returncode == 0, made.stderr
+    client = json.loads(made.stdout)
+    assert set(client) == {"client_id", "client_secret"}
+    assert client["client_id"] in server.berth("project", "client", "list", "default").stdout
+    revoked = server.berth("project", "client", "revoke", "default", client["client_id"])
+    assert f"{client['client_id']} is revoked." in revoked.stdout
+    assert server.berth("project", "client", "revoke", "default", "nobody").returncode == 2
+    assert server.berth("project", "client", "create", "nobody").returncode == 2
+
+
+def test_an_operator_evicts_spot_and_nothing_else(server: Server) -> None:
+    server.start()
+    assert server.berth("evict", "nobody").returncode == 2
+    assert server.berth("evict", "nobody", "--in", "-1").returncode != 0

@@ -14,6 +14,7 @@ from berth.core.catalog.lines import (
     units_to_grant,
 )
 from berth.core.catalog.model import (
+    Availability,
     Image,
     ImageView,
     InstanceType,
@@ -29,6 +30,7 @@ from berth.core.catalog.model import (
 from berth.core.catalog.refresh import introduce, note_failure, refresh
 from berth.core.catalog.service import (
     abilities,
+    availability,
     candidates,
     check_location,
     compatible_images,
@@ -38,6 +40,7 @@ from berth.core.catalog.service import (
     get_offer,
     get_type,
     images,
+    is_available,
     known_offer,
     locations,
     offers_for,
@@ -52,6 +55,7 @@ from berth.core.catalog.service import (
 
 __all__ = [
     "ANYWHERE",
+    "Availability",
     "Image",
     "ImageView",
     "InstanceType",
@@ -65,6 +69,7 @@ __all__ = [
     "VolumeType",
     "abilities",
     "all_lines",
+    "availability",
     "candidates",
     "check_location",
     "claim",
@@ -79,6 +84,7 @@ __all__ = [
     "get_type",
     "images",
     "introduce",
+    "is_available",
     "is_proven",
     "known_offer",
     "line",

@@ -63,10 +63,16 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class OAuthClient:
+    """A client without its secret, which nobody has but its holder. What it gets tokens for may do all its project may."""
+
     id: str
     project: str
     created_at: Instant
     revoked_at: Instant | None
+
+    @property
+    def is_active(self) -> bool:
+        return self.revoked_at is None
 
 
 @dataclass(frozen=True, slots=True)
