@@ -17,6 +17,7 @@ import msgspec
 from berth.core.driver import CreateOrder, Label, Mount, VolumeOrder
 from berth.drivers.sandbox.process import ProcessIdentity
 
+_KEEPS_DISK = "keeps-disk"
 MAX_HOST_LABEL = 63
 """The kernel allows 64 bytes; customers may order longer names, in any script."""
 
@@ -38,6 +39,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     ram_gb: int
     gpu_count: int
     environment: dict[str, str]
+    disk_id: str | None = None
+    """What its boot disk is known by, should that outlive it; None: it does not."""
+    boots_from: str | None = None
+    """The volume that is its boot disk; None: the disk was made with it and lies in its own directory."""
 
     @classmethod
     def from_order(cls, order: CreateOrder, *, port: int, host_key_fingerprint: str) -> "Spec":
@@ -56,6 +61,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
             ram_gb=order.hardware.ram_gb,
             gpu_count=order.hardware.gpu_count,
             environment=dict(order.environment),
+            disk_id=order.boot_volume or (None if order.disk_label is None else order.disk_label.instance_id),
+            boots_from=order.boot_volume,
         )
 
     @property
@@ -99,6 +106,10 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     size_gb: int
     location: str
+    is_bootable: bool = False
+    """It is a boot disk: the root of instances, not something mounted in them."""
+    copying_from: str | None = None
+    """What it is being made a copy of; None once it is whole."""
 
     @classmethod
     def from_order(cls, order: VolumeOrder) -> "VolumeSpec":
@@ -109,7 +120,25 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
             type=order.type,
             size_gb=order.size_gb,
             location=order.location,
+            copying_from=order.source,
         )
+
+    @classmethod
+    def of_disk(cls, instance: Spec, volume_type: str) -> "VolumeSpec":
+        """Of the boot disk that an instance leaves behind."""
+        assert instance.disk_id is not None
+        return cls(
+            install_id=instance.install_id,
+            volume_id=instance.disk_id,
+            name=instance.hostname,
+            type=volume_type,
+            size_gb=instance.os_volume_gb,
+            location=instance.location,
+            is_bootable=True,
+        )
+
+    def copied(self) -> "VolumeSpec":
+        return msgspec.structs.replace(self, copying_from=None)
 
     def resized(self, size_gb: int) -> "VolumeSpec":
         return msgspec.structs.replace(self, size_gb=size_gb)
@@ -158,6 +187,15 @@ def write_run(directory: Path, run: Run) -> None:
 
 def write_mounts(directory: Path, mounts: Iterable[Mount]) -> None:
     replace_file(directory / "attached.json", msgspec.json.encode(Attached(tuple(mounts))))
+
+
+def keep_disk(directory: Path) -> None:
+    """Decides, before the instance in `directory` is condemned, that its boot disk outlives it."""
+    replace_file(directory / _KEEPS_DISK, b"")
+
+
+def keeps_disk(directory: Path) -> bool:
+    return (directory / _KEEPS_DISK).exists()
 
 
 def forget_run(directory: Path) -> None:

@@ -56,6 +56,7 @@ _COLUMNS = (
     "due_at",
     "lease_token",
     "attempt",
+    "boot_volume_id",
 )
 _INSTANCE = ", ".join(_COLUMNS)
 _VERSION = ", ".join(Version._fields)
@@ -158,6 +159,7 @@ def insert(tx: Tx, instance: Instance) -> None:
         due_at=instance.due_at,
         lease_token=instance.lease_token,
         attempt=instance.attempt,
+        boot_volume_id=instance.boot_volume_id,
     )
     count(tx, instance.project, instance.status, 1)
 
