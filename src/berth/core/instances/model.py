@@ -10,7 +10,6 @@ from berth.base.money import Micros
 from berth.core.driver import Label
 from berth.core.volumes import Fate, NewVolume
 
-
 OS_VOLUME_NAME = "boot"
 """What a boot disk is called where its owner does not say."""
 

@@ -137,6 +137,9 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
             is_bootable=True,
         )
 
+    def booting(self, *, is_bootable: bool) -> "VolumeSpec":
+        return msgspec.structs.replace(self, is_bootable=is_bootable)
+
     def copied(self) -> "VolumeSpec":
         return msgspec.structs.replace(self, copying_from=None)
 
