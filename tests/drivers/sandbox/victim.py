@@ -10,7 +10,7 @@ from typing import Any
 
 from berth.drivers.sandbox import SandboxDriver
 
-BEHIND_THE_ANSWER = ("copying", "growing")
+BEHIND_THE_ANSWER = ("copying", "finishing")
 """Moments that may come once the verb has answered."""
 
 
@@ -29,9 +29,10 @@ def watch(at: str) -> None:
                 or (at == "recording" and target.endswith("run.json"))
                 or (at == "attaching" and target.endswith("attached.json"))
                 or (at == "growing" and target.endswith("spec.json"))
+                or (at == "finishing" and target.endswith("spec.json") and ".creating" not in target)
                 or (at == "packing" and target.endswith("disk/root"))
                 or (at == "shelving" and source.endswith("/disk"))
-                or (at == "deciding" and target.endswith("keeps-disk"))
+                or (at == "deciding" and target.endswith("disk.json"))
             )
         if event == "socket.bind":
             # The port is tried while the tree is made, and taken once the instance is in place.

@@ -161,8 +161,7 @@ class Instances:
             if exists:
                 if self._shelf.deleting(instance_id).exists():
                     self.remove_condemned(instance_id)
-                if keep_disk:
-                    self._keep_disk(instance_id)
+                self._decide(instance_id, keeps_disk=keep_disk)
                 self._shelf.directory(instance_id).rename(self._shelf.deleting(instance_id))
             self._end_condemned(instance_id)
 
@@ -290,20 +289,21 @@ class Instances:
         self._bury(run.outer_pid if run is not None else None, f"berth-{install_id}-{instance_id}")
         self._settle_disk(self._shelf.deleting(instance_id))
 
-    def _keep_disk(self, instance_id: str) -> None:
+    def _decide(self, instance_id: str, *, keeps_disk: bool) -> None:
         directory = self._shelf.directory(instance_id)
         spec = records.read_spec(directory)
-        if spec is None or spec.disk_id is None:
+        if keeps_disk and (spec is None or spec.disk_id is None):
             reason = "The boot disk cannot be kept: the deployment is older than that."
             raise Refused(f"instance {instance_id} was made without a name for its disk", reason=reason)
-        records.keep_disk(directory)
+        records.write_decision(directory, keeps_disk=keeps_disk)
 
     def _settle_disk(self, condemned: Path) -> None:
         """Does with the boot disk of what has ended as was decided before."""
-        spec = records.read_spec(condemned)
-        if spec is None:
+        spec, decision = records.read_spec(condemned), records.read_decision(condemned)
+        # Others may be removing these files already: then the disk has been seen to.
+        if spec is None or decision is None:
             return
-        if records.keeps_disk(condemned):
+        if decision.keeps_disk:
             if spec.boots_from is None:
                 self._volumes.adopt(spec, condemned)
         elif spec.boots_from is not None:

@@ -17,7 +17,6 @@ import msgspec
 from berth.core.driver import CreateOrder, Label, Mount, VolumeOrder
 from berth.drivers.sandbox.process import ProcessIdentity
 
-_KEEPS_DISK = "keeps-disk"
 MAX_HOST_LABEL = 63
 """The kernel allows 64 bytes; customers may order longer names, in any script."""
 
@@ -97,6 +96,12 @@ class Attached(msgspec.Struct, frozen=True):
     mounts: tuple[Mount, ...] = ()
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """`disk.json`: what the end of an instance does to its boot disk."""
+
+    keeps_disk: bool
+
+
 class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """`spec.json` of a volume: written when it is made, and when it grows."""
 
@@ -151,7 +156,7 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
         return Label(self.install_id, self.volume_id)
 
 
-Record = TypeVar("Record", Spec, Run, Attached, VolumeSpec)
+Record = TypeVar("Record", Spec, Run, Attached, Decision, VolumeSpec)
 
 
 def host_label(hostname: str) -> str:
@@ -192,13 +197,14 @@ def write_mounts(directory: Path, mounts: Iterable[Mount]) -> None:
     replace_file(directory / "attached.json", msgspec.json.encode(Attached(tuple(mounts))))
 
 
-def keep_disk(directory: Path) -> None:
-    """Decides, before the instance in `directory` is condemned, that its boot disk outlives it."""
-    replace_file(directory / _KEEPS_DISK, b"")
+def write_decision(directory: Path, *, keeps_disk: bool) -> None:
+    """Decides, before the instance in `directory` is condemned, what becomes of its boot disk."""
+    replace_file(directory / "disk.json", msgspec.json.encode(Decision(keeps_disk)))
 
 
-def keeps_disk(directory: Path) -> bool:
-    return (directory / _KEEPS_DISK).exists()
+def read_decision(directory: Path) -> Decision | None:
+    """None while nothing is decided, or nothing is left to be done: then no disk is touched."""
+    return _read(directory / "disk.json", Decision)
 
 
 def forget_run(directory: Path) -> None:

@@ -210,7 +210,7 @@ class Volumes:
             if mount.name in names or mount.volume_handle in handles:
                 reason = "Another volume of this name is attached to the instance."
                 raise Refused(f"{mount.name} or {mount.volume_handle} is there already", reason=reason)
-            self._check_point(_point(mount), points)
+            _check_point(mount, points)
             self._check_volume(instance, mount.volume_handle, attachments)
             points.append(_point(mount))
             names.add(mount.name)
@@ -269,14 +269,6 @@ class Volumes:
                 f"{sold_gb} of {self._capacity_gb} GB are sold", reason="The host's storage is sold out."
             )
 
-    def _check_point(self, point: PurePosixPath, others: Iterable[PurePosixPath]) -> None:
-        if not _PATH.fullmatch(f"/{point}") or point.parts[0] in _TAKEN:
-            raise Refused(f"nothing is mounted at /{point}", reason="Nothing can be mounted there.")
-        for other in others:
-            if point.is_relative_to(other) or other.is_relative_to(point):
-                reason = "One volume cannot be mounted in another."
-                raise Refused(f"/{point} and /{other} are one below the other", reason=reason)
-
     def _check_volume(self, instance: Spec, volume_id: str, attachments: Mapping[str, set[str]]) -> None:
         spec = self._whole(volume_id)
         if spec.is_bootable:
@@ -330,6 +322,17 @@ class Volumes:
 def _point(mount: Mount) -> PurePosixPath:
     """Where it is mounted, below the instance's root."""
     return PurePosixPath("mnt", mount.name) if mount.path is None else PurePosixPath(mount.path.lstrip("/"))
+
+
+def _check_point(mount: Mount, others: Iterable[PurePosixPath]) -> None:
+    point = _point(mount)
+    is_path = mount.path is None or _PATH.fullmatch(mount.path) is not None
+    if not is_path or point.parts[0] in _TAKEN:
+        raise Refused(f"nothing is mounted at {mount.path!r}", reason="Nothing can be mounted there.")
+    for other in others:
+        if point.is_relative_to(other) or other.is_relative_to(point):
+            reason = "One volume cannot be mounted in another."
+            raise Refused(f"/{point} and /{other} are one below the other", reason=reason)
 
 
 def _unknown(volume_id: str) -> Refused:
