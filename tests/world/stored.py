@@ -120,7 +120,7 @@ def _boot_disks(db: Database) -> Iterator[str]:
     ):
         if disks > 1:
             yield f"instance {instance_id} has {disks} boot disks"
-        if status in {"ordered", "provisioning", "running", "offline", "deleting"} and live != 1:
+        if status in {"ordered", "provisioning", "running", "offline"} and live != 1:
             yield f"instance {instance_id} ({status}) has lost its boot disk"
         if status == "deleted" and live != 0:
             yield f"instance {instance_id} ({status}) has left its boot disk"
