@@ -26,7 +26,8 @@ from berth.core.errors import Refusal
 from berth.core.instances import Instance
 from berth.core.volumes import Fate, NewVolume, Volume
 from tests import make
-from tests.world.provider import VERBS, Machine, Provider
+from tests.world.parts import Machine
+from tests.world.provider import VERBS, Provider
 from tests.world.world import PATIENCE, TICKS, Turnable, World
 
 CHANGING = ("create", "start", "stop", "restart", "destroy")

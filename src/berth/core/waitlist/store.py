@@ -8,6 +8,7 @@ from berth.base.clock import Instant
 from berth.base.db import Row, Tx
 from berth.core.catalog import ANYWHERE
 from berth.core.instances import OrderSpec
+from berth.core.volumes import Fate
 from berth.core.waitlist.model import Entry, Obstacle, Status
 
 _COLUMNS = (
@@ -54,13 +55,20 @@ COUNTED = 10_000
 """How far a position is counted."""
 
 
+def _config(text: str) -> OrderSpec:
+    members = json.loads(text)
+    # Entries from before boot disks had a fate of their own say nothing of it.
+    fate = Fate(members.pop("os_volume_eviction_fate", Fate.DETACH))
+    return OrderSpec(**members, os_volume_eviction_fate=fate)
+
+
 def _entry(row: Row) -> Entry:
     return Entry(
         *(
             *row[:5],
             row[5] or None,
             bool(row[6]),
-            None if row[7] is None else OrderSpec(**json.loads(row[7])),
+            None if row[7] is None else _config(row[7]),
             row[8],
             Status(row[9]),
             None if row[10] is None else Obstacle(row[10]),
