@@ -21,7 +21,7 @@ from berth.core.billing import Rules
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
-from berth.faces import huddle
+from berth.faces import huddle, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
     catalog,
@@ -80,6 +80,7 @@ def _storage_price(settings: Settings) -> money.Micros:
 FACES: Mapping[str, Callable[[Context], Asgi]] = {
     huddle.PREFIX: huddle.build,
     huddle.NESTED_PREFIX: partial(huddle.build, is_nested=True),
+    verda.PREFIX: verda.build,
 }
 """Who calls us, by the prefix of their paths."""
 

@@ -23,6 +23,13 @@ class InstanceType:
     boot_timeout_s: int
     providers: frozenset[str]
     """Who sells it now."""
+    gpu_name: str = ""
+    """One of its GPUs as price trackers write it, for example `H100 SXM5 80GB`; empty where it has none."""
+    p2p: str | None = None
+    """How fast its GPUs speak to each other."""
+    best_for: Sequence[str] = ()
+    deploy_warning: str | None = None
+    """What a customer should know before ordering it."""
 
     @property
     def total_vram_gb(self) -> int:

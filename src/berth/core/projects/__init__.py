@@ -14,6 +14,7 @@ from berth.core.projects.api_keys import (
     touch_key,
     update_key,
 )
+from berth.core.projects.clients import actor_of_client, authenticate_client, find_client
 from berth.core.projects.counting import count_requests, forget_requests
 from berth.core.projects.model import ApiKey, Credentials, KeySpec, OAuthClient, Preferences, Project
 from berth.core.projects.networks import parse_address
@@ -31,12 +32,15 @@ __all__ = [
     "Preferences",
     "Project",
     "actor_of",
+    "actor_of_client",
     "authenticate",
+    "authenticate_client",
     "check_address",
     "count_requests",
     "create",
     "create_key",
     "find",
+    "find_client",
     "forget_ended",
     "forget_requests",
     "get_key",

@@ -68,6 +68,10 @@ class OAuthClient:
     created_at: Instant
     revoked_at: Instant | None
 
+    @property
+    def is_active(self) -> bool:
+        return self.revoked_at is None
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

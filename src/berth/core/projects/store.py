@@ -4,7 +4,7 @@ import json
 
 from berth.base.clock import Instant
 from berth.base.db import Row, Tx
-from berth.core.projects.model import ApiKey, Preferences, Project
+from berth.core.projects.model import ApiKey, OAuthClient, Preferences, Project
 
 _KEY = (
     "id, project_id, name, prefix, scopes, lineage, description, created_by, created_at, last_used_at,"
@@ -199,6 +199,15 @@ def insert_client(tx: Tx, client_id: str, project: str, secret_hash: str) -> Non
         secret_hash=secret_hash,
         now=tx.now,
     )
+
+
+def find_client(tx: Tx, client_id: str) -> tuple[OAuthClient, str] | None:
+    """The client and the hash of its secret."""
+    row = tx.one(
+        "SELECT id, project_id, created_at, revoked_at, secret_hash FROM oauth_clients WHERE id = :id",
+        id=client_id,
+    )
+    return None if row is None else (OAuthClient(*row[:4]), row[4])
 
 
 def keep(tx: Tx, key: str, value: str) -> str:

@@ -25,6 +25,10 @@ class Policy:
     idempotency_retention_s: int = idempotency.RETENTION_S
     free_units_shown: int | None = None
     """The most free units that an offer tells of; None: all."""
+    eur_permille: int = 920
+    """Thousandths of a euro that a dollar is worth, where prices are shown in euros."""
+    shown_provisioning_s: int = 2
+    """How long the IaaS API shows a new instance as provisioning at least, however soon it runs."""
 
 
 @dataclass(frozen=True, slots=True)

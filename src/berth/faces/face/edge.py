@@ -224,7 +224,7 @@ class Edge:
     def _done(self, route: Route, answered: object) -> _Done:
         if isinstance(answered, Sent):
             body = self._face.render(answered.result)
-            return _Done(answered.result, answered.status or route.status, body, answered.headers)
+            return _Done(answered, answered.status or route.status, body, answered.headers)
         return _Done(answered, route.status, self._face.render(answered))
 
     def _reply(self, route: Route, done: _Done) -> Reply:

@@ -1,0 +1,94 @@
+"""Actions on instances: one is an answer of its own, several are done one by one, each for itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from berth.base.db import DatabaseUnavailable, Tx
+from berth.core import instances
+from berth.core.errors import Conflict, Forbidden, Refusal, Unavailable
+from berth.core.instances import Status
+from berth.faces.face import Call, Sent
+from berth.faces.verda import errors
+from berth.faces.verda.instances import translate, wire
+from berth.faces.verda.instances.handlers import instance_id_of
+
+ALREADY_SO = 204
+PARTLY = 207
+_BEING_MADE = frozenset({Status.ORDERED, Status.PROVISIONING})
+_ENDED = frozenset({Status.DELETING, Status.DELETED})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Several instances, to be acted on once the request's own transaction is over."""
+
+    instance_ids: Sequence[str]
+
+
+def act_on_instances(tx: Tx, call: Call) -> object:
+    """An array of one id is one id: a refusal is the answer then."""
+    request: wire.InstanceActionRequest = call.body
+    wanted = translate.several(request.id)
+    if len(wanted) > 1:
+        return Batch(wanted)
+    if not act(tx, call, wanted[0], request):
+        return Sent(None, ALREADY_SO)
+    return [_success(wanted[0], request)]
+
+
+async def act_on_each(call: Call, answered: object) -> object:
+    """Each in a transaction of its own, so that one refusal leaves the others alone."""
+    if not isinstance(answered, Batch):
+        return answered
+    request: wire.InstanceActionRequest = call.body
+    results = [await _result(call, instance_id, request) for instance_id in answered.instance_ids]
+    has_failed = any(result.status == "error" for result in results)
+    return Sent(results, PARTLY if has_failed else None)
+
+
+def act(tx: Tx, call: Call, shown_id: str, request: wire.InstanceActionRequest) -> bool:
+    """Whether that changed anything. Raises whatever the verb does."""
+    before = instances.get(tx, call.by, instance_id_of(shown_id))
+    match request.action:
+        case "start" | "boot":
+            after = instances.start(tx, call.by, before.id)
+        case "shutdown" | "force_shutdown":
+            after = instances.stop(tx, call.by, before.id, keep_reserved=True)
+        case "delete" | "discontinue" | "hibernate":
+            if before.status in _ENDED:
+                return False
+            if before.status in _BEING_MADE:
+                raise Forbidden("provisioning", "Can't discontinue a provisioning instance")
+            if request.action == "hibernate" and before.status is not Status.OFFLINE:
+                raise Conflict("invalid_state", "Can't hibernate an instance that is not shut down")
+            doomed = [] if request.action == "hibernate" else translate.doomed(request)
+            after = instances.delete(tx, call.by, before.id, call.context.rules, delete_volumes=doomed or ())
+        case other:
+            raise Forbidden("not_available", f"The action {other} is not available")
+    return after.sequence != before.sequence
+
+
+async def _result(
+    call: Call, shown_id: str, request: wire.InstanceActionRequest
+) -> wire.InstanceActionResult:
+    try:
+        await call.context.db.write(act, call, shown_id, request)
+    except Refusal as refusal:
+        return _failure(shown_id, request, refusal)
+    except DatabaseUnavailable:
+        closed = Unavailable("unavailable", "The service is briefly unavailable; try again.")
+        return _failure(shown_id, request, closed)
+    return _success(shown_id, request)
+
+
+def _success(shown_id: str, request: wire.InstanceActionRequest) -> wire.InstanceActionResult:
+    return wire.InstanceActionResult(instanceId=shown_id, action=request.action, status="success")
+
+
+def _failure(
+    shown_id: str, request: wire.InstanceActionRequest, refusal: Refusal
+) -> wire.InstanceActionResult:
+    status, problem = errors.told(refusal)
+    return wire.InstanceActionResult(
+        instanceId=shown_id, action=request.action, status="error", error=problem.message, statusCode=status
+    )

@@ -1,0 +1,97 @@
+"""Instances: translate, one verb, translate."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from berth.base import ids
+from berth.base.db import Tx
+from berth.base.paging import After
+from berth.core import instances, volumes, waitlist
+from berth.core.instances import Instance, Version
+from berth.core.instances import Status as Seen
+from berth.faces.face import Call
+from berth.faces.verda import words
+from berth.faces.verda.envelope import Bare
+from berth.faces.verda.instances import translate, wire
+
+_PAGE = 500
+_PAGES = 20
+"""Of a list that this API does not page."""
+
+
+def deploy(tx: Tx, call: Call) -> Bare:
+    request: wire.DeployRequest = call.body
+    made = waitlist.order(tx, call.by, translate.order(request), call.context.waiting, call.context.rules)
+    return Bare(words.shown(made.id))
+
+
+def list_instances(tx: Tx, call: Call) -> Sequence[Any]:
+    query: wire.InstancesQuery = call.query
+    if query.status is None:
+        return _listed(tx, call, None)
+    found = [
+        each
+        for seen in translate.seen_as(query.status)
+        for each in _all(tx, call, seen)
+        if translate.status_of(each, tx.now, _shown_s(call)) == query.status
+    ]
+    found.sort(key=lambda made: (made.created_at, made.id), reverse=True)
+    return [_shown(tx, call, made) for made in found]
+
+
+def get_instance(tx: Tx, call: Call) -> wire.Instance:
+    return _shown(tx, call, instances.get(tx, call.by, instance_id_of(call.parameters["id"])))
+
+
+def instance_id_of(text: str) -> str:
+    """The core id that a path or body means; what cannot be one is looked for in vain."""
+    return ids.of_uuid(text) or ""
+
+
+def _shown(tx: Tx, call: Call, made: Instance) -> wire.Instance:
+    disk = volumes.os_volume_of(tx, made.id)
+    status = translate.status_of(made, tx.now, _shown_s(call))
+    return translate.instance(made, None if disk is None else disk.id, status)
+
+
+def _listed(tx: Tx, call: Call, status: Seen | None) -> list[Any]:
+    """All of them, newest first, as many as are ever listed."""
+    shown: list[Any] = []
+    last: After | None = None
+    for _ in range(_PAGES):
+        page = instances.list_versions(tx, call.by, status=status, after=last, limit=_PAGE)
+        known = [translate.known_instance(version) for version in page.rows]
+        if None in known:
+            whole = instances.list_page(tx, call.by, status=status, after=last, limit=_PAGE).rows
+            shown += [
+                raw or _kept(tx, call, version, made)
+                for raw, version, made in zip(known, page.rows, whole, strict=True)
+            ]
+        else:
+            shown += known
+        if not page.has_more:
+            break
+        last = After(page.rows[-1].created_at, page.rows[-1].id)
+    return shown
+
+
+def _kept(tx: Tx, call: Call, version: Version, made: Instance) -> object:
+    shown = _shown(tx, call, made)
+    # What is shown as provisioning for a while looks different soon, without a change of the row.
+    return shown if shown.status == "provisioning" else translate.listed_instance(version, shown)
+
+
+def _all(tx: Tx, call: Call, status: Seen) -> list[Instance]:
+    found: list[Instance] = []
+    last: After | None = None
+    for _ in range(_PAGES):
+        page = instances.list_page(tx, call.by, status=status, after=last, limit=_PAGE)
+        found += page.rows
+        if not page.has_more:
+            break
+        last = After(page.rows[-1].created_at, page.rows[-1].id)
+    return found
+
+
+def _shown_s(call: Call) -> int:
+    return call.context.policy.shown_provisioning_s
