@@ -60,8 +60,10 @@ def _route(document: Mapping[str, Any], route: Route) -> str:
     parts.append(_table("Parameters", parameters))
     if route.body is not None:
         parts.append(_table("Body", _members(document, route.body.__name__)))
-    if route.answer is not None and route.answer.__name__ in document["components"]["schemas"]:
-        parts.append(_table("Answer", _members(document, route.answer.__name__)))
+    for answer in route.answer if isinstance(route.answer, tuple) else (route.answer,):
+        name = getattr(answer, "__name__", "")
+        if name in document["components"]["schemas"]:
+            parts.append(_table("Answer", _members(document, name)))
     return (
         f'<details><summary><span class="method">{route.method}</span> <code>{escape(route.path)}</code>'
         f" {escape(route.summary)}</summary><div>{''.join(parts)}</div></details>"

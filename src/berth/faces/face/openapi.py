@@ -69,6 +69,8 @@ class _Schemas:
         self._known = list(zip(known, found, strict=True))
 
     def of(self, wanted: Any) -> Schema:
+        if isinstance(wanted, tuple):
+            return {"oneOf": [self.of(each) for each in wanted]}
         return next(_with_numbers(schema) for known, schema in self._known if known is wanted)
 
     def members_of(self, wanted: type[msgspec.Struct]) -> Schema:
@@ -77,7 +79,8 @@ class _Schemas:
 
 
 def _types(route: Route) -> list[Any]:
-    return [wanted for wanted in (route.answer, route.query, route.body) if wanted is not None]
+    answers = route.answer if isinstance(route.answer, tuple) else (route.answer,)
+    return [wanted for wanted in (*answers, route.query, route.body) if wanted is not None]
 
 
 def _operation(about: About, route: Route, schemas: _Schemas) -> Schema:

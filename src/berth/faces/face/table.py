@@ -66,7 +66,7 @@ class Route:
     scope: str
     """The least that a key must be allowed."""
     answer: Any
-    """The wire type of the answer, or of its rows."""
+    """The wire type of the answer, or of its rows; several are alternatives, and None is an empty body."""
     listing: Listing = Listing.ONE
     query: type[Struct] | None = None
     body: type[Struct] | None = None

@@ -55,6 +55,14 @@ def listed(given: str | Sequence[str] | None) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
+def several(given: str | Sequence[str], field: str = "id") -> list[str]:
+    """The ids as they were sent, each once. Raises Invalid for none."""
+    found = list(dict.fromkeys(listed(given)))
+    if not found:
+        raise Invalid("invalid_field", f"{field} must name at least one.", field=field)
+    return found
+
+
 def optional(text: str | None) -> str | None:
     """What was sent empty was not sent."""
     return text or None

@@ -8,9 +8,8 @@ from berth.core import instances
 from berth.core.errors import Conflict, Forbidden, Refusal, Unavailable
 from berth.core.instances import Status
 from berth.faces.face import Call, Sent
-from berth.faces.verda import errors
-from berth.faces.verda.instances import translate, wire
-from berth.faces.verda.instances.handlers import instance_id_of
+from berth.faces.verda import errors, words
+from berth.faces.verda.instances import showing, translate, wire
 
 ALREADY_SO = 204
 PARTLY = 207
@@ -28,7 +27,7 @@ class Batch:
 def act_on_instances(tx: Tx, call: Call) -> object:
     """An array of one id is one id: a refusal is the answer then."""
     request: wire.InstanceActionRequest = call.body
-    wanted = translate.several(request.id)
+    wanted = words.several(request.id)
     if len(wanted) > 1:
         return Batch(wanted)
     if not act(tx, call, wanted[0], request):
@@ -48,7 +47,7 @@ async def act_on_each(call: Call, answered: object) -> object:
 
 def act(tx: Tx, call: Call, shown_id: str, request: wire.InstanceActionRequest) -> bool:
     """Whether that changed anything. Raises whatever the verb does."""
-    before = instances.get(tx, call.by, instance_id_of(shown_id))
+    before = showing.find(tx, call, shown_id)
     match request.action:
         case "start" | "boot":
             after = instances.start(tx, call.by, before.id)

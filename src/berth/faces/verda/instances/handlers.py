@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from berth.base import ids
 from berth.base.db import Tx
 from berth.base.paging import After
-from berth.core import instances, volumes, waitlist
+from berth.core import instances, waitlist
 from berth.core.instances import Instance, Version
 from berth.core.instances import Status as Seen
 from berth.faces.face import Call
 from berth.faces.verda import words
 from berth.faces.verda.envelope import Bare
-from berth.faces.verda.instances import translate, wire
+from berth.faces.verda.instances import showing, translate, wire
 
 _PAGE = 500
 _PAGES = 20
@@ -33,25 +32,14 @@ def list_instances(tx: Tx, call: Call) -> Sequence[Any]:
         each
         for seen in translate.seen_as(query.status)
         for each in _all(tx, call, seen)
-        if translate.status_of(each, tx.now, _shown_s(call)) == query.status
+        if translate.status_of(each, tx.now, call.context.policy.shown_provisioning_s) == query.status
     ]
     found.sort(key=lambda made: (made.created_at, made.id), reverse=True)
-    return [_shown(tx, call, made) for made in found]
+    return [showing.show(tx, call, made) for made in found]
 
 
 def get_instance(tx: Tx, call: Call) -> wire.Instance:
-    return _shown(tx, call, instances.get(tx, call.by, instance_id_of(call.parameters["id"])))
-
-
-def instance_id_of(text: str) -> str:
-    """The core id that a path or body means; what cannot be one is looked for in vain."""
-    return ids.of_uuid(text) or ""
-
-
-def _shown(tx: Tx, call: Call, made: Instance) -> wire.Instance:
-    disk = volumes.os_volume_of(tx, made.id)
-    status = translate.status_of(made, tx.now, _shown_s(call))
-    return translate.instance(made, None if disk is None else disk.id, status)
+    return showing.show(tx, call, showing.find(tx, call, call.parameters["id"]))
 
 
 def _listed(tx: Tx, call: Call, status: Seen | None) -> list[Any]:
@@ -76,7 +64,7 @@ def _listed(tx: Tx, call: Call, status: Seen | None) -> list[Any]:
 
 
 def _kept(tx: Tx, call: Call, version: Version, made: Instance) -> object:
-    shown = _shown(tx, call, made)
+    shown = showing.show(tx, call, made)
     # What is shown as provisioning for a while looks different soon, without a change of the row.
     return shown if shown.status == "provisioning" else translate.listed_instance(version, shown)
 
@@ -91,7 +79,3 @@ def _all(tx: Tx, call: Call, status: Seen) -> list[Instance]:
             break
         last = After(page.rows[-1].created_at, page.rows[-1].id)
     return found
-
-
-def _shown_s(call: Call) -> int:
-    return call.context.policy.shown_provisioning_s

@@ -8,7 +8,6 @@ import msgspec
 from berth.base import ids
 from berth.base.clock import Instant, after
 from berth.core import instances
-from berth.core.errors import Invalid
 from berth.core.instances import Instance, OrderSpec, Version
 from berth.core.instances import Status as Seen
 from berth.core.volumes import NewVolume
@@ -107,14 +106,6 @@ def doomed(request: wire.InstanceActionRequest) -> Sequence[str] | None:
     if request.volume_ids is None:
         return None
     return [words.in_body(each, "volume_ids", "volume id") for each in words.listed(request.volume_ids)]
-
-
-def several(given: str | Sequence[str], field: str = "id") -> list[str]:
-    """The ids as they were sent, each once. Raises Invalid for none."""
-    found = list(dict.fromkeys(words.listed(given)))
-    if not found:
-        raise Invalid("invalid_field", f"{field} must name at least one.", field=field)
-    return found
 
 
 def known_instance(version: Version) -> msgspec.Raw | None:
