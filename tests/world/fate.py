@@ -170,8 +170,8 @@ class MortalDriver:
     async def list_own(self, install_id: str) -> Listing:
         return await self._fate.meets("list_own", lambda: self._provider.list_own(install_id))
 
-    async def start(self, handle: str) -> None:
-        await self._fate.meets("start", lambda: self._provider.start(handle))
+    async def start(self, handle: str, order: CreateOrder | None = None) -> None:
+        await self._fate.meets("start", lambda: self._provider.start(handle, order))
 
     async def stop(self, handle: str, *, release: bool = True) -> None:
         await self._fate.meets("stop", lambda: self._provider.stop(handle, release=release))

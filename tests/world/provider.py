@@ -249,7 +249,7 @@ class Provider:
         self._raise("list_own", is_after=True)
         return Listing(sightings, is_complete=not self.is_partial)
 
-    async def start(self, handle: str) -> None:
+    async def start(self, handle: str, order: CreateOrder | None = None) -> None:
         self._raise("start")
         machine = self._existing(handle)
         if self.start_is_refused:

@@ -175,9 +175,9 @@ class ProviderOffer:
     is_simulated: bool = False
     """True when the hardware is pretended, for demonstrations and tests."""
     spot_price_micros_per_hour: int | None = None
-    """What the customer pays for one that may be taken away at any time; None: none are sold."""
+    """What the customer pays for one that may be taken away at any time; None: cost plus margin, or none are sold."""
     spot_cost_micros_per_hour: int | None = None
-    """What the provider charges us for such a one; None: as much as for another."""
+    """What the provider charges us for such a one; None: as much as for another where they have a price, else none are sold."""
     spot_free_units: int | None = None
     """How many more of them could be created; None: they come out of `free_units`."""
 
@@ -395,7 +395,12 @@ class Driver(Protocol):
     async def list_own(self, install_id: str) -> Listing:
         """Everything at the provider that carries `install_id`."""
 
-    async def start(self, handle: str) -> None: ...
+    async def start(self, handle: str, order: CreateOrder | None = None) -> None:
+        """Switches it on. Raises NoCapacity where it gave its hardware back and others have that now.
+
+        `order` is what it was made with and has now, for a provider that has to make the machine again: one whose stop
+        can only release by giving it away.
+        """
 
     async def stop(self, handle: str, *, release: bool = True) -> None:
         """Switches it off. With `release` its hardware is given back and the provider's bill ends, disk and handle kept,

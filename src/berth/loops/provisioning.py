@@ -306,8 +306,9 @@ async def _start(world: World, driver: Driver, instance: Instance) -> None:
         await _look_again(world, instance)
         return
     if sighting.power in {Power.STOPPED, Power.FAILED}:
+        order = await world.db.read(instances.create_order, instance, install_id=world.install_id)
         try:
-            await driver.start(handle)
+            await driver.start(handle, order)
         except (NoCapacity, Refused, NotSupported) as error:
             code = "no_capacity" if isinstance(error, NoCapacity) else "start_refused"
             await _leave_off(world, driver, instance, because(code, error.reason))

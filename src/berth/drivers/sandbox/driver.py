@@ -94,7 +94,7 @@ class SandboxDriver:
     async def list_own(self, install_id: str) -> Listing:
         return await self._run(lambda: self._instances.list_own(install_id))
 
-    async def start(self, handle: str) -> None:
+    async def start(self, handle: str, order: CreateOrder | None = None) -> None:  # noqa: ARG002 - a directory stays
         await self._run(lambda: self._instances.start(handle))
 
     async def stop(self, handle: str, *, release: bool = True) -> None:
