@@ -17,7 +17,7 @@ from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, Tx, is_postgresql
 from berth.core import instances, notices, projects, volumes, webhooks
-from berth.core.billing import Rules
+from berth.core.billing import Period, Rules, Unit
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
@@ -41,9 +41,11 @@ from berth.loops import volumes as volumes_loop
 from berth.loops.loop import Loop, Runner
 from berth.loops.world import Courier, Mail, Patience, World
 from berth.migrations import upgrade
+from berth.settings import Period as SoldPeriod
 from berth.settings import Settings, SettingsError
 
 _FIRST_CATALOGUE_S = 10.0
+_MOST_EUR_PER_USD = 1000 * money.USD
 _log = structlog.get_logger()
 
 
@@ -230,8 +232,20 @@ def _policy(settings: Settings) -> Policy:
         trusted_proxies=proxies,
         api_keys_per_project=settings.access.api_keys_per_project,
         idempotency_retention_s=settings.access.idempotency_retention_s,
+        scripts_per_project=settings.access.scripts_per_project,
+        eur_per_usd_micros=_euros(settings),
         free_units_shown=settings.access.free_units_shown or None,
     )
+
+
+def _euros(settings: Settings) -> int:
+    try:
+        rate = money.from_usd(settings.currency.eur_per_usd)
+    except ValueError as error:
+        raise SettingsError(f"currency.eur_per_usd: {error}") from error
+    if not 0 < rate <= _MOST_EUR_PER_USD:
+        raise SettingsError("currency.eur_per_usd: must be more than 0, and 1000 at most")
+    return rate
 
 
 def _rates(settings: Settings, clock: Clock, database: Database) -> Rates | None:
@@ -270,7 +284,7 @@ def mail_of(settings: Settings) -> Mail | None:
 
 
 def rules_of(settings: Settings) -> Rules:
-    """The operator's decisions about money. Raises SettingsError for an amount that is none."""
+    """The operator's decisions about money. Raises SettingsError for an amount or a list of periods that is none."""
     try:
         minimum = money.from_usd(settings.billing.minimum_deploy_usd)
     except ValueError as error:
@@ -282,6 +296,25 @@ def rules_of(settings: Settings) -> Rules:
         min_runway_minutes=chosen.min_runway_minutes,
         grace_s=chosen.grace_s,
         volume_retention_hours=chosen.volume_retention_hours,
+        periods=_periods("periods", settings.contracts.periods),
+        cluster_periods=_periods("cluster_periods", settings.contracts.cluster_periods),
+    )
+
+
+def _periods(member: str, chosen: Sequence[SoldPeriod]) -> Sequence[Period]:
+    codes = [period.code for period in chosen]
+    if len(codes) != len(set(codes)):
+        raise SettingsError(f"contracts.{member}: two periods have one code")
+    return tuple(
+        Period(
+            period.code,
+            period.name,
+            Unit(period.unit_name),
+            period.unit_value,
+            period.discount_percentage,
+            period.is_enabled,
+        )
+        for period in chosen
     )
 
 

@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import json
 import os
-import pwd
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,14 +17,14 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from berth import __version__, app, auditing, demonstration, reporting, serving
+from berth import __version__, app, auditing, demonstration, operating, reporting, serving
 from berth.base import log, money, secrets
-from berth.base.clock import SystemClock
+from berth.base.clock import SystemClock, rfc3339
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
-from berth.core import events, ledger, projects
-from berth.core.errors import NotFound, Refusal
-from berth.core.events import Search, operator
-from berth.core.projects import ApiKey, Credentials, KeySpec, Preferences, Project
+from berth.core import events, projects
+from berth.core.errors import Refusal
+from berth.core.events import Search
+from berth.core.projects import Credentials, KeySpec
 from berth.settings import Settings, SettingsError, read
 
 DEFAULT_PROJECT = "default"
@@ -34,6 +33,8 @@ _BAD_USAGE = 2
 cli = App(name="berth", version=__version__, help="A GPU cloud in a box.")
 project_cli = App(name="project", help="Projects, their credentials and their credit.")
 cli.command(project_cli)
+client_cli = App(name="client", help="OAuth clients of a project.")
+project_cli.command(client_cli)
 report_cli = App(name="report", help="What the books say.")
 cli.command(report_cli)
 
@@ -118,7 +119,7 @@ def create_project(
     """Create a project with an API key and an OAuth client. Their secrets are shown this once."""
     settings = read({"data_dir": data_dir, "database_url": database_url})
     with _database(settings) as database:
-        made = database.write_now(_create, name, _dollars(credit, least=0), _pepper(settings))
+        made = database.write_now(operating.create, name, _dollars(credit, least=0), _pepper(settings))
     shown = _shown(made)
     if as_json:
         sys.stdout.write(json.dumps(shown) + "\n")
@@ -165,7 +166,7 @@ def credit_project(
     """Add credit to a project, once for each reference."""
     settings = read({"data_dir": data_dir, "database_url": database_url})
     with _database(settings) as database:
-        balance = database.write_now(_credit, name, _dollars(usd, least=1), reference)
+        balance = database.write_now(operating.add_credit, name, _dollars(usd, least=1), reference)
     if as_json:
         sys.stdout.write(json.dumps({"name": name, "balance_micros": balance}) + "\n")
     else:
@@ -210,7 +211,7 @@ def create_project_key(
     settings = read({"data_dir": data_dir, "database_url": database_url})
     spec = KeySpec(name=key_name, scopes=scope or ["full"])
     with _database(settings) as database:
-        key, secret = database.write_now(_create_key, name, spec, _pepper(settings))
+        key, secret = database.write_now(operating.create_key, name, spec, _pepper(settings))
     if as_json:
         sys.stdout.write(json.dumps({"id": key.id, "name": key.name, "api_key": secret}) + "\n")
     else:
@@ -230,8 +231,67 @@ def set_project(
     """Change what a project decided about itself; print what holds then."""
     wanted = None if unique_hostnames is None else unique_hostnames == "on"
     with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
-        now = database.write_now(_set, name, wanted)
+        now = database.write_now(operating.set_preferences, name, wanted)
     Console().print(f"unique hostnames: {'on' if now.unique_active_hostname else 'off'}")
+
+
+@client_cli.command(name="create")
+def create_client(
+    name: str,
+    *,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Create an OAuth client that may do all its project may. Its secret is shown this once."""
+    settings = read({"data_dir": data_dir, "database_url": database_url})
+    with _database(settings) as database:
+        client, secret = database.write_now(operating.create_client, name, _pepper(settings))
+    if as_json:
+        sys.stdout.write(json.dumps({"client_id": client.id, "client_secret": secret}) + "\n")
+    else:
+        Console().print(f"{client.id}\n{secret}\nKept nowhere, so keep it now.", highlight=False)
+
+
+@client_cli.command(name="list")
+def list_clients(name: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """List a project's OAuth clients, newest first, those that were revoked included."""
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        clients = database.read_now(operating.list_clients, name)
+    table = Table("client", "created", "revoked")
+    for client in clients:
+        revoked = "" if client.revoked_at is None else rfc3339(client.revoked_at)
+        table.add_row(client.id, rfc3339(client.created_at), revoked)
+    Console().print(table)
+
+
+@client_cli.command(name="revoke")
+def revoke_client(
+    name: str, client_id: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None
+) -> None:
+    """Revoke an OAuth client of a project, and every token that it got."""
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        client = database.write_now(operating.revoke_client, name, client_id)
+    Console().print(f"{client.id} is revoked.", highlight=False)
+
+
+@cli.command
+def evict(
+    instance: str,
+    *,
+    in_: Annotated[
+        int, Parameter(name="--in", help="Seconds from now; its owner is told.", validator=Number(gte=0))
+    ] = 0,
+    reason: Annotated[str | None, Parameter(help="A sentence for its owner.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Take a spot instance away from its owner, at once or after a while. It pays to the second, and no minimum."""
+    settings = read({"data_dir": data_dir, "database_url": database_url})
+    found = auditing.core_id(instance) or instance
+    with _database(settings) as database:
+        made = database.write_now(operating.evict, found, app.rules_of(settings), in_, reason)
+    Console().print(f"{made.id} is {made.status.value}.", highlight=False)
 
 
 @cli.command
@@ -256,7 +316,7 @@ def audit(
     with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
         try:
             search = Search(
-                project=None if project is None else database.read_now(_project, project).id,
+                project=None if project is None else database.read_now(operating.project, project).id,
                 actor=auditing.core_id(actor),
                 type=event,
                 subject=auditing.core_id(subject),
@@ -284,38 +344,6 @@ def _show_trail(trail: auditing.Trail, limit: int, *, follow: bool, as_json: boo
                 auditing.print_line(trail, event, as_json=as_json)
 
 
-def _create(tx: Tx, name: str, credit: money.Micros, pepper: bytes) -> Credentials:
-    made = projects.create(tx, name, pepper=pepper, operator=_user())
-    if credit:
-        ledger.topup(tx, operator(made.project.id, _user()), credit, reference="initial")
-    return made
-
-
-def _create_key(tx: Tx, name: str, spec: KeySpec, pepper: bytes) -> tuple[ApiKey, str]:
-    by = operator(_project(tx, name).id, _user())
-    return projects.create_key(tx, by, spec, pepper=pepper)
-
-
-def _set(tx: Tx, name: str, unique_hostnames: bool | None) -> Preferences:  # noqa: FBT001 - passed on by the database
-    by = operator(_project(tx, name).id, _user())
-    return projects.set_preferences(tx, by, unique_active_hostname=unique_hostnames)
-
-
-def _project(tx: Tx, name: str) -> Project:
-    project = projects.find(tx, name)
-    if project is None:
-        raise NotFound("project_not_found", f"There is no project named {name!r}.")
-    return project
-
-
-def _user() -> str:
-    """Who runs this command, as events name them."""
-    try:
-        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:
-        return f"cli:{os.getuid()}"
-
-
 def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
     """On an empty installation: the project `default`, its credentials in a file before the commit.
 
@@ -323,7 +351,9 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
     """
     if projects.list_projects(tx, limit=1):
         return False
-    made = _create(tx, DEFAULT_PROJECT, _dollars(settings.billing.default_credit_usd, least=0), pepper)
+    made = operating.create(
+        tx, DEFAULT_PROJECT, _dollars(settings.billing.default_credit_usd, least=0), pepper
+    )
     path = app.credentials_path(settings)
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
@@ -335,12 +365,6 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
         os.fsync(file.fileno())
     fresh.replace(path)
     return True
-
-
-def _credit(tx: Tx, name: str, amount: money.Micros, reference: str) -> int:
-    project = _project(tx, name)
-    ledger.topup(tx, operator(project.id, _user()), amount, reference=reference)
-    return ledger.account(tx, project.id).balance
 
 
 def _shown(made: Credentials) -> Mapping[str, str]:

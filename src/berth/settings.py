@@ -6,11 +6,13 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+
+from berth.core import billing
 
 _PREFIX = "BERTH_"
 _CONFIG = "BERTH_CONFIG"
@@ -61,6 +63,8 @@ class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """API keys of one project that are active at once."""
     idempotency_retention_s: Annotated[int, msgspec.Meta(ge=3600, le=30 * 24 * 3600)] = 24 * 3600
     """Seconds for which the answer to a request with an Idempotency-Key is repeated."""
+    scripts_per_project: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    """Startup scripts that one project keeps."""
     free_units_shown: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     """The most free units that an offer tells of; 0: all."""
 
@@ -80,6 +84,56 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hours between that stop and the deletion of volumes, which is announced 48 hours before."""
     default_credit_usd: str = "100"
     """Credit of the project that the first start creates."""
+
+
+class Period(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A term that can be ordered."""
+
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"\A[A-Z0-9_]+\Z")]
+    """What orders name it by."""
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    """What people read."""
+    unit_name: Literal["hour", "day", "week", "month", "year"]
+    """What its length is counted in."""
+    unit_value: Annotated[int, msgspec.Meta(ge=1, le=1000)]
+    """How many of them."""
+    discount_percentage: Annotated[int, msgspec.Meta(ge=0, le=100)]
+    """Percent that are taken off the price."""
+    is_enabled: bool = True
+    """Whether it can be ordered."""
+
+
+Periods = Annotated[tuple[Period, ...], msgspec.Meta(max_length=100)]
+
+
+def _sold(periods: Sequence[billing.Period]) -> tuple[Period, ...]:
+    return tuple(
+        Period(
+            sold.code,
+            sold.name,
+            sold.unit.value,
+            sold.unit_value,
+            sold.discount_percentage,
+            sold.is_enabled,
+        )
+        for sold in periods
+    )
+
+
+class Contracts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Long terms. In the file a table of its own for each: `[[contracts.periods]]`."""
+
+    periods: Periods = _sold(billing.PERIODS)
+    """What instances can be bound for."""
+    cluster_periods: Periods = _sold(billing.PERIODS)
+    """What clusters can be bound for."""
+
+
+class Currency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Other currencies, for showing prices only: everything is charged in dollars."""
+
+    eur_per_usd: str = "0.92"
+    """Euros that a dollar is shown as."""
 
 
 class Waitlist(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,6 +222,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: Requests = Requests()
     access: Access = Access()
     billing: Billing = Billing()
+    contracts: Contracts = Contracts()
+    currency: Currency = Currency()
     waitlist: Waitlist = Waitlist()
     loops: Loops = Loops()
     webhooks: Webhooks = Webhooks()

@@ -1,6 +1,7 @@
 """Keeps true: what was ordered to end by itself has ended once its time came, its money was spent or it was idle.
 
-Its owner is told a quarter of an hour ahead.
+Its owner is told a quarter of an hour ahead. Evictions that were announced happen when they are due, and so does what
+the end of a long term brings.
 """
 
 from berth.core import instances
@@ -15,6 +16,14 @@ async def tick(world: World) -> Report:
     due = await world.db.read(instances.due_to_end, limit=BATCH)
     for instance_id in due:
         await world.db.write(instances.attend, instance_id, world.rules)
-    if due:
+    outside = await world.db.read(instances.due_outside, limit=BATCH)
+    for instance_id in outside:
+        await world.db.write(instances.attend_outside, instance_id, world.rules)
+    if due or outside:
         world.poke("provisioning")
-    return Report(done=len(due), has_more=len(due) == BATCH, wake_at=await world.db.read(instances.next_end))
+    nexts = [await world.db.read(instances.next_end), await world.db.read(instances.next_outside)]
+    return Report(
+        done=len(due) + len(outside),
+        has_more=BATCH in {len(due), len(outside)},
+        wake_at=min((at for at in nexts if at is not None), default=None),
+    )

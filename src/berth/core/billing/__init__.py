@@ -4,20 +4,24 @@ from berth.core.billing.choices import alerts, limits, set_alerts, set_limits
 from berth.core.billing.credit import WARNING_LEADS, Alerts, Credit, is_warning_due
 from berth.core.billing.limits import Limits, OnBudget
 from berth.core.billing.model import EMPTY, STOPPED, Balance, Bill, Rules, Segment, State
+from berth.core.billing.periods import PERIODS, Period, Unit, discounted, ends_at
 from berth.core.billing.rates import MINIMUM_S, MONTH_S, TICK_S, hourly, monthly, seconds_for, total
 from berth.core.billing.service import (
     balance,
     bill,
+    charge_early_end,
     charges,
     finish,
     gate,
     has_hold,
     next_tick,
     pause,
+    reprice,
     require_credit,
     segments,
     start,
     sweep,
+    used_s,
 )
 from berth.core.billing.settling import settle
 from berth.core.billing.spending import check_hourly, lock_hourly, spent_this_month
@@ -38,6 +42,7 @@ __all__ = [
     "EMPTY",
     "MINIMUM_S",
     "MONTH_S",
+    "PERIODS",
     "STOPPED",
     "TICK_S",
     "WARNING_LEADS",
@@ -47,20 +52,25 @@ __all__ = [
     "Credit",
     "Limits",
     "OnBudget",
+    "Period",
     "Rules",
     "Segment",
     "Standing",
     "State",
     "Survey",
+    "Unit",
     "advance",
     "alerts",
     "announced",
     "balance",
     "bill",
     "change_storage",
+    "charge_early_end",
     "charges",
     "check_hourly",
     "credit_state",
+    "discounted",
+    "ends_at",
     "finish",
     "finish_storage",
     "gate",
@@ -73,6 +83,7 @@ __all__ = [
     "monthly",
     "next_tick",
     "pause",
+    "reprice",
     "require_credit",
     "resumed",
     "seconds_for",
@@ -87,5 +98,6 @@ __all__ = [
     "sweep",
     "sweep_storage",
     "total",
+    "used_s",
     "warned",
 ]

@@ -1,10 +1,13 @@
 """Segments of billed time and the views of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from berth.base.clock import Instant
+from berth.base.clock import Instant, seconds_between
 from berth.base.money import USD, Micros
+from berth.core.billing import rates
+from berth.core.billing.periods import PERIODS, Period
 
 
 class State(StrEnum):
@@ -36,6 +39,10 @@ class Rules:
     """Between a balance seen to be used up and the stop of what runs."""
     volume_retention_hours: int = 72
     """Between that stop and the deletion of what is kept."""
+    periods: Sequence[Period] = PERIODS
+    """What instances can be bound for."""
+    cluster_periods: Sequence[Period] = PERIODS
+    """What clusters can be bound for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,25 @@ class Segment:
     started_at: Instant
     ended_at: Instant | None
     before_s: int
-    """Billed seconds of the segments before this one: charges are differences of cumulative totals."""
+    """Billed seconds of the segments before this one at the same price: charges are differences of cumulative totals."""
     first_tick: int
     """Ticks posted before this segment began."""
+    earlier_s: int = 0
+    """Billed seconds before those, at other prices."""
+    earlier: Micros = Micros(0)
+    """What they cost, each price's total rounded once."""
+
+    def price_s(self, at: Instant) -> int:
+        """Seconds billed at this price, up to `at`."""
+        return self.before_s + seconds_between(self.started_at, at)
+
+    def billed_s(self, at: Instant) -> int:
+        """Seconds billed in all, up to `at`."""
+        return self.earlier_s + self.price_s(at)
+
+    def total(self, at: Instant) -> Micros:
+        """What all of them cost."""
+        return Micros(self.earlier + rates.total(self.price_micros_per_hour, self.price_s(at)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +152,10 @@ class Bill:
     accrued: Micros
     """Used since the last charge."""
     is_charging: bool
+    earlier_s: int = 0
+    """Of `billed_s`, what was used at other prices than the present one."""
+    earlier: Micros = Micros(0)
+    """What that cost."""
 
     @property
     def total(self) -> Micros:

@@ -5,8 +5,9 @@ crash change when a row is written, never what the rows add up to.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from berth.base.clock import Instant, seconds_between
+from berth.base.clock import Instant, after, seconds_between
 from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import ledger
@@ -71,25 +72,63 @@ def start(
     else:
         _, first_tick = ledger.debited(tx, subject)
         started_at = max(tx.now, last.ended_at)
-        segment = Segment(
-            subject,
-            last.number + 1,
-            account,
-            price_micros_per_hour,
-            cost_micros_per_hour,
-            started_at,
-            None,
-            _billed_s(last, last.ended_at),
-            first_tick,
-        )
+        segment = _next(last, last.ended_at, price_micros_per_hour, started_at, first_tick)
+        segment = replace(segment, cost_micros_per_hour=cost_micros_per_hour)
     store.insert_segment(tx, segment)
 
 
 def pause(tx: Tx, account: str, subject: str, at: Instant) -> None:
     """Stops the clock at `at` and charges what was used, to the second. What the minimum lacks stays on hold."""
-    billed_s = _settle(tx, account, subject, at, is_final=False)
-    price = store.price(tx, subject)
-    ledger.shrink(tx, subject, rates.minimum(price, billed_s))
+    last = _settle(tx, account, subject, at, is_final=False)
+    if last is None:
+        ledger.shrink(tx, subject, Micros(0))
+    else:
+        ledger.shrink(tx, subject, rates.minimum(last.price_micros_per_hour, _ended_s(last)))
+
+
+def reprice(tx: Tx, account: str, subject: str, price_micros_per_hour: int, at: Instant) -> None:
+    """Charges `subject` up to `at` at its price so far, and from there on at another.
+
+    In all it pays the sum over both prices, the total of each rounded once. `at` may have passed, but not before the
+    stretch that runs began: then that changes as a whole. Where the clock stands still, its next start brings the price.
+    """
+    ledger.lock(tx, account)
+    last = store.last_segment(tx, subject)
+    if last is None or last.ended_at is not None:
+        return
+    # On a whole second of the segment, so that none is lost in between.
+    cut_at = after(last.started_at, seconds=seconds_between(last.started_at, at))
+    _settle(tx, account, subject, cut_at, is_final=False)
+    _, tick = ledger.debited(tx, subject)
+    segment = _next(last, cut_at, price_micros_per_hour, cut_at, tick)
+    store.insert_segment(tx, segment)
+    swept_at = sweeps.swept_at(tx, sweeps.INSTANCES)
+    if swept_at > cut_at:
+        _catch_up(tx, segment, max(tx.now, swept_at))
+
+
+def used_s(tx: Tx, subject: str, until: Instant) -> int:
+    """Seconds of an instance that are billed, up to `until`; the minimum is not in it."""
+    return store.used_s(tx, subject, until)
+
+
+def charge_early_end(
+    tx: Tx, account: str, subject: str, amount: Micros, *, since: Instant, seconds: int
+) -> None:
+    """What a subject that ended before its term owes of its discount, for `seconds` since the term began."""
+    ledger.lock(tx, account)
+    _, tick = ledger.debited(tx, subject)
+    posting = Posting(
+        Code.EARLY_TERMINATION,
+        subject,
+        tick + 1,
+        Micros(-amount),
+        period_start_at=since,
+        period_end_at=tx.now,
+        seconds=seconds,
+        is_final=True,
+    )
+    ledger.post(tx, account, posting)
 
 
 def finish(
@@ -99,7 +138,8 @@ def finish(
 
     `with_minimum` also charges a subject that never ran: the caller knows whether anything was created for it.
     """
-    billed_s = _settle(tx, account, subject, at, is_final=True)
+    last = _settle(tx, account, subject, at, is_final=True)
+    billed_s = 0 if last is None else _ended_s(last)
     missing = rates.minimum(price_micros_per_hour, billed_s)
     if with_minimum and missing > 0:
         _, tick = ledger.debited(tx, subject)
@@ -160,17 +200,16 @@ def bill(tx: Tx, subject: str) -> Bill:
     charged, _ = ledger.debited(tx, subject)
     if last is None:
         return UNUSED if charged == 0 else Bill(None, None, 0, charged, Micros(0), is_charging=False)
-    billed_s = _billed_s(last, last.ended_at or tx.now)
-    accrued = 0
-    if last.ended_at is None:
-        accrued = rates.total(last.price_micros_per_hour, billed_s) - charged
+    accrued = last.total(tx.now) - charged if last.ended_at is None else 0
     return Bill(
         store.first_start(tx, subject),
         last.ended_at,
-        billed_s,
+        last.billed_s(last.ended_at or tx.now),
         charged,
         Micros(max(0, accrued)),
         is_charging=last.ended_at is None,
+        earlier_s=last.earlier_s,
+        earlier=last.earlier,
     )
 
 
@@ -194,21 +233,18 @@ def _suspended(effective: Micros) -> InsufficientCredits:
     return InsufficientCredits("account_suspended", "The balance is used up.", balance_micros=effective)
 
 
-def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) -> int:
-    """Ends an open segment and charges the rest of it. Returns the seconds billed in all."""
+def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) -> Segment | None:
+    """Ends an open segment and charges the rest of it. Returns the last segment, ended; None when it never ran."""
     ledger.lock(tx, account)
     last = store.last_segment(tx, subject)
-    if last is None:
-        return 0
-    if last.ended_at is not None:
-        return _billed_s(last, last.ended_at)
+    if last is None or last.ended_at is not None:
+        return last
     ended_at = max(at, last.started_at)
     charged, tick = ledger.debited(tx, subject)
-    billed_s = _billed_s(last, ended_at)
-    rest = rates.total(last.price_micros_per_hour, billed_s) - charged
+    rest = last.total(ended_at) - charged
     ticks = seconds_between(last.started_at, sweeps.swept_at(tx, sweeps.INSTANCES)) // rates.TICK_S
     ticked_at = Instant(last.started_at + ticks * store.TICK)
-    unpaid_s = billed_s - last.before_s - ticks * rates.TICK_S
+    unpaid_s = seconds_between(last.started_at, ended_at) - ticks * rates.TICK_S
     # Ticks were charged past `at`, for example when a host is found to have died before them: give it back.
     is_refund = rest < 0 or unpaid_s < 0
     posting = Posting(
@@ -224,8 +260,48 @@ def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) 
     )
     ledger.post(tx, account, posting)
     store.end_segment(tx, last, ended_at)
-    return billed_s
+    return replace(last, ended_at=ended_at)
 
 
-def _billed_s(segment: Segment, at: Instant) -> int:
-    return segment.before_s + seconds_between(segment.started_at, at)
+def _next(
+    last: Segment, ended_at: Instant, price_micros_per_hour: int, started_at: Instant, first_tick: int
+) -> Segment:
+    """The segment after `last`, which counts on from it, or, at another price, anew."""
+    is_same = price_micros_per_hour == last.price_micros_per_hour
+    return replace(
+        last,
+        number=last.number + 1,
+        price_micros_per_hour=price_micros_per_hour,
+        started_at=started_at,
+        ended_at=None,
+        before_s=last.price_s(ended_at) if is_same else 0,
+        first_tick=first_tick,
+        earlier_s=last.earlier_s if is_same else last.billed_s(ended_at),
+        earlier=last.earlier if is_same else last.total(ended_at),
+    )
+
+
+def _catch_up(tx: Tx, segment: Segment, now: Instant) -> None:
+    """Charges a segment that began before the last sweep, which took it for charged, and goes on with another."""
+    used_s = seconds_between(segment.started_at, now)
+    ended_at = after(segment.started_at, seconds=used_s)
+    posting = Posting(
+        Code.USAGE,
+        segment.subject,
+        segment.first_tick + 1,
+        Micros(-rates.total(segment.price_micros_per_hour, used_s)),
+        period_start_at=segment.started_at,
+        period_end_at=ended_at,
+        seconds=used_s,
+        price_micros_per_hour=segment.price_micros_per_hour,
+    )
+    ledger.post(tx, segment.account, posting)
+    store.end_segment(tx, segment, ended_at)
+    store.insert_segment(
+        tx, _next(segment, ended_at, segment.price_micros_per_hour, ended_at, segment.first_tick + 1)
+    )
+
+
+def _ended_s(segment: Segment) -> int:
+    assert segment.ended_at is not None
+    return segment.billed_s(segment.ended_at)

@@ -14,6 +14,7 @@ from berth.core.catalog.lines import (
     units_to_grant,
 )
 from berth.core.catalog.model import (
+    Availability,
     Image,
     ImageView,
     InstanceType,
@@ -29,6 +30,7 @@ from berth.core.catalog.model import (
 from berth.core.catalog.refresh import introduce, note_failure, refresh
 from berth.core.catalog.service import (
     abilities,
+    availability,
     candidates,
     compatible_images,
     find_location,
@@ -37,6 +39,7 @@ from berth.core.catalog.service import (
     get_offer,
     get_type,
     images,
+    is_available,
     known_offer,
     locations,
     offers_for,
@@ -51,6 +54,7 @@ from berth.core.catalog.service import (
 
 __all__ = [
     "ANYWHERE",
+    "Availability",
     "Image",
     "ImageView",
     "InstanceType",
@@ -64,6 +68,7 @@ __all__ = [
     "VolumeType",
     "abilities",
     "all_lines",
+    "availability",
     "candidates",
     "claim",
     "compatible_images",
@@ -77,6 +82,7 @@ __all__ = [
     "get_type",
     "images",
     "introduce",
+    "is_available",
     "is_proven",
     "known_offer",
     "line",

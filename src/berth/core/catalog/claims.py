@@ -21,10 +21,15 @@ def claim(tx: Tx, offer: Offer, subject: str, *, in_turn: bool = False) -> bool:
     `in_turn` says that the subject is the one it is owed to, or exchanges what it was granted before. A subject
     has at most one.
     """
-    if not (store.take_unit(tx, offer.id) if in_turn else _take_spare_unit(tx, offer)):
-        return False
-    store.insert_claim(tx, subject, offer.id)
-    return True
+    is_apart = offer.is_spot and offer.spot_free_units is not None
+    if is_apart:
+        # Nobody waits for these: who stands in line is owed units that are not taken away again.
+        is_taken = store.take_spot_unit(tx, offer.id)
+    else:
+        is_taken = store.take_unit(tx, offer.id) if in_turn else _take_spare_unit(tx, offer)
+    if is_taken:
+        store.insert_claim(tx, subject, offer.id, is_spot=is_apart)
+    return is_taken
 
 
 def count_claim(tx: Tx, subject: str) -> None:
@@ -39,25 +44,37 @@ def uncount_claim(tx: Tx, subject: str) -> None:
 
 def release(tx: Tx, subject: str) -> None:
     """Gives the unit back. Releasing twice gives back one."""
-    offer_id = store.delete_claim(tx, subject)
-    if offer_id is not None:
+    claimed = store.delete_claim(tx, subject)
+    if claimed is None:
+        return
+    offer_id, is_apart = claimed
+    if is_apart:
+        store.give_spot_unit(tx, offer_id)
+    else:
         store.give_unit(tx, offer_id)
         store.set_free_syncs(tx, offer_id, store.PROVEN_SYNCS)  # it was had, so it is real
         tx.signal("waitlist")
 
 
-def suppress(tx: Tx, offer_id: str) -> None:
-    """Stops selling from an offer whose provider just said that nothing is left."""
+def suppress(tx: Tx, offer_id: str, *, is_spot: bool = False) -> None:
+    """Stops selling from an offer whose provider just said that nothing is left.
+
+    Where spot units are counted apart, and it was one of those that was asked for, only they are gone.
+    """
+    if is_spot and store.empty_spot_units(tx, offer_id):
+        return
     store.suppress(tx, offer_id, after(tx.now, seconds=SUPPRESSED_S))
     store.set_free_syncs(tx, offer_id, 0)
 
 
-def reclaim(tx: Tx, offer_id: str, subject: str) -> bool:
+def reclaim(tx: Tx, offer_id: str, subject: str, *, is_spot: bool = False) -> bool:
     """Makes sure that `subject` has a unit of the offer: the one it kept, or a free one; False when there is none."""
     if store.has_claim(tx, subject):
         return True
     offer = store.find_offer(tx, offer_id)
-    return offer is not None and claim(tx, offer, subject)
+    if offer is None or (is_spot and offer.spot_price is None):
+        return False
+    return claim(tx, offer.as_spot() if is_spot else offer, subject)
 
 
 def _take_spare_unit(tx: Tx, offer: Offer) -> bool:

@@ -1,7 +1,7 @@
 """What is sold: types, places, images, and the offers that join them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from berth.base.clock import Instant
@@ -104,6 +104,32 @@ class Offer:
     is_simulated: bool
     suppressed_until: Instant
     observed_at: Instant
+    spot_cost: Micros | None = None
+    """What the provider charges us per hour for one that it may take away; None: as much as for another."""
+    spot_free_units: int | None = None
+    """How many of those there are; None: they come out of `free_units`."""
+    is_spot: bool = False
+    """As a spot order sees it: `price`, `cost` and `free_units` are those of spot."""
+
+    def as_spot(self) -> "Offer":
+        """The same supply as a spot order sees it. It has a spot price."""
+        assert self.spot_price is not None
+        return replace(
+            self,
+            price=self.spot_price,
+            cost=self.cost if self.spot_cost is None else self.spot_cost,
+            free_units=self.free_units if self.spot_free_units is None else self.spot_free_units,
+            is_spot=True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """What can be ordered in one location now."""
+
+    location: Location
+    types: Sequence[str]
+    """Names, in order."""
 
 
 @dataclass(frozen=True, slots=True)

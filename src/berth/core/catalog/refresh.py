@@ -116,6 +116,7 @@ def _with_margin(cost_micros: int, margin_percent: int) -> int:
 
 def _is_sane(offer: ProviderOffer, price: int) -> bool:
     """One offer that would pay its customer, or overflow a bill, must not reach the ledger of everybody."""
-    spot = offer.spot_price_micros_per_hour
-    amounts = (price, offer.cost_micros_per_hour, 0 if spot is None else spot)
-    return offer.free_units >= 0 and all(0 <= amount <= MOST_MICROS_PER_HOUR for amount in amounts)
+    spot = (offer.spot_price_micros_per_hour, offer.spot_cost_micros_per_hour)
+    amounts = (price, offer.cost_micros_per_hour, *(amount for amount in spot if amount is not None))
+    units = (offer.free_units, offer.spot_free_units or 0)
+    return min(units) >= 0 and all(0 <= amount <= MOST_MICROS_PER_HOUR for amount in amounts)

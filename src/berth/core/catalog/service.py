@@ -1,5 +1,6 @@
 """The verbs of the catalogue: what a customer may compare and choose."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from berth.base.clock import Instant
@@ -9,6 +10,7 @@ from berth.core.catalog import store
 from berth.core.catalog.compatibility import fits, is_offered
 from berth.core.catalog.lines import Lines, lines
 from berth.core.catalog.model import (
+    Availability,
     Image,
     ImageView,
     InstanceType,
@@ -114,9 +116,37 @@ def compatible_images(tx: Tx, instance_type: InstanceType) -> Sequence[Image]:
     return [image for image in store.list_images(tx) if fits(image, instance_type, tx.now)]
 
 
-def candidates(tx: Tx, instance_type: str, location: str, image: Image) -> Sequence[Offer]:
-    """Where an order could be placed now, cheapest first."""
-    return store.candidates(tx, instance_type, location, image.providers)
+def candidates(
+    tx: Tx, instance_type: str, location: str, image: Image, *, is_spot: bool = False
+) -> Sequence[Offer]:
+    """Where an order could be placed now, cheapest first; a spot order only where spot is sold, as it sees that."""
+    return store.candidates(tx, instance_type, location, image.providers, is_spot=is_spot)
+
+
+def availability(
+    tx: Tx, by: Actor, *, is_spot: bool = False, location: str | None = None
+) -> Sequence[Availability]:
+    """What an order could claim a unit of now, in every location, or in `location` alone; unknown: nowhere.
+
+    A unit that somebody in line is owed is nobody else's, here as in a claim.
+    """
+    by.may("catalog:read")
+    offers = store.list_offers(tx)
+    waiting = lines(tx)
+    places = store.list_locations(tx)
+    return [
+        Availability(place, _available(tx, offers, waiting, place.code, is_spot=is_spot))
+        for place in places
+        if location in {None, place.code}
+    ]
+
+
+def is_available(
+    tx: Tx, by: Actor, instance_type: str, *, is_spot: bool = False, location: str | None = None
+) -> bool:
+    """Whether `availability` names the type, anywhere or in `location`; an unknown type is nowhere."""
+    found = availability(tx, by, is_spot=is_spot, location=location)
+    return any(instance_type in place.types for place in found)
 
 
 def abilities(tx: Tx, provider: str) -> Abilities:
@@ -193,6 +223,31 @@ def _defaults(images: Sequence[Image]) -> set[str]:
     return set(
         {(image.category, image.is_cluster): image.id for image in oldest_last if image.is_default}.values()
     )
+
+
+def _available(
+    tx: Tx, offers: Sequence[Offer], waiting: Lines, location: str, *, is_spot: bool
+) -> Sequence[str]:
+    usable = [offer for offer in offers if offer.location == location and offer.suppressed_until <= tx.now]
+    units: Counter[str] = Counter()
+    apart: set[str] = set()
+    for offer in usable:
+        units[offer.instance_type] += offer.free_units
+        if offer.spot_price is not None and (offer.spot_free_units or 0) > 0:
+            apart.add(offer.instance_type)
+    spare = {
+        kind
+        for kind, free in units.items()
+        if free > (line := waiting.at(kind, location)).owed + line.reserved
+    }
+    if not is_spot:
+        return sorted(spare)
+    shared = {
+        offer.instance_type
+        for offer in usable
+        if offer.spot_price is not None and offer.spot_free_units is None and offer.free_units > 0
+    }
+    return sorted(apart | (shared & spare))
 
 
 def _views(

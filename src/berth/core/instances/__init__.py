@@ -1,5 +1,12 @@
 """Instances: what was ordered, what is wanted, what is seen."""
 
+from berth.core.instances.evicting import (
+    attend_outside,
+    due_outside,
+    evict,
+    eviction,
+    next_outside,
+)
 from berth.core.instances.guards import suspect_twin
 from berth.core.instances.lifecycle import (
     ADRIFT_AFTER_S,
@@ -29,12 +36,16 @@ from berth.core.instances.lifecycle import (
 from berth.core.instances.model import (
     Action,
     AutoDelete,
+    Contract,
+    Eviction,
+    Extension,
     Instance,
     OrderSpec,
     Orphan,
     Reservation,
     Specs,
     Status,
+    Term,
     Version,
     Wanted,
 )
@@ -97,6 +108,7 @@ from berth.core.instances.storage import (
     volume_not_detached,
     volumes_kept,
 )
+from berth.core.instances.terms import pick_period, term
 
 __all__ = [
     "ADRIFT_AFTER_S",
@@ -107,12 +119,16 @@ __all__ = [
     "Action",
     "AutoDelete",
     "Choice",
+    "Contract",
+    "Eviction",
+    "Extension",
     "Instance",
     "OrderSpec",
     "Orphan",
     "Reservation",
     "Specs",
     "Status",
+    "Term",
     "Version",
     "Wanted",
     "abilities",
@@ -122,6 +138,7 @@ __all__ = [
     "at_provider",
     "attach_volume",
     "attend",
+    "attend_outside",
     "back",
     "because",
     "boot_failed",
@@ -136,7 +153,10 @@ __all__ = [
     "detach_volume",
     "did_not_happen",
     "down_after_restart",
+    "due_outside",
     "due_to_end",
+    "evict",
+    "eviction",
     "fail",
     "fail_over",
     "find",
@@ -159,12 +179,14 @@ __all__ = [
     "missing",
     "next_due",
     "next_end",
+    "next_outside",
     "noticed_use",
     "of_project",
     "offline",
     "order",
     "orphan_destroyed",
     "pending",
+    "pick_period",
     "reachable",
     "release_leases",
     "report_orphan",
@@ -180,6 +202,7 @@ __all__ = [
     "stop",
     "stopped",
     "suspect_twin",
+    "term",
     "validate",
     "vanished",
     "volume_lost",

@@ -65,7 +65,8 @@ def _spent_at(instance: Instance, max_spend: Micros, bill: Bill, now: Instant) -
         return now
     if not bill.is_charging or instance.price == 0:
         return None
-    return after(now, seconds=billing.seconds_for(instance.price, max_spend) - bill.billed_s)
+    needed_s = billing.seconds_for(instance.price, max_spend - bill.earlier)
+    return after(now, seconds=needed_s - (bill.billed_s - bill.earlier_s))
 
 
 def _invalid(member: str, message: str) -> Invalid:

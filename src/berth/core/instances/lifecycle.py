@@ -19,6 +19,7 @@ from berth.core.events import Actor
 from berth.core.instances import states, storage, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
+from berth.core.instances.reasons import because
 
 OFFERS_TRIED = 5
 """How many offers one order is placed at before it fails."""
@@ -75,6 +76,7 @@ def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
         ssh_public_keys=instance.ssh_public_keys,
         os_volume_gb=instance.os_volume_gb,
         startup_script=instance.startup_script,
+        is_spot=instance.is_spot,
         mounts=storage.mounts(tx, instance),
     )
 
@@ -149,7 +151,7 @@ def fail_over(
     storage.hold(tx, current)
     catalog.release(tx, current.id)
     if is_sold_out:
-        catalog.suppress(tx, current.offer_id)
+        catalog.suppress(tx, current.offer_id, is_spot=current.is_spot)
     cleared = replace(
         current,
         handle=None,
@@ -319,17 +321,25 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
 
 
 def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> Instance | None:
-    """It ended without anybody asking. It pays up to when it was last seen, and no minimum for our fault."""
+    """It ended without anybody asking. It pays up to when it was last seen, and no minimum for our fault.
+
+    What its provider may take away, it took: a spot instance was evicted, and is deleted.
+    """
     current = store.find_any(tx, instance.id)
     if current is None or current.sequence != instance.sequence or current.status not in states.STANDING:
         return None
+    if current.is_spot:
+        storage.leave(tx, _by(current), current, is_eviction=True)
     current = storage.left(tx, _by(current), current)
     catalog.release(tx, current.id)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
+    if current.is_spot:
+        idempotency.unpin(tx, current.id)
     changed = replace(
         current,
-        wanted=Wanted.OFFLINE,
-        status_reason=reason,
+        wanted=Wanted.DELETED if current.is_spot else Wanted.OFFLINE,
+        status_reason=because("evicted") if current.is_spot else reason,
+        deleted_at=tx.now if current.is_spot else None,
         handle=None,
         create_sent_at=None,
         missing_since=None,
@@ -340,7 +350,7 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
         # Whoever is at work on it was told by a provider that still had it: what they bring back is void.
         lease_token=current.lease_token + 1,
     )
-    return _move(tx, changed, Status.ERROR)
+    return _move(tx, changed, Status.DELETED if current.is_spot else Status.ERROR)
 
 
 def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
@@ -361,7 +371,9 @@ def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
         image = catalog.pick_image(tx, current.image_id, kind)
     except Invalid:  # nobody boots it any more, or not on this type
         return None
-    for offer in catalog.candidates(tx, current.instance_type, current.location, image):
+    for offer in catalog.candidates(
+        tx, current.instance_type, current.location, image, is_spot=current.is_spot
+    ):
         is_new = offer.id not in current.tried_offers and offer.provider != avoided
         fits = _ends_as_ordered(tx, current, offer) and storage.can_be_at(tx, current, offer.provider)
         will_do = is_new and offer.cost <= current.price and fits

@@ -39,6 +39,57 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
+class Contract(StrEnum):
+    """How an instance is paid for."""
+
+    PAY_AS_YOU_GO = "pay_as_you_go"
+    LONG_TERM = "long_term"
+    SPOT = "spot"
+
+
+class Extension(StrEnum):
+    """What becomes of a long-term instance when its term ends."""
+
+    AUTO_RENEW = "auto_renew"
+    """A new term of the same length begins, at the same price."""
+    PAY_AS_YOU_GO = "pay_as_you_go"
+    """It goes on at the list price of its order."""
+    END_CONTRACT = "end_contract"
+    """It is deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What a long-term instance is bound to."""
+
+    instance_id: str
+    period: str
+    """The code of the operator's period, as it was when it was ordered."""
+    period_name: str
+    unit_name: str
+    unit_value: int
+    discount_percentage: int
+    extension: Extension
+    list_price: Micros
+    """Per hour, what it pays when it is no longer bound."""
+    ordered_at: Instant
+    """When the first term began."""
+    number: int
+    """From 1: which term runs."""
+    started_at: Instant
+    ends_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """The end of a spot instance, as it was announced."""
+
+    instance_id: str
+    evicts_at: Instant
+    sentence: str | None
+    """Why, in words for its owner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Specs:
     """The hardware as it was ordered; later changes to the catalogue do not reach it."""
@@ -92,7 +143,16 @@ class OrderSpec:
     existing_volumes: Sequence[str] = ()
     """Attached to it from its first boot on."""
     startup_script: str | None = None
+    startup_script_id: str | None = None
+    """One that the project keeps, in place of `startup_script`."""
     auto_delete: AutoDelete | None = None
+    is_spot: bool = False
+    """It may be taken away at any time, at a lower price."""
+    contract: Contract | None = None
+    """None: spot if `is_spot`, else pay as you go."""
+    long_term_period: str | None = None
+    """The code of an enabled period; None: the shortest."""
+    extension: Extension = Extension.AUTO_RENEW
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +211,10 @@ class Instance:
     sequence: int
     due_at: Instant | None
     lease_token: int
+    is_spot: bool
+    contract: Contract
+    startup_script_id: str | None
+    """Where `startup_script` was copied from; that may be deleted since."""
     attempt: int
     """Steps since the last change of status: what the next delay is worked out from."""
 

@@ -1,19 +1,18 @@
 """The verb that begins an instance: what was asked for is looked up, a unit claimed, the minimum charge held."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from berth.base import ids
 from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.money import Micros
-from berth.core import billing, catalog, events, keys, volumes
+from berth.core import billing, catalog, events, keys, scripts, volumes
 from berth.core.billing import Rules
 from berth.core.catalog import Image, InstanceType, Offer
 from berth.core.errors import Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
-from berth.core.instances import endings, guards, store
+from berth.core.instances import endings, guards, store, terms
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import AutoDelete, Instance, OrderSpec, Specs, Status, Wanted
@@ -25,11 +24,9 @@ DESCRIPTION_LIMIT = 1000
 VOLUME_NAME_LIMIT = 64
 NAME_LIMIT = 255
 """Of anything an order refers to by name or id."""
-SCRIPT_LIMIT = 64 * 1024
 OS_VOLUME_DEFAULT_GB = 50
 OS_VOLUME_MAX_GB = 512
 OS_VOLUME_TYPE = "NVMe"
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,7 @@ class Choice:
     os_volume_gb: int
     ssh_keys: Sequence[SshKey]
     cargo: Cargo
+    startup_script: str | None = None
 
 
 def order(
@@ -58,9 +56,13 @@ def order(
     what is owed to them. `max_price` is per hour. Raises Invalid naming the member, InsufficientCredits, NoCapacity.
     """
     choice = validate(tx, by, spec)
+    period = terms.pick(spec, rules)
     guards.check_hostname(tx, by, spec.hostname)
     instance_id = ids.new(tx.now)
     offer = _claim(tx, choice, spec, instance_id, in_turn=in_turn, max_price=max_price)
+    list_price = offer.price
+    if period is not None:
+        offer = replace(offer, price=billing.discounted(list_price, period.discount_percentage))
     billing.gate(tx, by.project, instance_id, offer.price, rules)
     check_hourly(tx, by.project, offer.price)
     volume_ids = volumes.board(tx, by, choice.cargo, instance_id, offer.provider)
@@ -68,6 +70,8 @@ def order(
     store.insert(tx, instance)
     if spec.auto_delete is not None and spec.auto_delete != AutoDelete():
         store.put_reservation(tx, instance_id, spec.auto_delete)
+    if period is not None:
+        terms.begin(tx, instance, period, spec.extension, list_price)
     disk = NewVolume(instance.os_volume_name, instance.os_volume_gb, OS_VOLUME_TYPE)
     volumes.add_os_volume(tx, by, instance_id, disk, instance.location, instance.provider)
     announce(tx, by, "instance.ordered", instance)
@@ -96,8 +100,11 @@ def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
     if catalog.find_location(tx, spec.location) is None:
         raise _invalid("location", f"unknown location {spec.location!r}.")
     ssh_keys = keys.take(tx, by, spec.ssh_key_ids)
+    script = spec.startup_script
+    if spec.startup_script_id is not None:
+        script = scripts.take(tx, by, spec.startup_script_id).text
     cargo = volumes.look_up(tx, by, spec.volumes, spec.existing_volumes, spec.location)
-    return Choice(kind, image, size_gb, ssh_keys, cargo)
+    return Choice(kind, image, size_gb, ssh_keys, cargo, script)
 
 
 def _claim(
@@ -105,7 +112,9 @@ def _claim(
 ) -> Offer:
     """A unit of the cheapest offer that has one. Raises NoCapacity, and Invalid when none can end it as ordered."""
     location, refusal = spec.location, None
-    for offer in catalog.candidates(tx, choice.kind.name, location, choice.image):
+    for offer in catalog.candidates(
+        tx, choice.kind.name, location, choice.image, is_spot=terms.is_spot(spec)
+    ):
         if max_price is not None and offer.price > max_price:
             break
         if not choice.cargo.fits(offer.provider):
@@ -119,8 +128,9 @@ def _claim(
             return offer
     if refusal is not None:
         raise refusal
+    what = f"{choice.kind.name} spot" if terms.is_spot(spec) else choice.kind.name
     raise NoCapacity(
-        "no_capacity", f"{choice.kind.name} has no capacity in {location} now. Try another location or type."
+        "no_capacity", f"{what} has no capacity in {location} now. Try another location or type."
     )
 
 
@@ -157,8 +167,8 @@ def _ordered(
         os_volume_name=spec.os_volume_name,
         os_volume_gb=choice.os_volume_gb,
         ssh_key_ids=tuple(key.id for key in choice.ssh_keys),
-        ssh_public_keys=tuple(key.public_key for key in choice.ssh_keys),
-        startup_script=spec.startup_script,
+        ssh_public_keys=tuple(key.public_key.strip() for key in choice.ssh_keys),
+        startup_script=choice.startup_script,
         price=offer.price,
         cost=offer.cost,
         offer_id=offer.id,
@@ -185,6 +195,9 @@ def _ordered(
         sequence=1,
         due_at=now,
         lease_token=0,
+        is_spot=offer.is_spot,
+        contract=terms.contract_of(spec),
+        startup_script_id=spec.startup_script_id,
         attempt=0,
     )
 
@@ -215,15 +228,11 @@ def _check(spec: OrderSpec) -> None:
         _check_text(field, name, NAME_LIMIT)
     for key_id in spec.ssh_key_ids:
         _check_text("ssh_key_ids", key_id, NAME_LIMIT)
+    terms.check(spec)
+    if spec.startup_script is not None and spec.startup_script_id is not None:
+        raise _invalid("startup_script_id", "goes without startup_script: an instance runs one script.")
     if spec.startup_script is not None:
-        _check_script(spec.startup_script)
-
-
-def _check_script(script: str) -> None:
-    if len(script) > SCRIPT_LIMIT:
-        raise _invalid("startup_script", f"must be at most {SCRIPT_LIMIT} characters.")
-    if _NO_TEXT.search(script):
-        raise _invalid("startup_script", "must be text, without zero bytes and halves of characters.")
+        scripts.check(spec.startup_script, "startup_script")
 
 
 def _check_text(field: str, text: str, longest: int, *, least: int = 0) -> None:

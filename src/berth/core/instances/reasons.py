@@ -21,6 +21,8 @@ SENTENCES: Mapping[str, str] = {
     "restart_timeout": "The instance did not answer over SSH after its restart.",
     "expired": "It was ordered to be deleted at this time.",
     "max_spend_reached": "It has cost as much as it was ordered to cost at most.",
+    "evicted": "Its provider took it away, as it may with spot.",
+    "term_ended": "Its long term ended, and it was ordered to end with it.",
     "idle": "It was idle for as long as it was ordered to be at most.",
 }
 

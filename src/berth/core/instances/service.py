@@ -11,7 +11,7 @@ from berth.core.billing import Rules
 from berth.core.driver import Abilities
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
-from berth.core.instances import states, storage, store
+from berth.core.instances import states, storage, store, terms
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
@@ -81,7 +81,7 @@ def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
     if not states.changes(instance, Action.START, abilities(tx, instance)):
         return instance
     billing.require_credit(tx, instance.project)
-    if not catalog.reclaim(tx, instance.offer_id, instance.id):
+    if not catalog.reclaim(tx, instance.offer_id, instance.id, is_spot=instance.is_spot):
         raise NoCapacity("no_capacity", "The hardware is taken by others now. Try again later.")
     check_hourly(tx, instance.project, instance.price)
     # Hardware that was about to be given back is its own again, and given back if the start fails.
@@ -124,14 +124,17 @@ def delete(
 ) -> Instance:
     """Accepts the end of an instance: its clock stops now, whatever the provider's teardown takes.
 
-    Its data volumes are kept, but for those that are set to end with it and `delete_volumes` (None: all), which go
+    A long term that is not over yet is paid as if there had been none. Its data volumes are kept, but for those that are set to end with it and `delete_volumes` (None: all), which go
     to the trash. Raises NotFound, Invalid. Deleting twice is one delete.
     """
     instance = locked(tx, by, instance_id)
     if not states.changes(instance, Action.DELETE, abilities(tx, instance)):
         return instance
     ending = storage.doomed(tx, instance, delete_volumes)
-    return end(tx, by, instance, rules, ending=ending)
+    instance = terms.catch_up(tx, instance)
+    deleted = end(tx, by, instance, rules, ending=ending)
+    terms.end_early(tx, instance)
+    return deleted
 
 
 def _end_spending(tx: Tx, by: Actor, instance: Instance, able: Abilities, reason: str) -> Instance:
@@ -163,14 +166,17 @@ def end(
     reason: str | None = None,
     ending: frozenset[str] | None = frozenset(),
     keeps_volumes: bool = False,
+    is_eviction: bool = False,
 ) -> Instance:
     """Deletes what was locked before; `reason` says why, where it was not its owner.
+
+    An eviction costs no minimum, and leaves its volumes as was set for one.
 
     Of its data volumes `ending` (None: all) go to the trash, the others by what is set for each; with
     `keeps_volumes` all are kept.
     """
-    storage.leave(tx, by, instance, ending=ending, keeps_all=keeps_volumes)
-    _settle_delete(tx, instance, rules)
+    storage.leave(tx, by, instance, ending=ending, keeps_all=keeps_volumes, is_eviction=is_eviction)
+    _settle_delete(tx, instance, rules, is_eviction=is_eviction)
     changed = replace(
         instance,
         status=Status.DELETING,
@@ -212,11 +218,12 @@ def act(
     return _ACTIONS[action](tx, by, instance_id)
 
 
-def _settle_delete(tx: Tx, instance: Instance, rules: Rules) -> None:
+def _settle_delete(tx: Tx, instance: Instance, rules: Rules, *, is_eviction: bool) -> None:
     """What the delete costs. While it is unknown whether anything was created, the bill waits for that answer."""
     if instance.status in states.FAILED:
         return  # settled when it failed
-    if instance.first_running_at is None and instance.handle is None and instance.create_sent_at is not None:
+    is_unresolved = instance.handle is None and instance.create_sent_at is not None
+    if instance.first_running_at is None and is_unresolved and not is_eviction:
         return
     has_failed = instance.deadline_at is not None and instance.deadline_at <= tx.now
     if instance.first_running_at is None and has_failed:
@@ -227,7 +234,7 @@ def _settle_delete(tx: Tx, instance: Instance, rules: Rules) -> None:
     else:
         ran = instance.first_running_at is not None
         ended_at = tx.now
-        with_minimum = ran or (instance.handle is not None and rules.minimum_on_cancel)
+        with_minimum = not is_eviction and (ran or (instance.handle is not None and rules.minimum_on_cancel))
     billing.finish(tx, instance.project, instance.id, instance.price, ended_at, with_minimum=with_minimum)
 
 

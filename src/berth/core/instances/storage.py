@@ -143,10 +143,14 @@ def leave(
     *,
     ending: frozenset[str] | None = frozenset(),
     keeps_all: bool = False,
+    is_eviction: bool = False,
 ) -> None:
-    """It ends: so do its attachments, once it is gone, and the volumes that are to end with it."""
+    """It ends: so do its attachments, once it is gone, and the volumes that are to end with it.
+
+    What its owner set for the end of the instance is no word about an eviction: those that are left are kept.
+    """
     if instance.volume_ids:
-        volumes.leave(tx, by, instance.id, ending, keeps_all=keeps_all)
+        volumes.leave(tx, by, instance.id, ending, keeps_all=keeps_all or is_eviction)
 
 
 def arrived(tx: Tx, by: Actor, instance: Instance) -> None:

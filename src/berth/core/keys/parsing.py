@@ -78,11 +78,43 @@ def parse(text: str) -> Parsed:
     return Parsed(line, f"SHA256:{digest}", _KINDS[kind])
 
 
+def parse_loosely(text: str) -> Parsed:
+    """Reads what has the shape of one public key, `<type> <blob> [comment]`, and keeps it as it is. Raises Invalid.
+
+    Whether anybody can log in with it is not looked at: programs store made-up keys to try out what they do.
+    """
+    if len(text) > LONGEST:
+        raise _invalid(f"is longer than {LONGEST} characters")
+    if "PRIVATE KEY" in text:
+        raise _invalid("is a private key; send the .pub file and consider the private key leaked")
+    line = text.strip(" \r\n\t")
+    if not line.replace("\t", " ").isprintable():
+        raise _invalid("must be a single line of printable characters")
+    kind, *rest = line.split(maxsplit=2)
+    if kind not in _KINDS or not rest:
+        raise _invalid("must be a supported key type, such as ssh-ed25519, and the key")
+    try:
+        blob = base64.b64decode(rest[0], validate=True)
+    except (binascii.Error, ValueError):
+        blob = rest[0].encode()
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    return Parsed(text, f"SHA256:{digest}", _KINDS[kind])
+
+
 def weakness(line: str) -> str | None:
-    """Why a key that is accepted should rather be another, or None."""
-    kind, _, rest = line.partition(" ")
-    members = _split(_decoded(rest.split(" ")[0])) if kind == "ssh-rsa" else None
-    if not members or int.from_bytes(members[2]).bit_length() >= _ADVISED_RSA_BITS:
+    """Why a key that is accepted should rather be another, or None; of what is no key there is nothing to say."""
+    kind, *rest = line.split(maxsplit=2)
+    if kind != "ssh-rsa" or not rest:
+        return None
+    try:
+        members = _split(base64.b64decode(rest[0], validate=True))
+    except (binascii.Error, ValueError):
+        return None
+    if (
+        members is None
+        or len(members) != _MEMBERS[kind]
+        or int.from_bytes(members[2]).bit_length() >= _ADVISED_RSA_BITS
+    ):
         return None
     return f"RSA keys shorter than {_ADVISED_RSA_BITS} bits are weak; prefer ed25519."
 

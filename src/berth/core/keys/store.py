@@ -3,25 +3,32 @@
 from berth.base.db import Row, Tx
 from berth.core.keys.model import SshKey
 
-_KEY = "id, project_id, name, public_key, fingerprint, key_type, created_at"
+_KEY = (
+    "id, project_id, name, public_key, COALESCE(shown_fingerprint, fingerprint), key_type, created_at,"
+    " CASE WHEN shown_fingerprint IS NULL THEN 0 ELSE 1 END"
+)
 
 
 def _key(row: Row) -> SshKey:
-    return SshKey(*row)
+    return SshKey(*(*row[:7], bool(row[7])))
 
 
 def insert(tx: Tx, key: SshKey) -> bool:
-    """False when the project has this key already."""
+    """False when the project has this key already.
+
+    What is kept verbatim may repeat: in the column that refuses repeats it has its id.
+    """
     return (
         tx.run(
-            "INSERT INTO ssh_keys (id, project_id, name, public_key, fingerprint, key_type, created_at)"
-            " VALUES (:id, :project, :name, :public_key, :fingerprint, :key_type, :created_at)"
+            "INSERT INTO ssh_keys (id, project_id, name, public_key, fingerprint, shown_fingerprint, key_type,"
+            " created_at) VALUES (:id, :project, :name, :public_key, :fingerprint, :shown, :key_type, :created_at)"
             " ON CONFLICT (project_id, fingerprint) DO NOTHING",
             id=key.id,
             project=key.project,
             name=key.name,
             public_key=key.public_key,
-            fingerprint=key.fingerprint,
+            fingerprint=key.id if key.is_verbatim else key.fingerprint,
+            shown=key.fingerprint if key.is_verbatim else None,
             key_type=key.key_type,
             created_at=key.created_at,
         )

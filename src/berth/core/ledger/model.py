@@ -15,6 +15,8 @@ class Code(StrEnum):
     USAGE = "usage"
     MINIMUM = "minimum"
     STORAGE = "storage"
+    EARLY_TERMINATION = "early_termination"
+    """What was taken off the price of a term that its owner did not keep."""
     REFUND = "refund"
     ADJUSTMENT = "adjustment"
     REVERSAL = "reversal"

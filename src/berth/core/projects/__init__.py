@@ -14,7 +14,15 @@ from berth.core.projects.api_keys import (
     touch_key,
     update_key,
 )
-from berth.core.projects.clients import actor_of_client, authenticate_client, find_client
+from berth.core.projects.clients import (
+    CLIENTS_PER_PROJECT,
+    actor_of_client,
+    authenticate_client,
+    create_client,
+    find_client,
+    list_clients,
+    revoke_client,
+)
 from berth.core.projects.counting import count_requests, forget_requests
 from berth.core.projects.model import ApiKey, Credentials, KeySpec, OAuthClient, Preferences, Project
 from berth.core.projects.networks import parse_address
@@ -23,6 +31,7 @@ from berth.core.projects.scopes import SCOPES
 from berth.core.projects.service import create, find, installation_id, list_projects, lock
 
 __all__ = [
+    "CLIENTS_PER_PROJECT",
     "KEYS_PER_PROJECT",
     "SCOPES",
     "ApiKey",
@@ -38,6 +47,7 @@ __all__ = [
     "check_address",
     "count_requests",
     "create",
+    "create_client",
     "create_key",
     "find",
     "find_client",
@@ -45,11 +55,13 @@ __all__ = [
     "forget_requests",
     "get_key",
     "installation_id",
+    "list_clients",
     "list_keys",
     "list_projects",
     "lock",
     "parse_address",
     "preferences",
+    "revoke_client",
     "revoke_key",
     "rotate_key",
     "set_preferences",

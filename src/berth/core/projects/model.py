@@ -63,6 +63,8 @@ class KeySpec:
 
 @dataclass(frozen=True, slots=True)
 class OAuthClient:
+    """A client without its secret, which nobody has but its holder. What it gets tokens for may do all its project may."""
+
     id: str
     project: str
     created_at: Instant

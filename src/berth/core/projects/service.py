@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from secrets import token_hex
 
-from berth.base import ids, secrets
+from berth.base import ids
 from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import ledger
@@ -11,6 +11,7 @@ from berth.core.errors import Conflict
 from berth.core.events import Actor, record, system
 from berth.core.projects import store
 from berth.core.projects.api_keys import check_text, new_key
+from berth.core.projects.clients import new_client
 from berth.core.projects.model import Credentials, KeySpec, Project
 from berth.core.projects.scopes import PRESETS
 
@@ -32,10 +33,9 @@ def create(tx: Tx, name: str, *, pepper: bytes, operator: str = "operator") -> C
     ledger.open_account(tx, project.id)
     by = system(project.id, operator)
     key, secret = new_key(tx, by, KeySpec(), PRESETS["full"], pepper=pepper)
-    client_id, client_secret = ids.new(tx.now), secrets.new_token("")
-    store.insert_client(tx, client_id, project.id, secrets.fingerprint(pepper, client_secret))
+    client, client_secret = new_client(tx, project.id, pepper=pepper)
     record(tx, by, "project.created", subject=project.id, data={"name": name, "api_key_id": key.id})
-    return Credentials(project, secret, client_id, client_secret)
+    return Credentials(project, secret, client.id, client_secret)
 
 
 def find(tx: Tx, name: str) -> Project | None:

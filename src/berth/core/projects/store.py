@@ -190,24 +190,49 @@ def forget_requests(tx: Tx, before: Instant, *, limit: int) -> int:
     )
 
 
-def insert_client(tx: Tx, client_id: str, project: str, secret_hash: str) -> None:
+_CLIENT = "id, project_id, created_at, revoked_at"
+
+
+def insert_client(tx: Tx, client: OAuthClient, secret_hash: str) -> None:
     tx.run(
-        "INSERT INTO oauth_clients (id, project_id, secret_hash, created_at)"
-        " VALUES (:id, :project, :secret_hash, :now)",
-        id=client_id,
-        project=project,
+        f"INSERT INTO oauth_clients ({_CLIENT}, secret_hash)"
+        " VALUES (:id, :project, :created_at, :revoked_at, :secret_hash)",
+        id=client.id,
+        project=client.project,
+        created_at=client.created_at,
+        revoked_at=client.revoked_at,
         secret_hash=secret_hash,
-        now=tx.now,
     )
 
 
 def find_client(tx: Tx, client_id: str) -> tuple[OAuthClient, str] | None:
     """The client and the hash of its secret."""
-    row = tx.one(
-        "SELECT id, project_id, created_at, revoked_at, secret_hash FROM oauth_clients WHERE id = :id",
-        id=client_id,
-    )
+    row = tx.one(f"SELECT {_CLIENT}, secret_hash FROM oauth_clients WHERE id = :id", id=client_id)
     return None if row is None else (OAuthClient(*row[:4]), row[4])
+
+
+def list_clients(tx: Tx, project: str, *, limit: int) -> list[OAuthClient]:
+    """Newest first, those that were revoked included."""
+    rows = tx.all(
+        f"SELECT {_CLIENT} FROM oauth_clients WHERE project_id = :project"
+        " ORDER BY created_at DESC, id DESC LIMIT :limit",
+        project=project,
+        limit=limit,
+    )
+    return [OAuthClient(*row) for row in rows]
+
+
+def count_clients(tx: Tx, project: str) -> int:
+    """Those that still work."""
+    row = tx.one(
+        "SELECT COUNT(*) FROM oauth_clients WHERE project_id = :project AND revoked_at IS NULL",
+        project=project,
+    )
+    return 0 if row is None else row[0]
+
+
+def revoke_client(tx: Tx, client_id: str) -> None:
+    tx.run("UPDATE oauth_clients SET revoked_at = :now WHERE id = :id", id=client_id, now=tx.now)
 
 
 def keep(tx: Tx, key: str, value: str) -> str:

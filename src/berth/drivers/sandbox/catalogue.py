@@ -131,6 +131,7 @@ def _gpu_types(capacity: Capacity) -> list[Hardware]:
             storage_gb=_MAX_STORAGE_GB,
             description=f"{count}x {card.product.removeprefix('NVIDIA ')}",
             manufacturer="NVIDIA",
+            gpu_name=card.product.removeprefix("NVIDIA "),
             boot_timeout_s=60,
         )
         for count in counts

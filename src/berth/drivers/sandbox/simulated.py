@@ -100,12 +100,33 @@ def _gpu(
             storage_gb=512,
             description=f"{count}x {form} {vram}GB",
             manufacturer="NVIDIA",
+            gpu_name=f"{form} {vram}GB",
+            p2p=_LINKS.get(form) if count > 1 else None,
+            best_for=_best_for(vram),
             boot_timeout_s=60,
         ),
         price_micros_per_hour=price,
         spot_price_micros_per_hour=price * 35 // 100,
         units=units,
     )
+
+
+# What two GPUs of one machine say to each other, both ways together, by the vendor's data sheets.
+_LINKS = {
+    "A100 SXM4": "600 GB/s",
+    "H100 SXM5": "900 GB/s",
+    "H200 SXM5": "900 GB/s",
+    "B200 SXM6": "1800 GB/s",
+    "B300 SXM6": "1800 GB/s",
+    "GB200 NVL72": "1800 GB/s",
+}
+_LARGE_GB = 80
+
+
+def _best_for(vram: int) -> tuple[str, ...]:
+    if vram >= _LARGE_GB:
+        return ("Large model training", "Large model inference", "Fine-tuning")
+    return ("Inference", "Fine-tuning", "Rendering")
 
 
 def _cpu(name: str, *, vcpus: int, ram: int, price: int, units: dict[str, int]) -> _Type:
@@ -120,6 +141,7 @@ def _cpu(name: str, *, vcpus: int, ram: int, price: int, units: dict[str, int]) 
             storage_gb=512,
             description=f"AMD EPYC {vcpus} vCPU {ram}GB",
             manufacturer="AMD",
+            best_for=("Running services", "API server", "Data transfers"),
             boot_timeout_s=60,
         ),
         price_micros_per_hour=price,

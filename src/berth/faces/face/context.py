@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from berth.base.clock import Clock
 from berth.base.db import Database
-from berth.core import idempotency, projects, webhooks
+from berth.core import idempotency, projects, scripts, webhooks
 from berth.core.billing import Rules
 from berth.core.projects.networks import Network
 from berth.core.waitlist import Rules as WaitingRules
@@ -23,6 +23,9 @@ class Policy:
     """Whose word about where a request comes from is taken."""
     api_keys_per_project: int = projects.KEYS_PER_PROJECT
     idempotency_retention_s: int = idempotency.RETENTION_S
+    scripts_per_project: int = scripts.SCRIPTS_PER_PROJECT
+    eur_per_usd_micros: int = 920_000
+    """Millionths of a euro that a dollar is shown as; everything is charged in dollars."""
     free_units_shown: int | None = None
     """The most free units that an offer tells of; None: all."""
     eur_permille: int = 920

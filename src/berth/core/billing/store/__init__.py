@@ -20,11 +20,11 @@ from berth.core.billing.store.segments import (
     insert_segment,
     last_segment,
     lock_swept_at,
-    price,
     read_swept_at,
     segments_of,
     set_swept_at,
     split_charged,
+    used_s,
 )
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
     "insert_segment",
     "last_segment",
     "lock_swept_at",
-    "price",
     "read_swept_at",
     "save_alerts",
     "save_credit",
@@ -50,4 +49,5 @@ __all__ = [
     "set_swept_at",
     "split_charged",
     "standings",
+    "used_s",
 ]

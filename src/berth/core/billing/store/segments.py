@@ -9,7 +9,7 @@ from berth.core.billing.store import storage
 TICK = TICK_S * SECOND
 _SEGMENT = (
     "subject, number, account_id, price_micros_per_hour, cost_micros_per_hour, started_at, ended_at, before_s,"
-    " first_tick"
+    " first_tick, earlier_s, earlier_micros"
 )
 
 
@@ -63,8 +63,8 @@ def set_swept_at(tx: Tx, name: str, at: Instant) -> None:
 def insert_segment(tx: Tx, segment: Segment) -> None:
     tx.run(
         "INSERT INTO segments (subject, number, account_id, price_micros_per_hour, cost_micros_per_hour,"
-        " started_at, ended_at, before_s, first_tick, phase) VALUES (:subject, :number, :account, :price, :cost,"
-        " :started_at, NULL, :before_s, :first_tick, :phase)",
+        " started_at, ended_at, before_s, first_tick, phase, earlier_s, earlier_micros) VALUES (:subject, :number,"
+        " :account, :price, :cost, :started_at, NULL, :before_s, :first_tick, :phase, :earlier_s, :earlier)",
         subject=segment.subject,
         number=segment.number,
         account=segment.account,
@@ -74,6 +74,8 @@ def insert_segment(tx: Tx, segment: Segment) -> None:
         before_s=segment.before_s,
         first_tick=segment.first_tick,
         phase=segment.started_at % TICK,
+        earlier_s=segment.earlier_s,
+        earlier=segment.earlier,
     )
 
 
@@ -95,10 +97,13 @@ def segments_of(tx: Tx, subject: str, *, limit: int) -> list[Segment]:
     return [_segment(row) for row in reversed(rows)]
 
 
-def price(tx: Tx, subject: str) -> int:
-    """Per hour, the same in all of its segments; 0 when it never ran."""
+def used_s(tx: Tx, subject: str, until: Instant) -> int:
+    """Seconds billed up to then."""
     row = tx.one(
-        "SELECT price_micros_per_hour FROM segments WHERE subject = :subject AND number = 1", subject=subject
+        "SELECT CAST(COALESCE(SUM((CASE WHEN ended_at IS NULL OR ended_at > :until THEN :until ELSE ended_at END"
+        f" - started_at) / {SECOND}), 0) AS BIGINT) FROM segments WHERE subject = :subject AND started_at < :until",
+        subject=subject,
+        until=until,
     )
     return 0 if row is None else row[0]
 
@@ -152,8 +157,9 @@ UNCHARGED = (
     "SELECT * FROM (SELECT account_id, subject, number, first_tick + paid_s / 600 + 1 AS tick,"
     f" {_total('before_s + used_s')} - {_total('before_s + paid_s')} AS amount,"
     f" started_at + paid_s * {SECOND} AS period_start_at, started_at + used_s * {SECOND} AS period_end_at,"
-    " used_s - paid_s AS seconds, price_micros_per_hour, cost_micros_per_hour, before_s + used_s AS billed_s FROM ("
-    "SELECT account_id, subject, number, first_tick, before_s, price_micros_per_hour, cost_micros_per_hour,"
+    " used_s - paid_s AS seconds, price_micros_per_hour, cost_micros_per_hour, before_s + used_s AS billed_s,"
+    " earlier_s, earlier_micros FROM (SELECT account_id, subject, number, first_tick, before_s,"
+    " price_micros_per_hour, cost_micros_per_hour, earlier_s, earlier_micros,"
     f" started_at, {_used_s('CAST(:used_to AS BIGINT)')} AS used_s, {_PAID_S} AS paid_s FROM {_SWEPT}, segments"
     " WHERE account_id = :account AND ended_at IS NULL) AS open) AS uncharged WHERE amount > 0"
 )
@@ -166,9 +172,9 @@ def split_charged(tx: Tx, account: str, *, used_to: Instant) -> None:
     """
     tx.run(
         "INSERT INTO segments (subject, number, account_id, price_micros_per_hour, cost_micros_per_hour,"
-        " started_at, ended_at, before_s, first_tick, phase) SELECT subject, number + 1, account_id,"
+        " started_at, ended_at, before_s, first_tick, phase, earlier_s, earlier_micros) SELECT subject, number + 1, account_id,"
         " price_micros_per_hour, cost_micros_per_hour, period_end_at, CAST(NULL AS BIGINT), billed_s, tick,"
-        f" period_end_at % {TICK} FROM ({UNCHARGED}) AS charged",
+        f" period_end_at % {TICK}, earlier_s, earlier_micros FROM ({UNCHARGED}) AS charged",
         account=account,
         used_to=used_to,
     )

@@ -14,7 +14,7 @@ from berth.core.driver import Abilities, Hardware, Place, ProviderImage, Provide
 
 _TYPE = (
     "name, gpu_model, gpu_count, gpu_vram_gb, vcpu_count, ram_gb, storage_gb, description, manufacturer,"
-    " boot_timeout_s, providers"
+    " boot_timeout_s, providers, gpu_name, p2p, best_for, deploy_warning"
 )
 _IMAGE = (
     "id, slug, name, category, details, is_default, is_cluster, os_name, os_version, cuda_version,"
@@ -23,14 +23,16 @@ _IMAGE = (
 )
 _OFFER = (
     "id, provider, provider_offer_id, instance_type, location, price_micros_per_hour,"
-    " spot_price_micros_per_hour, cost_micros_per_hour, free_units, is_simulated, suppressed_until, observed_at"
+    " spot_price_micros_per_hour, cost_micros_per_hour, free_units, is_simulated, suppressed_until, observed_at,"
+    " spot_cost_micros_per_hour, spot_free_units"
 )
 _LIMIT = 100_000
 """More offers than one catalogue in the database is meant for."""
 
 
 def _type(row: Row) -> InstanceType:
-    return InstanceType(*(*row[:10], frozenset(json.loads(row[10]))))
+    best_for = tuple(json.loads(row[13]))
+    return InstanceType(*(*row[:10], frozenset(json.loads(row[10])), *row[11:13], best_for, row[14]))
 
 
 @lru_cache(1024)
@@ -80,9 +82,12 @@ def find_location(tx: Tx, code: str) -> Location | None:
 
 
 def list_locations(tx: Tx) -> list[Location]:
+    """In the order in which they were first named."""
     return [
         Location(*row)
-        for row in tx.all(f"SELECT code, name, country_code FROM locations ORDER BY code LIMIT {_LIMIT}")
+        for row in tx.all(
+            f"SELECT code, name, country_code FROM locations ORDER BY position, code LIMIT {_LIMIT}"
+        )
     ]
 
 
@@ -104,20 +109,31 @@ def list_images(tx: Tx) -> list[Image]:
     return [_image(row) for row in rows]
 
 
-def candidates(tx: Tx, instance_type: str, location: str, providers: Collection[str]) -> list[Offer]:
-    """Offers of `providers` with something free, cheapest first."""
+_SPOT_UNITS = "COALESCE(spot_free_units, free_units)"
+_FREE = {False: "free_units > 0", True: f"spot_price_micros_per_hour IS NOT NULL AND {_SPOT_UNITS} > 0"}
+_CHEAPEST = {
+    False: "price_micros_per_hour, cost_micros_per_hour, id",
+    True: "spot_price_micros_per_hour, COALESCE(spot_cost_micros_per_hour, cost_micros_per_hour), id",
+}
+
+
+def candidates(
+    tx: Tx, instance_type: str, location: str, providers: Collection[str], *, is_spot: bool = False
+) -> list[Offer]:
+    """Offers of `providers` with something free, cheapest first; `is_spot`: as spot orders see them."""
     names = {f"provider_{number}": provider for number, provider in enumerate(sorted(providers))}
     rows = tx.all(
         f"SELECT {_OFFER} FROM offers WHERE instance_type = :instance_type AND location = :location"
         f" AND provider IN ({', '.join(':' + name for name in names)})"
-        " AND free_units > 0 AND is_listed = 1 AND suppressed_until <= :now"
-        " ORDER BY price_micros_per_hour, cost_micros_per_hour, id LIMIT 20",
+        f" AND {_FREE[is_spot]} AND is_listed = 1 AND suppressed_until <= :now"
+        f" ORDER BY {_CHEAPEST[is_spot]} LIMIT 20",
         instance_type=instance_type,
         location=location,
         now=tx.now,
         **names,
     )
-    return [_offer(row) for row in rows]
+    offers = [_offer(row) for row in rows]
+    return [offer.as_spot() for offer in offers] if is_spot else offers
 
 
 def list_offers(tx: Tx, *, instance_type: str | None = None) -> list[Offer]:
@@ -146,12 +162,36 @@ def give_unit(tx: Tx, offer_id: str) -> None:
     tx.run("UPDATE offers SET free_units = free_units + 1 WHERE id = :id", id=offer_id)
 
 
-def insert_claim(tx: Tx, subject: str, offer_id: str) -> None:
+def take_spot_unit(tx: Tx, offer_id: str) -> bool:
+    """Of those that the provider counts apart."""
+    taken = tx.run(
+        "UPDATE offers SET spot_free_units = spot_free_units - 1 WHERE id = :id AND spot_free_units > 0",
+        id=offer_id,
+    )
+    return taken == 1
+
+
+def give_spot_unit(tx: Tx, offer_id: str) -> None:
+    """Where its provider no longer counts them apart, the next listing counts it."""
+    tx.run("UPDATE offers SET spot_free_units = spot_free_units + 1 WHERE id = :id", id=offer_id)
+
+
+def empty_spot_units(tx: Tx, offer_id: str) -> bool:
+    """False where they are not counted apart."""
+    emptied = tx.run(
+        "UPDATE offers SET spot_free_units = 0 WHERE id = :id AND spot_free_units IS NOT NULL", id=offer_id
+    )
+    return emptied == 1
+
+
+def insert_claim(tx: Tx, subject: str, offer_id: str, *, is_spot: bool) -> None:
+    """`is_spot`: of the units that the provider counts apart."""
     tx.run(
-        "INSERT INTO claims (subject, offer_id, claimed_at) VALUES (:subject, :offer, :now)",
+        "INSERT INTO claims (subject, offer_id, claimed_at, is_spot) VALUES (:subject, :offer, :now, :is_spot)",
         subject=subject,
         offer=offer_id,
         now=tx.now,
+        is_spot=int(is_spot),
     )
 
 
@@ -167,10 +207,10 @@ def uncount_claim(tx: Tx, subject: str) -> None:
     tx.run("UPDATE claims SET counted_at = NULL WHERE subject = :subject", subject=subject)
 
 
-def delete_claim(tx: Tx, subject: str) -> str | None:
-    """The offer whose unit it was; None when nothing was claimed."""
-    row = tx.one("DELETE FROM claims WHERE subject = :subject RETURNING offer_id", subject=subject)
-    return None if row is None else row[0]
+def delete_claim(tx: Tx, subject: str) -> tuple[str, bool] | None:
+    """The offer whose unit it was, and whether of those counted apart for spot; None when nothing was claimed."""
+    row = tx.one("DELETE FROM claims WHERE subject = :subject RETURNING offer_id, is_spot", subject=subject)
+    return None if row is None else (row[0], bool(row[1]))
 
 
 def suppress(tx: Tx, offer_id: str, until: Instant) -> None:
@@ -179,7 +219,8 @@ def suppress(tx: Tx, offer_id: str, until: Instant) -> None:
 
 def upsert_location(tx: Tx, place: Place) -> None:
     tx.run(
-        "INSERT INTO locations (code, name, country_code, created_at) VALUES (:code, :name, :country, :now)"
+        "INSERT INTO locations (code, name, country_code, created_at, position)"
+        " VALUES (:code, :name, :country, :now, (SELECT COALESCE(MAX(position), 0) + 1 FROM locations))"
         " ON CONFLICT (code) DO UPDATE SET name = excluded.name, country_code = excluded.country_code",
         code=place.code,
         name=place.name,
@@ -191,12 +232,14 @@ def upsert_location(tx: Tx, place: Place) -> None:
 def upsert_type(tx: Tx, hardware: Hardware, *, providers: frozenset[str]) -> None:
     tx.run(
         f"INSERT INTO instance_types ({_TYPE}, created_at) VALUES (:name, :gpu_model, :gpu_count, :gpu_vram_gb,"
-        " :vcpu_count, :ram_gb, :storage_gb, :description, :manufacturer, :boot_timeout_s, :providers, :now)"
+        " :vcpu_count, :ram_gb, :storage_gb, :description, :manufacturer, :boot_timeout_s, :providers, :gpu_name,"
+        " :p2p, :best_for, :deploy_warning, :now)"
         " ON CONFLICT (name) DO UPDATE SET gpu_model = excluded.gpu_model, gpu_count = excluded.gpu_count,"
         " gpu_vram_gb = excluded.gpu_vram_gb, vcpu_count = excluded.vcpu_count, ram_gb = excluded.ram_gb,"
         " storage_gb = excluded.storage_gb, description = excluded.description,"
         " manufacturer = excluded.manufacturer, boot_timeout_s = excluded.boot_timeout_s,"
-        " providers = excluded.providers",
+        " providers = excluded.providers, gpu_name = excluded.gpu_name, p2p = excluded.p2p,"
+        " best_for = excluded.best_for, deploy_warning = excluded.deploy_warning",
         name=hardware.name,
         gpu_model=hardware.gpu_model,
         gpu_count=hardware.gpu_count,
@@ -208,6 +251,10 @@ def upsert_type(tx: Tx, hardware: Hardware, *, providers: frozenset[str]) -> Non
         manufacturer=hardware.manufacturer,
         boot_timeout_s=hardware.boot_timeout_s,
         providers=_names(providers),
+        gpu_name=hardware.gpu_name,
+        p2p=hardware.p2p,
+        best_for=json.dumps(list(hardware.best_for)),
+        deploy_warning=hardware.deploy_warning,
         now=tx.now,
     )
 
@@ -269,25 +316,34 @@ def _names(providers: frozenset[str]) -> str:
     return json.dumps(sorted(providers))
 
 
+def _left(column: str, *, is_spot: int) -> str:
+    """What a listing counts as free, less what was claimed of it and cannot be counted yet."""
+    claimed = (
+        f"(SELECT COUNT(*) FROM claims WHERE claims.offer_id = offers.id AND is_spot = {is_spot}"
+        " AND (counted_at IS NULL OR counted_at >= :counted_before))"
+    )
+    return f"CASE WHEN excluded.{column} > {claimed} THEN excluded.{column} - {claimed} ELSE 0 END"
+
+
 def upsert_offer(
     tx: Tx, offer: ProviderOffer, *, offer_id: str, provider: str, price: Micros, counted_before: Instant
 ) -> None:
     """Units claimed but not yet counted by the provider's listing are taken off what it reports."""
     tx.run(
         f"INSERT INTO offers ({_OFFER}, is_listed, free_syncs) VALUES (:id, :provider, :provider_offer_id,"
-        " :instance_type, :location, :price, :spot_price, :cost, :free_units, :is_simulated, 0, :now, 1,"
-        " :free_syncs)"
+        " :instance_type, :location, :price, :spot_price, :cost, :free_units, :is_simulated, 0, :now,"
+        " :spot_cost, :spot_free_units, 1, :free_syncs)"
         " ON CONFLICT (provider, provider_offer_id) DO UPDATE SET instance_type = excluded.instance_type,"
         " location = excluded.location, price_micros_per_hour = excluded.price_micros_per_hour,"
         " spot_price_micros_per_hour = excluded.spot_price_micros_per_hour,"
+        " spot_cost_micros_per_hour = excluded.spot_cost_micros_per_hour,"
         " cost_micros_per_hour = excluded.cost_micros_per_hour,"
         " is_simulated = excluded.is_simulated, observed_at = excluded.observed_at, is_listed = 1,"
         " free_syncs = CASE WHEN excluded.free_units = 0 THEN 0 WHEN offers.free_syncs < 2"
         " THEN offers.free_syncs + 1 ELSE offers.free_syncs END,"
-        " free_units = CASE WHEN excluded.free_units > (SELECT COUNT(*) FROM claims WHERE claims.offer_id = offers.id"
-        " AND (counted_at IS NULL OR counted_at >= :counted_before)) THEN excluded.free_units - (SELECT COUNT(*)"
-        " FROM claims WHERE claims.offer_id = offers.id AND (counted_at IS NULL OR counted_at >= :counted_before))"
-        " ELSE 0 END",
+        f" free_units = {_left('free_units', is_spot=0)},"
+        " spot_free_units = CASE WHEN excluded.spot_free_units IS NULL THEN NULL"
+        f" ELSE {_left('spot_free_units', is_spot=1)} END",
         id=offer_id,
         provider=provider,
         provider_offer_id=offer.provider_offer_id,
@@ -295,8 +351,10 @@ def upsert_offer(
         location=offer.place.code,
         price=price,
         spot_price=offer.spot_price_micros_per_hour,
+        spot_cost=offer.spot_cost_micros_per_hour,
         cost=offer.cost_micros_per_hour,
         free_units=offer.free_units,
+        spot_free_units=offer.spot_free_units,
         is_simulated=int(offer.is_simulated),
         free_syncs=int(offer.free_units > 0),
         now=tx.now,

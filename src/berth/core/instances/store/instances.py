@@ -8,7 +8,7 @@ from functools import lru_cache
 from berth.base.clock import Instant, after
 from berth.base.db import Row, Tx
 from berth.base.paging import After
-from berth.core.instances.model import Instance, Orphan, Specs, Status, Version, Wanted
+from berth.core.instances.model import Contract, Instance, Orphan, Specs, Status, Version, Wanted
 
 _COLUMNS = (
     "id",
@@ -55,12 +55,16 @@ _COLUMNS = (
     "sequence",
     "due_at",
     "lease_token",
+    "is_spot",
+    "contract",
+    "startup_script_id",
     "attempt",
 )
 _INSTANCE = ", ".join(_COLUMNS)
 _VERSION = ", ".join(Version._fields)
 _STATUSES = {status.value: status for status in Status}
 _WANTED = {wanted.value: wanted for wanted in Wanted}
+_CONTRACTS = {contract.value: contract for contract in Contract}
 _INSERT = f"INSERT INTO instances ({_INSTANCE}) VALUES ({', '.join(':' + column for column in _COLUMNS)})"
 
 
@@ -91,7 +95,10 @@ def _instance(row: Row) -> Instance:
             _WANTED[row[26]],
             *row[27:29],
             *(bool(flag) for flag in row[29:32]),
-            *row[32:],
+            *row[32:44],
+            bool(row[44]),
+            _CONTRACTS[row[45]],
+            *row[46:],
         )
     )
 
@@ -157,6 +164,9 @@ def insert(tx: Tx, instance: Instance) -> None:
         sequence=instance.sequence,
         due_at=instance.due_at,
         lease_token=instance.lease_token,
+        is_spot=int(instance.is_spot),
+        contract=instance.contract.value,
+        startup_script_id=instance.startup_script_id,
         attempt=instance.attempt,
     )
     count(tx, instance.project, instance.status, 1)

@@ -48,7 +48,8 @@ def count(tx: Tx, account: str, wanted: EntryFilter) -> int:
 
 # Put together from these constants: each mix of filters is one statement, and finds its index.
 _CLAUSES = {
-    "code": "e.code = :code",
+    # Whoever asks for adjustments is shown these too.
+    "code": "(e.code = :code OR e.code = 'early_termination' AND :code = 'adjustment')",
     "instance_id": "e.subject = :instance_id AND e.tick <> 0 AND e.code <> 'storage'",
     "volume_id": "e.subject = :volume_id AND e.tick <> 0 AND e.code NOT IN ('usage', 'minimum')",
     "from_at": "e.created_at >= :from_at",

@@ -1,6 +1,6 @@
 """Money: core's values in the retail API's words, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from berth.base import money
@@ -103,7 +103,7 @@ def transaction(row: Transaction) -> wire.Transaction:
     has_reference = is_credit and entry.code is not Code.REVERSAL
     return wire.Transaction(
         id=words.transaction_id(entry.seq),
-        type=entry.code.value,
+        type=_TYPES[entry.code],
         amount_micros=entry.amount,
         amount_usd=money.usd(entry.amount),
         balance_after_micros=entry.balance_after,
@@ -123,12 +123,25 @@ def transaction(row: Transaction) -> wire.Transaction:
     )
 
 
+_TYPES: Mapping[Code, wire.Type] = {
+    Code.TOPUP: "topup",
+    Code.PROMO: "promo",
+    Code.USAGE: "usage",
+    Code.MINIMUM: "minimum",
+    Code.STORAGE: "storage",
+    # This API knows no long terms.
+    Code.EARLY_TERMINATION: "adjustment",
+    Code.REFUND: "refund",
+    Code.ADJUSTMENT: "adjustment",
+    Code.REVERSAL: "reversal",
+}
 _DESCRIPTIONS = {
     Code.TOPUP: "Credit added",
     Code.PROMO: "Promotional credit",
     Code.USAGE: "GPU usage",
     Code.MINIMUM: "Minimum charge",
     Code.STORAGE: "Volume storage",
+    Code.EARLY_TERMINATION: "Early end of a long term",
     Code.REFUND: "Refund",
     Code.ADJUSTMENT: "Adjustment",
     Code.REVERSAL: "Reversal",
@@ -212,7 +225,7 @@ def credit_amount(usd: Decimal) -> Micros:
 def _charge(row: Entry) -> wire.Charge:
     price = row.price_micros_per_hour
     return wire.Charge(
-        type=row.code.value,
+        type=_TYPES[row.code],
         tick=row.tick,
         amount_micros=row.amount,
         amount_usd=money.usd(row.amount),
