@@ -63,3 +63,18 @@ class Memory(Struct, kw_only=True):
 
 class Storage(Struct, kw_only=True):
     description: str
+
+
+class NewTag(Struct, kw_only=True):
+    key: Annotated[str, Meta(max_length=255)]
+    value: Annotated[str, Meta(max_length=255)] | None = None
+
+
+NewTags = Annotated[list[NewTag], Meta(max_length=100)]
+
+
+class Tag(Struct, kw_only=True):
+    id: str
+    key: str
+    """In lower case."""
+    value: str

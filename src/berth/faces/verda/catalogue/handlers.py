@@ -57,7 +57,7 @@ def list_volume_types(tx: Tx, call: Call) -> list[wire.VolumeType]:
 def list_container_types(tx: Tx, call: Call) -> list[wire.ContainerType]:
     query: wire.CurrencyQuery = call.query
     return [
-        translate.container_type(view, query.currency, call.context.policy.eur_permille)
+        translate.container_type(view, query.currency, call.context.policy.eur_per_usd_micros)
         for view in catalog.search(tx, call.by, _EVERYTHING)
         if view.type.gpu_count
     ]
@@ -65,35 +65,26 @@ def list_container_types(tx: Tx, call: Call) -> list[wire.ContainerType]:
 
 def list_availability(tx: Tx, call: Call) -> list[wire.Availability]:
     query: wire.AvailabilityQuery = call.query
-    codes = [query.location_code]
-    if query.location_code is None:
-        codes = [place.code for place in catalog.locations(tx, call.by)]
-    views = catalog.search(tx, call.by, _EVERYTHING)
-    is_spot = _is_spot(query)
+    found = catalog.availability(tx, call.by, is_spot=_is_spot(query), location=query.location_code)
+    if not found and query.location_code is not None:
+        return [wire.Availability(location_code=query.location_code, availabilities=[])]
     return [
-        wire.Availability(
-            location_code=code,
-            availabilities=[view.type.name for view in views if _has(view, code, is_spot=is_spot)],
-        )
-        for code in codes
-        if code is not None
+        wire.Availability(location_code=each.location.code, availabilities=list(each.types)) for each in found
     ]
 
 
 def is_available(tx: Tx, call: Call) -> bool:
     query: wire.AvailabilityQuery = call.query
-    try:
-        view = catalog.get_offer(tx, call.by, call.parameters["instance_type"])
-    except NotFound:
-        return False
-    return _has(view, query.location_code, is_spot=_is_spot(query))
+    name = call.parameters["instance_type"]
+    return catalog.is_available(tx, call.by, name, is_spot=_is_spot(query), location=query.location_code)
 
 
-def _has(view: OfferView, code: str | None, *, is_spot: bool) -> bool:
-    return any(
-        code in {None, region.location.code} and (not is_spot or region.spot_price is not None)
-        for region in view.available
-    )
+def list_periods(_tx: Tx, call: Call) -> list[wire.Period]:
+    return [translate.period(period) for period in call.context.rules.periods]
+
+
+def list_cluster_periods(_tx: Tx, call: Call) -> list[wire.Period]:
+    return [translate.period(period) for period in call.context.rules.cluster_periods]
 
 
 def _is_spot(query: wire.AvailabilityQuery) -> bool:
@@ -107,7 +98,7 @@ def _shown(tx: Tx, call: Call, views: Sequence[OfferView], currency: Currency) -
             view,
             [image.slug for image in images if catalog.fits(image, view.type, tx.now)],
             currency,
-            call.context.policy.eur_permille,
+            call.context.policy.eur_per_usd_micros,
         )
         for view in views
     ]

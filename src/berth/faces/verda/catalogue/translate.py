@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 from berth.base import money
+from berth.core.billing import Period
 from berth.core.catalog import Image, InstanceType, OfferView, VolumeType
 from berth.faces.verda import hardware, words
 from berth.faces.verda.catalogue import wire
@@ -14,18 +15,20 @@ _SHOWN_DIGITS = Context(prec=14, rounding=ROUND_HALF_UP)
 _NO_GPU = "CPU Node"
 
 
-def in_currency(micros: int, currency: Currency, eur_permille: int) -> int:
-    """Micro-dollars, or as many micro-euros as they are worth, rounded half up."""
-    return micros if currency == "usd" else (micros * eur_permille * 2 + 1000) // 2000
+def in_currency(micros: int, currency: Currency, eur_per_usd_micros: int) -> int:
+    """Micro-dollars, or as many micro-euros as they are shown as, rounded half up."""
+    if currency == "usd":
+        return micros
+    return (micros * eur_per_usd_micros * 2 + money.USD) // (2 * money.USD)
 
 
 def instance_type(
-    view: OfferView, slugs: Sequence[str], currency: Currency, eur_permille: int
+    view: OfferView, slugs: Sequence[str], currency: Currency, eur_per_usd_micros: int
 ) -> wire.InstanceType:
     kind = view.type
     spot = view.price if view.spot_price is None else view.spot_price
-    price = words.price_text(in_currency(view.price, currency, eur_permille))
-    spot_price = words.price_text(in_currency(spot, currency, eur_permille))
+    price = words.price_text(in_currency(view.price, currency, eur_per_usd_micros))
+    spot_price = words.price_text(in_currency(spot, currency, eur_per_usd_micros))
     gpu_name = gpu_name_of(kind)
     return wire.InstanceType(
         best_for=list(kind.best_for),
@@ -54,8 +57,8 @@ def instance_type(
     )
 
 
-def container_type(view: OfferView, currency: Currency, eur_permille: int) -> wire.ContainerType:
-    whole = instance_type(view, (), currency, eur_permille)
+def container_type(view: OfferView, currency: Currency, eur_per_usd_micros: int) -> wire.ContainerType:
+    whole = instance_type(view, (), currency, eur_per_usd_micros)
     return wire.ContainerType(
         id=words.named("container-type", whole.instance_type),
         model=whole.model,
@@ -115,4 +118,15 @@ def _volume_type(sold: VolumeType) -> wire.VolumeType:
         internal_network_speed=sold.internal_network_speed_mb_s,
         iops=sold.iops,
         throughput_gbps=sold.throughput_gbps,
+    )
+
+
+def period(sold: Period) -> wire.Period:
+    return wire.Period(
+        code=sold.code,
+        name=sold.name,
+        is_enabled=sold.is_enabled,
+        unit_name=sold.unit.value,
+        unit_value=sold.unit_value,
+        discount_percentage=sold.discount_percentage,
     )

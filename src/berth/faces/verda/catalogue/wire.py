@@ -134,3 +134,14 @@ class Availability(Struct, kw_only=True):
     location_code: str
     availabilities: list[str]
     """Names of types of which one can be had now."""
+
+
+class Period(Struct, kw_only=True):
+    """A long term that can be ordered."""
+
+    code: str
+    name: str
+    is_enabled: bool
+    unit_name: Literal["hour", "day", "week", "month", "year"]
+    unit_value: int
+    discount_percentage: int

@@ -5,11 +5,12 @@ from typing import Any
 
 from berth.base.db import Tx
 from berth.base.paging import After
-from berth.core import instances, waitlist
+from berth.core import instances, tags, waitlist
 from berth.core.instances import Instance, Version
 from berth.core.instances import Status as Seen
+from berth.core.tags import Kind
 from berth.faces.face import Call
-from berth.faces.verda import words
+from berth.faces.verda import tagging, words
 from berth.faces.verda.envelope import Bare
 from berth.faces.verda.instances import showing, translate, wire
 
@@ -21,13 +22,14 @@ _PAGES = 20
 def deploy(tx: Tx, call: Call) -> Bare:
     request: wire.DeployRequest = call.body
     made = waitlist.order(tx, call.by, translate.order(request), call.context.waiting, call.context.rules)
+    tagging.put(tx, call, Kind.INSTANCE, made.id, request.tags)
     return Bare(words.shown(made.id))
 
 
 def list_instances(tx: Tx, call: Call) -> Sequence[Any]:
     query: wire.InstancesQuery = call.query
     if query.status is None:
-        return _listed(tx, call, None)
+        return _listed(tx, call)
     found = [
         each
         for seen in translate.seen_as(query.status)
@@ -42,17 +44,19 @@ def get_instance(tx: Tx, call: Call) -> wire.Instance:
     return showing.show(tx, call, showing.find(tx, call, call.parameters["id"]))
 
 
-def _listed(tx: Tx, call: Call, status: Seen | None) -> list[Any]:
-    """All of them, newest first, as many as are ever listed."""
+def _listed(tx: Tx, call: Call) -> list[Any]:
+    """All that are not deleted, newest first."""
     shown: list[Any] = []
     last: After | None = None
+    tagged = tags.of_kind(tx, call.by, Kind.INSTANCE)
     for _ in range(_PAGES):
-        page = instances.list_versions(tx, call.by, status=status, after=last, limit=_PAGE)
-        known = [translate.known_instance(version) for version in page.rows]
+        page = instances.list_versions(tx, call.by, status=None, after=last, limit=_PAGE)
+        # What has tags is put together each time: they change without a change of the row.
+        known = [None if version.id in tagged else translate.known_instance(version) for version in page.rows]
         if None in known:
-            whole = instances.list_page(tx, call.by, status=status, after=last, limit=_PAGE).rows
+            whole = instances.list_page(tx, call.by, status=None, after=last, limit=_PAGE).rows
             shown += [
-                raw or _kept(tx, call, version, made)
+                raw or _kept(tx, call, version, made, has_tags=version.id in tagged)
                 for raw, version, made in zip(known, page.rows, whole, strict=True)
             ]
         else:
@@ -63,10 +67,12 @@ def _listed(tx: Tx, call: Call, status: Seen | None) -> list[Any]:
     return shown
 
 
-def _kept(tx: Tx, call: Call, version: Version, made: Instance) -> object:
-    shown = showing.show(tx, call, made)
+def _kept(tx: Tx, call: Call, version: Version, made: Instance, *, has_tags: bool) -> object:
+    shown = showing.show(tx, call, made, None if has_tags else ())
     # What is shown as provisioning for a while looks different soon, without a change of the row.
-    return shown if shown.status == "provisioning" else translate.listed_instance(version, shown)
+    if has_tags or shown.status == "provisioning":
+        return shown
+    return translate.listed_instance(version, shown)
 
 
 def _all(tx: Tx, call: Call, status: Seen) -> list[Instance]:

@@ -7,14 +7,20 @@ from berth.base.db import Tx
 from berth.core import instances, volumes
 from berth.core.errors import Conflict
 from berth.core.instances import Instance, Status
+from berth.core.tags import Kind
 from berth.faces.face import Call
+from berth.faces.verda import tagging
 from berth.faces.verda.instances import translate, wire
+from berth.faces.verda.wire import Tag
 
 
-def show(tx: Tx, call: Call, made: Instance) -> wire.Instance:
+def show(tx: Tx, call: Call, made: Instance, tags: Sequence[Tag] | None = None) -> wire.Instance:
+    """`tags` where they are known already."""
     disk = volumes.os_volume_of(tx, made.id)
     status = translate.status_of(made, tx.now, call.context.policy.shown_provisioning_s)
-    return translate.instance(made, None if disk is None else disk.id, status)
+    if tags is None:
+        tags = tagging.of(tx, call, Kind.INSTANCE, [made.id]).get(made.id, ())
+    return translate.instance(made, None if disk is None else disk.id, status, tags)
 
 
 def find(tx: Tx, call: Call, shown_id: str) -> Instance:

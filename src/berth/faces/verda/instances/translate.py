@@ -8,12 +8,12 @@ import msgspec
 from berth.base import ids
 from berth.base.clock import Instant, after
 from berth.core import instances
-from berth.core.instances import Instance, OrderSpec, Version
+from berth.core.instances import Contract, Extension, Instance, OrderSpec, Version
 from berth.core.instances import Status as Seen
 from berth.core.volumes import NewVolume
 from berth.faces.verda import envelope, hardware, words
 from berth.faces.verda.instances import wire
-from berth.faces.verda.wire import Status
+from berth.faces.verda.wire import Status, Tag
 
 OS_VOLUME = "OS-NVMe-"
 STATUSES: dict[Seen, Status] = {
@@ -25,6 +25,11 @@ STATUSES: dict[Seen, Status] = {
     Seen.FAILED_NO_CAPACITY: "no_capacity",
     Seen.DELETING: "deleting",
     Seen.DELETED: "discontinued",
+}
+_CONTRACTS: dict[Contract, wire.Contract] = {
+    Contract.PAY_AS_YOU_GO: "PAY_AS_YOU_GO",
+    Contract.LONG_TERM: "LONG_TERM",
+    Contract.SPOT: "SPOT",
 }
 _LISTED_LIMIT = 50_000
 """About 1 KB each."""
@@ -50,6 +55,13 @@ def order(request: wire.DeployRequest) -> OrderSpec:
         existing_volumes=[
             words.in_body(each, "existing_volumes") for each in words.listed(request.existing_volumes)
         ],
+        startup_script_id=None
+        if not request.startup_script_id
+        else words.in_body(request.startup_script_id, "startup_script_id"),
+        is_spot=bool(request.is_spot),
+        contract=None if request.contract is None else Contract(request.contract.lower()),
+        long_term_period=request.long_term_period or None,
+        extension=Extension(request.extension_settings or "auto_renew"),
     )
 
 
@@ -69,7 +81,7 @@ def seen_as(wanted: Status) -> Collection[Seen]:
     return found | {Seen.RUNNING} if wanted == "provisioning" else found
 
 
-def instance(made: Instance, os_volume_id: str | None, status: Status) -> wire.Instance:
+def instance(made: Instance, os_volume_id: str | None, status: Status, tags: Sequence[Tag]) -> wire.Instance:
     specs = made.specs
     is_there = made.status in instances.STANDING and status != "provisioning"
     gpu_name = f"{specs.gpu_model} {specs.gpu_vram_gb}GB"
@@ -83,21 +95,24 @@ def instance(made: Instance, os_volume_id: str | None, status: Status) -> wire.I
         gpu_memory=hardware.gpu_memory(specs.gpu_count * specs.gpu_vram_gb),
         memory=hardware.memory(specs.ram_gb),
         storage=hardware.storage(),
+        ssh_port=made.ssh_port if is_there else None,
+        ssh_user=made.ssh_user,
         hostname=made.hostname,
         description=made.description,
         location=made.location,
         price_per_hour=words.price(made.price),
-        is_spot=False,
+        is_spot=made.is_spot,
         instance_type=made.instance_type,
         image=ids.to_uuid(made.image) if ids.is_id(made.image) else made.image,
         os_name=made.os_name,
-        startup_script_id=None,
+        startup_script_id=None if made.startup_script_id is None else words.shown(made.startup_script_id),
         ssh_key_ids=words.shown_all(made.ssh_key_ids),
         os_volume_id=None if os_volume_id is None else words.shown(os_volume_id),
         jupyter_token=None,
-        contract="PAY_AS_YOU_GO",
+        contract=_CONTRACTS[made.contract],
         pricing="FIXED_PRICE",
         volume_ids=words.shown_all([*([] if os_volume_id is None else [os_volume_id]), *made.volume_ids]),
+        tags=list(tags),
     )
 
 

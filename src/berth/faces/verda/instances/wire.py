@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from berth.faces.verda.catalogue.wire import Text, VolumeTypeName
-from berth.faces.verda.wire import Cpu, Gpu, Id, Ids, Memory, Size, Status, Storage
+from berth.faces.verda.wire import Cpu, Gpu, Id, Ids, Memory, NewTags, Size, Status, Storage, Tag
 
 Contract = Literal["LONG_TERM", "PAY_AS_YOU_GO", "SPOT"]
 Pricing = Literal["DYNAMIC_PRICE", "FIXED_PRICE"]
@@ -58,9 +58,15 @@ class DeployRequest(Struct, kw_only=True):
     existing_volumes: Ids | None = None
     is_spot: bool | None = None
     contract: Contract | None = None
+    long_term_period: Text | None = None
+    """With LONG_TERM, the code of a period; without it the shortest."""
+    extension_settings: Literal["auto_renew", "pay_as_you_go", "end_contract"] | None = None
+    """With LONG_TERM, what follows at its end."""
     coupon: Text | None = None
+    """None is known here: whatever is sent changes nothing."""
     pricing: Pricing | None = None
     """Prices are fixed, whatever is sent."""
+    tags: NewTags | None = None
 
 
 class InstanceActionRequest(Struct, kw_only=True):
@@ -90,6 +96,9 @@ class Instance(Struct, kw_only=True):
     gpu_memory: Memory
     memory: Memory
     storage: Storage
+    ssh_port: int | None
+    """Where it differs from 22, the address alone does not lead to it."""
+    ssh_user: str
     hostname: str
     description: str
     location: str
@@ -107,3 +116,4 @@ class Instance(Struct, kw_only=True):
     pricing: Pricing
     volume_ids: list[str]
     """The OS volume among them."""
+    tags: list[Tag]

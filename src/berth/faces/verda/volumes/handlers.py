@@ -7,9 +7,10 @@ from berth.base.paging import After
 from berth.core import instances, volumes
 from berth.core.errors import NotFound
 from berth.core.instances import Instance
+from berth.core.tags import Kind
 from berth.core.volumes import Filter, Status, Volume
 from berth.faces.face import Call, Sent
-from berth.faces.verda import words
+from berth.faces.verda import tagging, words
 from berth.faces.verda.envelope import Bare
 from berth.faces.verda.instances import showing
 from berth.faces.verda.volumes import translate, wire
@@ -39,8 +40,7 @@ def list_trash(tx: Tx, call: Call) -> list[Shown]:
 
 
 def get_volume(tx: Tx, call: Call) -> Shown:
-    made = volumes.get(tx, call.by, volume_id_of(call.parameters["id"]))
-    return _shown_all(tx, call, [made])[0]
+    return _shown_all(tx, call, [find(tx, call, call.parameters["id"])])[0]
 
 
 def create_volume(tx: Tx, call: Call) -> Bare:
@@ -49,6 +49,7 @@ def create_volume(tx: Tx, call: Call) -> Bare:
     made = instances.create_volume(
         tx, call.by, translate.new_volume(request), request.location_code, [host.id for host in hosts]
     )
+    tagging.put(tx, call, Kind.VOLUME, made.id, request.tags)
     return Bare(words.shown(made.id))
 
 
@@ -62,6 +63,11 @@ def delete_volume(tx: Tx, call: Call) -> Sent:
 
 def delete(tx: Tx, call: Call, volume_id: str, *, is_permanent: bool) -> Volume:
     return (volumes.purge if is_permanent else volumes.trash)(tx, call.by, volume_id)
+
+
+def find(tx: Tx, call: Call, shown_id: str) -> Volume:
+    """The volume that a path or body means. Raises NotFound."""
+    return volumes.get(tx, call.by, volume_id_of(shown_id))
 
 
 def volume_id_of(text: str) -> str:
@@ -83,8 +89,13 @@ def _all(tx: Tx, call: Call, status: Status | None) -> list[Volume]:
 
 def _shown_all(tx: Tx, call: Call, found: Sequence[Volume]) -> list[Shown]:
     known: dict[str, tuple[Instance, wire.Host]] = {}
+    tagged = tagging.of(tx, call, Kind.VOLUME, [made.id for made in found])
     return [
-        translate.volume(made, [_host(tx, call, known, instance_id) for instance_id in made.instance_ids])
+        translate.volume(
+            made,
+            [_host(tx, call, known, instance_id) for instance_id in made.instance_ids],
+            tagged.get(made.id, ()),
+        )
         for made in found
     ]
 

@@ -7,6 +7,7 @@ from berth.core.instances import Instance
 from berth.core.volumes import Action, NewVolume, Status, Volume
 from berth.faces.verda import words
 from berth.faces.verda.volumes import wire
+from berth.faces.verda.wire import Tag
 
 MONTH_HOURS = 730
 _PSEUDO_PATH = "volume-"
@@ -44,7 +45,9 @@ def seen_as(wanted: wire.VolumeStatus) -> frozenset[Status]:
     return frozenset(seen for seen, shown in _STATUSES.items() if shown == wanted)
 
 
-def volume(made: Volume, hosts: Sequence[tuple[Instance, wire.Host]]) -> wire.Volume | wire.DeletedVolume:
+def volume(
+    made: Volume, hosts: Sequence[tuple[Instance, wire.Host]], tags: Sequence[Tag] = ()
+) -> wire.Volume | wire.DeletedVolume:
     """`hosts` are the instances that have it, as they are and as they are shown."""
     keys = hosts[0][0].ssh_key_ids if made.is_os_volume and hosts else ()
     common = {
@@ -62,6 +65,7 @@ def volume(made: Volume, hosts: Sequence[tuple[Instance, wire.Host]]) -> wire.Vo
         "ssh_key_ids": words.shown_all(keys),
         "contract": "PAY_AS_YOU_GO",
         "base_hourly_cost": words.price(_hourly(made.price_micros_per_month)),
+        "tags": list(tags),
         "monthly_price": words.price(made.price_micros_per_month),
     }
     if made.status is Status.DELETED:

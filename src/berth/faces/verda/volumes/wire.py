@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from berth.faces.verda.catalogue.wire import Text, VolumeTypeName
-from berth.faces.verda.wire import Currency, Id, Ids, Size, Status
+from berth.faces.verda.wire import Currency, Id, Ids, NewTags, Size, Status, Tag
 
 VolumeStatus = Literal[
     "ordered",
@@ -51,6 +51,7 @@ class NewVolumeRequest(Struct, kw_only=True):
     location_code: Text
     instance_id: Id | None = None
     instance_ids: InstanceIds | None = None
+    tags: NewTags | None = None
 
 
 class VolumeActionRequest(Struct, kw_only=True):
@@ -107,6 +108,7 @@ class _Volume(Struct, kw_only=True):
     base_hourly_cost: Decimal
     monthly_price: Decimal
     currency: Currency = "usd"
+    tags: list[Tag]
 
 
 class Volume(_Volume, kw_only=True):
