@@ -235,6 +235,7 @@ def _policy(settings: Settings) -> Policy:
         scripts_per_project=settings.access.scripts_per_project,
         eur_per_usd_micros=_euros(settings),
         free_units_shown=settings.access.free_units_shown or None,
+        shown_provisioning_s=settings.iaas.shown_provisioning_s,
     )
 
 

@@ -66,7 +66,7 @@ class Edge:
     def __init__(self, context: Context, face: Face) -> None:
         self._context = context
         self._face = face
-        self._router = Router(face.routes)
+        self._router = Router(face.routes, hides=face.hides_templates)
         self._pages: Mapping[str, Page] = {page.path: page for page in face.pages}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

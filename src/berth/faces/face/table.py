@@ -164,5 +164,7 @@ class Face:
     """How Idempotency-Keys begin that a client made up afresh for each attempt, so that they protect nobody."""
     takes_keys: bool = True
     """Whether an Idempotency-Key means anything to this API."""
+    hides_templates: bool = False
+    """Whether a fixed path means nothing else: its last part is no parameter of another route, whatever the method."""
     limits: Limits = field(default_factory=Limits)
     """How requests are counted, and how the headers about that are worded."""

@@ -24,6 +24,7 @@ def build(context: Context) -> Edge:
         render=envelope.render,
         refuse=errors.refuse,
         takes_keys=False,
+        hides_templates=True,
         limits=Limits(all_word=b"project", one_word=b"endpoint", counts_paths=True),
         pages=(
             Page(

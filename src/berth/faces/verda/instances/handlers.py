@@ -6,6 +6,7 @@ from typing import Any
 from berth.base.db import Tx
 from berth.base.paging import After
 from berth.core import instances, tags, waitlist
+from berth.core.errors import Invalid, NotFound
 from berth.core.instances import Instance, Version
 from berth.core.instances import Status as Seen
 from berth.core.tags import Kind
@@ -21,7 +22,13 @@ _PAGES = 20
 
 def deploy(tx: Tx, call: Call) -> Bare:
     request: wire.DeployRequest = call.body
-    made = waitlist.order(tx, call.by, translate.order(request), call.context.waiting, call.context.rules)
+    spec = translate.order(request)
+    try:
+        made = waitlist.order(tx, call.by, spec, call.context.waiting, call.context.rules)
+    except Invalid as refusal:
+        if (refusal.code, refusal.details.get("field")) == ("invalid_field", "image"):
+            raise NotFound("image_not_found", refusal.message) from None
+        raise
     tagging.put(tx, call, Kind.INSTANCE, made.id, request.tags)
     return Bare(words.shown(made.id))
 
