@@ -1,6 +1,6 @@
 """What must hold of the books at every commit, whatever happened before."""
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from berth.base.db import Database, Row, Tx
 from berth.core import billing, ledger
@@ -53,7 +53,7 @@ def assert_exact(db: Database) -> None:
         _assert_chain(db, account)
     segments = rows(
         db,
-        "SELECT subject, number, started_at, ended_at, before_s, price_micros_per_hour, account_id"
+        "SELECT subject, number, started_at, ended_at, before_s + earlier_s, price_micros_per_hour, account_id"
         " FROM segments ORDER BY subject, number",
     )
     for subject in sorted({row[0] for row in segments}):
@@ -117,6 +117,15 @@ def _assert_volume(db: Database, subject: str, stretches: list[Row]) -> None:
         assert not bill.is_charging
 
 
+def _cost(segments: list[Row], used_s: int) -> int:
+    """What `used_s` seconds cost: the total of each price, rounded once."""
+    ends = [row[4] for row in segments[1:]] + [used_s]
+    cost = 0
+    for price, run in groupby(zip(segments, ends, strict=True), key=lambda pair: pair[0][5]):
+        cost += rates.total(price, sum(end - row[4] for row, end in run))
+    return cost
+
+
 def _assert_subject(db: Database, subject: str, segments: list[Row]) -> None:
     used_s = _assert_in_turn(subject, segments)
     price, account = segments[-1][5], segments[-1][6]
@@ -124,9 +133,9 @@ def _assert_subject(db: Database, subject: str, segments: list[Row]) -> None:
     paid = -sum(amount for _, amount in written)
     if segments[-1][3] is None:
         bill = db.read_now(billing.bill, subject)
-        assert paid + bill.accrued == rates.total(price, bill.billed_s)
+        assert paid + bill.accrued == _cost(segments, bill.billed_s)
     elif any(code == "minimum" for code, _ in written):
         assert paid == rates.total(price, rates.MINIMUM_S)
         assert used_s < rates.MINIMUM_S
     else:
-        assert paid == rates.total(price, used_s)
+        assert paid == _cost(segments, used_s)

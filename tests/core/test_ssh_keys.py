@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from berth.base.db import Database
 from berth.core import keys
 from berth.core.errors import Conflict, Forbidden, Invalid, NotFound
+from berth.core.events import Actor
 from tests import make
 
 VECTOR = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f test@example"
@@ -238,3 +239,83 @@ def test_without_the_scope_keys_are_neither_added_nor_seen(db: Database) -> None
         make.ssh_key(db, make.allowed(by, "ssh_keys:read"))
     with pytest.raises(Forbidden):
         db.read_now(keys.list_keys, make.allowed(by, "deployments:write"))
+
+
+FAKE = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC...test-not-base64== someone@somewhere\n"
+
+
+def verbatim(db: Database, by: Actor, text: str = FAKE, name: str = "laptop") -> keys.SshKey:
+    return db.write_now(keys.add_verbatim, by, name=name, public_key=text)
+
+
+def test_a_key_kept_verbatim_is_what_was_sent_and_may_repeat(db: Database) -> None:
+    by = make.project(db).by
+    line = make.public_key() + "\n"
+    kept = [verbatim(db, by, text) for text in (FAKE, FAKE, line, line)]
+    assert [key.public_key for key in kept] == [FAKE, FAKE, line, line]
+    assert len({key.id for key in kept}) == 4
+    assert kept[2].fingerprint == keys.parse(line).fingerprint
+    assert [db.read_now(keys.get, by, key.id) for key in kept] == kept
+    assert {key.id for key in db.read_now(keys.list_keys, by)} == {key.id for key in kept}
+
+
+def test_keys_that_are_looked_at_are_as_unique_as_before(db: Database) -> None:
+    by = make.project(db).by
+    line = make.public_key()
+    verbatim(db, by, line)
+    first = make.ssh_key(db, by, public_key_line=line)
+    assert not first.is_verbatim
+    verbatim(db, by, line)
+    with pytest.raises(Conflict) as refused:
+        make.ssh_key(db, by, public_key_line=line)
+    assert refused.value.details["existing_ssh_key_id"] == first.id
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ssh-rsa",
+        "ssh-rsa \n",
+        "nonsense AAAA",
+        "two words",
+        f"{FAKE}{FAKE}",
+        "ssh-rsa AAAA x\x00y",
+        'command="x" ssh-rsa AAAA',
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "ssh-rsa " + "A" * 16 * 1024,
+    ],
+)
+def test_what_has_not_the_shape_of_one_key_is_refused(db: Database, text: str) -> None:
+    with pytest.raises(Invalid):
+        verbatim(db, make.project(db).by, text)
+
+
+def test_verbatim_keys_count_against_the_quota_too(db: Database) -> None:
+    by = make.project(db).by
+    for _ in range(keys.service.KEYS_PER_PROJECT):
+        verbatim(db, by)
+    with pytest.raises(Conflict) as refused:
+        verbatim(db, by)
+    assert refused.value.code == "quota"
+
+
+def test_many_are_removed_without_asking_whether_they_are_there(db: Database) -> None:
+    by = make.project(db).by
+    kept = [verbatim(db, by) for _ in range(3)]
+    other = verbatim(db, make.project(db).by)
+    removed = db.write_now(keys.remove_many, by, [kept[0].id, kept[1].id, kept[0].id, "nonsense", "nul\0", other.id])
+    assert {key.id for key in removed} == {kept[0].id, kept[1].id}
+    assert db.read_now(keys.list_keys, by) == [kept[2]]
+
+
+def test_an_order_takes_a_verbatim_key_without_what_is_around_it(db: Database) -> None:
+    by = make.project(db).by
+    kept = verbatim(db, by)
+    made = make.ordered(db, by, ssh_key_ids=[kept.id])
+    assert made.ssh_public_keys == (FAKE.strip(),)
+
+
+@pytest.mark.parametrize("line", [FAKE, "ssh-rsa AAAA", "ssh-rsa", "", "ssh-ed25519 x"])
+def test_nothing_is_said_of_how_weak_a_key_is_that_is_none(line: str) -> None:
+    assert keys.weakness(line) is None

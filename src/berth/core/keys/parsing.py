@@ -90,24 +90,24 @@ def parse_loosely(text: str) -> Parsed:
     line = text.strip(" \r\n\t")
     if not line.replace("\t", " ").isprintable():
         raise _invalid("must be a single line of printable characters")
-    kind, *rest = line.split(maxsplit=2)
-    if kind not in _KINDS or not rest:
+    kind, encoded, *_ = (*line.split(maxsplit=2), "", "")
+    if kind not in _KINDS or not encoded:
         raise _invalid("must be a supported key type, such as ssh-ed25519, and the key")
     try:
-        blob = base64.b64decode(rest[0], validate=True)
+        blob = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        blob = rest[0].encode()
+        blob = encoded.encode()
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
     return Parsed(text, f"SHA256:{digest}", _KINDS[kind])
 
 
 def weakness(line: str) -> str | None:
     """Why a key that is accepted should rather be another, or None; of what is no key there is nothing to say."""
-    kind, *rest = line.split(maxsplit=2)
-    if kind != "ssh-rsa" or not rest:
+    kind, encoded, *_ = (*line.split(maxsplit=2), "", "")
+    if kind != "ssh-rsa":
         return None
     try:
-        members = _split(base64.b64decode(rest[0], validate=True))
+        members = _split(base64.b64decode(encoded, validate=True))
     except (binascii.Error, ValueError):
         return None
     if (

@@ -90,7 +90,8 @@ def remove_many(tx: Tx, by: Actor, key_ids: Sequence[str]) -> Sequence[SshKey]:
         message = f"keys: at most {REMOVED_AT_ONCE} can be deleted at once."
         raise Invalid("invalid_field", message, field="keys")
     # In one order, so that two that delete the same ones never wait for each other.
-    found = [store.find(tx, by.project, key_id) for key_id in sorted(set(key_ids))]
+    known = sorted({key_id for key_id in key_ids if ids.is_id(key_id)})
+    found = [store.find(tx, by.project, key_id) for key_id in known]
     removed = [key for key in found if key is not None and store.delete(tx, by.project, key.id)]
     for key in removed:
         record(tx, by, "ssh_key.deleted", subject=key.id, data={"name": key.name})

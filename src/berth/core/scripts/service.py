@@ -82,13 +82,14 @@ def remove_many(tx: Tx, by: Actor, script_ids: Sequence[str]) -> Sequence[Script
         message = f"scripts: at most {REMOVED_AT_ONCE} can be deleted at once."
         raise Invalid("invalid_field", message, field="scripts")
     # In one order, so that two that delete the same ones never wait for each other.
-    found = [store.find(tx, by.project, script_id) for script_id in sorted(set(script_ids))]
+    known = sorted({script_id for script_id in script_ids if ids.is_id(script_id)})
+    found = [store.find(tx, by.project, script_id) for script_id in known]
     return [script for script in found if script is not None and _remove(tx, by, script)]
 
 
 def take(tx: Tx, by: Actor, script_id: str) -> Script:
     """The script to copy into an instance. Raises Invalid for an unknown id."""
-    script = store.find(tx, by.project, script_id)
+    script = store.find(tx, by.project, script_id) if ids.is_id(script_id) else None
     if script is None:
         raise Invalid(
             "invalid_field", "startup_script_id: unknown startup script.", field="startup_script_id"
