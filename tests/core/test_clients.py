@@ -72,9 +72,7 @@ def test_secrets_are_not_kept(db: Database) -> None:
 def test_nobody_makes_a_client_that_may_do_more_than_they(db: Database) -> None:
     customer = make.project(db)
     with pytest.raises(Forbidden):
-        db.write_now(
-            projects.create_client, make.allowed(customer.by, "api_keys:write"), pepper=make.PEPPER
-        )
+        db.write_now(projects.create_client, make.allowed(customer.by, "api_keys:write"), pepper=make.PEPPER)
     with pytest.raises(Forbidden):
         db.write_now(projects.revoke_client, make.allowed(customer.by, "api_keys:read"), customer.client_id)
     with pytest.raises(NotFound):

@@ -304,7 +304,9 @@ def test_many_are_removed_without_asking_whether_they_are_there(db: Database) ->
     by = make.project(db).by
     kept = [verbatim(db, by) for _ in range(3)]
     other = verbatim(db, make.project(db).by)
-    removed = db.write_now(keys.remove_many, by, [kept[0].id, kept[1].id, kept[0].id, "nonsense", "nul\0", other.id])
+    removed = db.write_now(
+        keys.remove_many, by, [kept[0].id, kept[1].id, kept[0].id, "nonsense", "nul\0", other.id]
+    )
     assert {key.id for key in removed} == {kept[0].id, kept[1].id}
     assert db.read_now(keys.list_keys, by) == [kept[2]]
 
