@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from berth.app import DRIVERS, mail_of
+from berth.app import DRIVERS, build, mail_of, rules_of
+from berth.core.billing import PERIODS, Period, Unit
 from berth.loops.world import Mail
 from berth.settings import SettingsError, read
 
@@ -119,3 +120,51 @@ def test_the_price_of_storage_is_an_amount_above_zero(tmp_path: Path) -> None:
         settings = read({}, {"BERTH_DATA_DIR": str(tmp_path), "BERTH_SANDBOX_VOLUME_USD_PER_GB_MONTH": wrong})
         with pytest.raises(SettingsError, match=r"sandbox\.volume_usd_per_gb_month"):
             DRIVERS["sandbox"](settings, "install")
+
+
+def test_long_terms_are_tables_of_the_file_and_replace_the_defaults(tmp_path: Path) -> None:
+    assert rules_of(read({}, {})).periods == PERIODS
+    config = tmp_path / "berth.toml"
+    config.write_text(
+        '[[contracts.periods]]\ncode = "2_WEEKS"\nname = "2 weeks"\nunit_name = "week"\nunit_value = 2\n'
+        "discount_percentage = 5\nis_enabled = false\n",
+        encoding="utf-8",
+    )
+    rules = rules_of(read({}, {"BERTH_CONFIG": str(config)}))
+    assert rules.periods == (Period("2_WEEKS", "2 weeks", Unit.WEEK, 2, 5, is_enabled=False),)
+    assert rules.cluster_periods == PERIODS
+
+
+PERIOD = 'name = "x"\nunit_name = "month"\nunit_value = 1\ndiscount_percentage = 5\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[[contracts.periods]]\ncode = "A"\n{PERIOD}[[contracts.periods]]\ncode = "A"\n{PERIOD}',
+        f'[[contracts.periods]]\ncode = "a b"\n{PERIOD}',
+        f'[[contracts.periods]]\ncode = "A"\n{PERIOD.replace("= 5", "= 101")}',
+        f'[[contracts.periods]]\ncode = "A"\n{PERIOD.replace("month", "moon")}',
+        f'[[contracts.periods]]\ncode = "A"\n{PERIOD.replace("= 1", "= 0")}',
+        f"[[contracts.cluster_periods]]\n{PERIOD}",
+    ],
+)
+def test_a_wrong_long_term_stops_the_start(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "berth.toml"
+    config.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match="periods"):
+        rules_of(read({}, {"BERTH_CONFIG": str(config)}))
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "much", "1001", "0.00000001"])
+def test_a_rate_of_the_euro_that_is_none_stops_the_start(tmp_path: Path, rate: str) -> None:
+    with pytest.raises(SettingsError, match="eur_per_usd"):
+        build(read({"data_dir": tmp_path}, {"BERTH_CURRENCY_EUR_PER_USD": rate}))
+
+
+def test_faces_are_told_the_rate_of_the_euro_and_how_many_scripts_are_kept(tmp_path: Path) -> None:
+    environ = {"BERTH_CURRENCY_EUR_PER_USD": "0.95", "BERTH_ACCESS_SCRIPTS_PER_PROJECT": "7"}
+    process = build(read({"data_dir": tmp_path}, environ))
+    policy = process.context.policy
+    process.database.close()
+    assert (policy.eur_per_usd_micros, policy.scripts_per_project) == (950_000, 7)

@@ -77,6 +77,29 @@ def test_types_are_found_by_what_they_are(db: Database) -> None:
     assert found(db, by, has_spot=False) == ["CPU", "1H100", "8H100"]
 
 
+def test_a_type_says_what_it_is_good_for_and_warns(db: Database) -> None:
+    by = make.project(db).by
+    plain = make.offer("1H100")
+    told = replace(
+        plain.hardware,
+        gpu_name="H100 SXM5 80GB",
+        p2p="900 GB/s",
+        best_for=("Training", "Inference"),
+        deploy_warning="It takes ten minutes to boot.",
+    )
+    make.catalogue(db, replace(plain, hardware=told))
+    kind = db.read_now(catalog.get_type, by, "1H100")
+    assert (kind.gpu_name, kind.p2p, kind.best_for, kind.deploy_warning) == (
+        "H100 SXM5 80GB",
+        "900 GB/s",
+        ("Training", "Inference"),
+        "It takes ten minutes to boot.",
+    )
+    make.catalogue(db, plain)
+    kind = db.read_now(catalog.get_type, by, "1H100")
+    assert (kind.gpu_name, kind.p2p, kind.best_for, kind.deploy_warning) == ("", None, (), None)
+
+
 @pytest.mark.parametrize(
     ("sort", "ascending"),
     [

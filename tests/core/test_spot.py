@@ -84,7 +84,7 @@ def test_where_no_spot_is_sold_there_is_no_capacity_for_it(db: Database) -> None
     assert not make.ordered(db).is_spot
 
 
-def test_spot_comes_out_of_the_common_units_unless_they_are_counted_apart(db: Database) -> None:
+def test_spot_comes_out_of_the_units_of_all_unless_they_are_counted_apart(db: Database) -> None:
     make.catalogue(db, offer(free=2))
     spot(db, "ordered")
     assert units(db) == [(1, None)]
@@ -102,9 +102,7 @@ def test_spot_comes_out_of_the_common_units_unless_they_are_counted_apart(db: Da
     assert units(db) == [(0, 1)]
 
 
-def test_a_common_pool_that_runs_dry_is_closed_to_both_and_one_apart_only_to_spot(
-    db: Database, clock: FakeClock
-) -> None:
+def test_a_pool_of_its_own_that_runs_dry_is_closed_to_spot_only(db: Database, clock: FakeClock) -> None:
     make.catalogue(db, offer(free=2, apart=2))
     by = make.project(db).by
     failed = make.seen(db, spot(db, "ordered"), instances.fail_over, is_sold_out=True, reason="no_capacity")
@@ -113,6 +111,17 @@ def test_a_common_pool_that_runs_dry_is_closed_to_both_and_one_apart_only_to_spo
         {"FIN-01": []},
         {"FIN-01": [make.H100]},
     )
+
+
+def test_what_runs_dry_for_spot_out_of_the_units_of_all_is_closed_to_all_for_a_while(
+    db: Database, clock: FakeClock
+) -> None:
+    make.catalogue(db, offer(free=2))
+    by = make.project(db).by
+    make.seen(db, spot(db, "ordered"), instances.fail_over, is_sold_out=True, reason="no_capacity")
+    assert (available(db, by, is_spot=True), available(db, by, is_spot=False)) == ({"FIN-01": []},) * 2
+    clock.advance(seconds=catalog.claims.SUPPRESSED_S)
+    assert available(db, by, is_spot=True) == {"FIN-01": [make.H100]}
 
 
 def test_fail_over_keeps_spot_to_spot_that_costs_no_more_than_it_pays(db: Database) -> None:

@@ -6,6 +6,7 @@ import io
 import pytest
 
 from berth.core import billing, instances
+from berth.core.instances import Contract
 from tests import make
 from tests.faces.conftest import Shop
 from tests.faces.spending import pages, volume, worked_example
@@ -51,6 +52,18 @@ async def test_what_the_minimum_adds_is_a_row_of_its_own(shop: Shop) -> None:
     rows = (await shop.client.get("/billing/transactions", deployment_id=f"dep_{made.id}")).data
     assert [(row["type"], row["amount_micros"]) for row in rows] == [("minimum", -228000), ("usage", -57000)]
     assert [row["billed_seconds"] for row in rows] == [480, 120]
+
+
+async def test_what_leaving_a_long_term_early_costs_is_an_adjustment(shop: Shop) -> None:
+    made = make.instance(
+        shop.db, by=shop.customer.by, contract=Contract.LONG_TERM, long_term_period="3_MONTHS"
+    )
+    shop.clock.advance(seconds=3600)
+    shop.db.write_now(instances.delete, shop.customer.by, made.id, make.RULES)
+    rows = (await shop.client.get("/billing/transactions", type="adjustment")).data
+    assert [(row["amount_micros"], row["deployment_id"], row["billed_seconds"]) for row in rows] == [
+        (1_470_600 - 1_710_000, f"dep_{made.id}", 3600)
+    ]
 
 
 async def test_filters_narrow_the_rows_and_the_total(shop: Shop) -> None:

@@ -58,6 +58,14 @@ async def lost(world: World, provider: Provider) -> Instance:
     return instance
 
 
+async def taken_away(world: World, provider: Provider) -> Instance:
+    provider.offers = [make.offer(spot_price="0.6")]
+    instance = await world.running(is_spot=True)
+    provider.machines.clear()
+    await world.live(120)
+    return instance
+
+
 async def lost_while_booting(world: World, provider: Provider) -> Instance:
     provider.boot_s = 100
     instance = await world.order()
@@ -130,6 +138,7 @@ WAYS: list[tuple[str, str, Way]] = [
     ("provisioning_timeout", "error", never_answers),
     ("instance_lost", "error", lost),
     ("instance_lost", "error", lost_while_booting),
+    ("evicted", "deleted", taken_away),
     ("start_refused", "offline", not_started),
     ("start_timeout", "offline", started_in_vain),
     ("restart_refused", "running", not_restarted),
@@ -137,8 +146,14 @@ WAYS: list[tuple[str, str, Way]] = [
     ("restart_timeout", "offline", down_after_its_restart),
     ("insufficient_credits", "offline", out_of_credit),
 ]
-ENDINGS = {("expired", "deleted"), ("max_spend_reached", "deleted"), ("idle", "deleted")}
-"""Tested where instances end by themselves."""
+ENDINGS = {
+    ("expired", "deleted"),
+    ("max_spend_reached", "deleted"),
+    ("idle", "deleted"),
+    ("term_ended", "deleted"),
+    ("volume_failed", "error"),
+}
+"""Tested where instances end by themselves, and where volumes fail."""
 
 
 @pytest.mark.parametrize(("code", "status", "fails"), WAYS, ids=[way.__name__ for *_, way in WAYS])

@@ -41,3 +41,22 @@ def test_an_operator_lets_a_project_back_in_and_sets_what_it_decided(server: Ser
     assert server.call("GET", "/account/settings").data == {"unique_active_hostname": True}
     assert "on" in server.berth("project", "set", "default").stdout
     assert "off" in server.berth("project", "set", "default", "--unique-hostnames", "off").stdout
+
+
+def test_an_operator_keeps_the_oauth_clients_of_a_project(server: Server) -> None:
+    server.start()
+    made = server.berth("project", "client", "create", "default", "--json")
+    assert made.returncode == 0, made.stderr
+    client = json.loads(made.stdout)
+    assert set(client) == {"client_id", "client_secret"}
+    assert client["client_id"] in server.berth("project", "client", "list", "default").stdout
+    revoked = server.berth("project", "client", "revoke", "default", client["client_id"])
+    assert f"{client['client_id']} is revoked." in revoked.stdout
+    assert server.berth("project", "client", "revoke", "default", "nobody").returncode == 2
+    assert server.berth("project", "client", "create", "nobody").returncode == 2
+
+
+def test_an_operator_evicts_spot_and_nothing_else(server: Server) -> None:
+    server.start()
+    assert server.berth("evict", "nobody").returncode == 2
+    assert server.berth("evict", "nobody", "--in", "-1").returncode != 0

@@ -70,7 +70,12 @@ def test_price_trackers_understand_the_gpus() -> None:
         hardware = offer.hardware
         if hardware.gpu_count:
             assert GPUHUNT.fullmatch(hardware.description), hardware.description
-            assert hardware.description.startswith(f"{hardware.gpu_count}x")
+            assert hardware.description == f"{hardware.gpu_count}x {hardware.gpu_name}"
+            assert (hardware.p2p is None) == (hardware.gpu_count == 1)
+        else:
+            assert (hardware.gpu_name, hardware.p2p) == ("", None)
+        assert hardware.best_for
+        assert hardware.deploy_warning is None
 
 
 def test_images_fit_the_types_they_are_ordered_for() -> None:

@@ -198,6 +198,32 @@ def test_the_startup_script_runs_once_and_sees_the_environment(tmp_path: Path) -
     in_sandbox(tmp_path, test)
 
 
+def test_a_startup_script_runs_as_root_and_its_output_is_found_in_the_instance(tmp_path: Path) -> None:
+    async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
+        script = "#!/bin/bash\nid -u\npwd\necho wrong >&2\ntouch /root/done\n"
+        sighting = await driver.create(rig.order(startup_script=script))
+        assert await rig.run(
+            sighting, "until [ -e /root/done ]; do sleep 0.1; done; cat /run/agent/startup.log"
+        ) == ("0\n/root\nwrong\n")
+
+    in_sandbox(tmp_path, test)
+
+
+def test_a_key_that_is_none_keeps_nobody_out_and_breaks_no_order(tmp_path: Path) -> None:
+    async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
+        fake = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC...test-not-base64== someone"
+        good = rig.key.export_public_key().decode()
+        sighting = await driver.create(rig.order(ssh_public_keys=[fake, good, "ssh-ed25519 AAAA"]))
+        assert await rig.run(sighting, "id -u") == "0\n"
+        order = rig.order(ssh_public_keys=[fake])
+        unusable = await driver.create(order)
+        await until_running(driver, order.label)
+        with pytest.raises(asyncssh.PermissionDenied):
+            await rig.connect(unusable)
+
+    in_sandbox(tmp_path, test)
+
+
 def test_a_startup_script_killed_half_way_is_not_run_again(tmp_path: Path) -> None:
     async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
         # Without a first line that names an interpreter, as customers send them.
