@@ -73,6 +73,10 @@ class _Schemas:
             return {"oneOf": [self.of(each) for each in wanted]}
         return next(_with_numbers(schema) for known, schema in self._known if known is wanted)
 
+    def has_required(self, wanted: type[msgspec.Struct]) -> bool:
+        """Whether it has a member that has to be sent; no body at all is an empty one."""
+        return bool(self.components[wanted.__name__].get("required"))
+
     def members_of(self, wanted: type[msgspec.Struct]) -> Schema:
         members: Schema = self.components[wanted.__name__]["properties"]
         return members
@@ -106,7 +110,7 @@ def _operation(about: About, route: Route, schemas: _Schemas) -> Schema:
     if route.body is not None:
         content = {"schema": schemas.of(route.body)}
         operation["requestBody"] = {
-            "required": route.needs_body,
+            "required": schemas.has_required(route.body),
             "content": {"application/json": content}
             | ({"application/x-www-form-urlencoded": content} if route.takes_form else {}),
         }

@@ -94,8 +94,6 @@ class Route:
     """Asked by anybody, without credentials; `scope` says what its verb looks for."""
     takes_form: bool = False
     """Its body may come as a form too."""
-    needs_body: bool = True
-    """Whether the members of `body` have to be sent at all."""
     is_deprecated: bool = False
 
     @property

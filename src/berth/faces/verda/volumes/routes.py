@@ -72,6 +72,5 @@ ROUTES = (
         other_statuses=(_ALREADY_SO,),
         rate=Rate.WRITE,
         pokes="volumes",
-        needs_body=False,
     ),
 )
