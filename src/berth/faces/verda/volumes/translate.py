@@ -50,7 +50,7 @@ def volume(
 ) -> wire.Volume | wire.DeletedVolume:
     """`hosts` are the instances that have it, as they are and as they are shown."""
     keys = hosts[0][0].ssh_key_ids if made.is_os_volume and hosts else ()
-    common = {
+    shared_members = {
         "id": words.shown(made.id),
         "instance_id": hosts[0][1].id if hosts else None,
         "instances": [shown for _, shown in hosts],
@@ -64,19 +64,19 @@ def volume(
         "location": made.location,
         "ssh_key_ids": words.shown_all(keys),
         "contract": "PAY_AS_YOU_GO",
-        "base_hourly_cost": words.price(_hourly(made.price_micros_per_month)),
+        "hourly_cost": words.price(_hourly(made.price_micros_per_month)),
         "tags": list(tags),
         "monthly_price": words.price(made.price_micros_per_month),
     }
     if made.status is Status.DELETED:
         return wire.DeletedVolume(
-            **common,  # type: ignore[arg-type]
+            **shared_members,  # type: ignore[arg-type]
             deleted_at=words.time(made.deleted_at or made.updated_at),
             is_permanently_deleted=made.is_permanently_deleted,
         )
     path = _path(made) if made.is_shared else None
     return wire.Volume(
-        **common,  # type: ignore[arg-type]
+        **shared_members,  # type: ignore[arg-type]
         pseudo_path=None if path is None else _PSEUDO_PATH + words.shown(made.id)[-8:],
         create_directory_command=None if path is None else f"mkdir -p {path}",
         # The instance has it mounted from the moment that it is attached: what is left to do is nothing.

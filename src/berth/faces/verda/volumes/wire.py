@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from berth.faces.verda.catalogue.wire import Text, VolumeTypeName
 from berth.faces.verda.wire import Currency, Id, Ids, NewTags, Size, Status, Tag
@@ -105,7 +105,7 @@ class _Volume(Struct, kw_only=True):
     location: str
     ssh_key_ids: list[str]
     contract: str
-    base_hourly_cost: Decimal
+    hourly_cost: Decimal = field(name="base_hourly_cost")
     monthly_price: Decimal
     currency: Currency = "usd"
     tags: list[Tag]
