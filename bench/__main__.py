@@ -1,4 +1,4 @@
-"""`python -m bench [w2 w3 w4 w7] [--quick]`: runs the workloads, shows the table, keeps the samples as JSON."""
+"""`python -m bench [w2 w3 w4 w6 w7 x1 x2 x3] [--quick]`: runs the workloads, shows the table, keeps the samples as JSON."""
 
 import argparse
 import gc
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import databases, machine, report, w2, w3, w4, w7
+from bench import databases, machine, report, w2, w3, w4, w6, w7, x1, x2, x3
 from bench.databases import Databases
 from bench.measure import Result
 from bench.options import Options
@@ -17,10 +17,14 @@ WORKLOADS: Mapping[str, Callable[[Databases, Options], list[Result]]] = {
     "w2": w2.run,
     "w3": w3.run,
     "w4": w4.run,
+    "w6": w6.run,
     "w7": w7.run,
+    "x1": x1.run,
+    "x2": x2.run,
+    "x3": x3.run,
 }
 RESULTS = Path(__file__).parent / "results"
-QUICK = Options(rounds=1, seconds=0.5, pinned=True, sizes=(20_000,))
+QUICK = Options(rounds=1, seconds=0.5, pinned=True, sizes=(20_000,), is_quick=True)
 WHOLE = Options(rounds=3, seconds=3.0, pinned=True, sizes=(100_000, 1_000_000))
 
 
@@ -32,6 +36,7 @@ def main() -> None:
         seconds=arguments.seconds or options.seconds,
         pinned=not arguments.unpinned,
         sizes=tuple(arguments.sizes or options.sizes),
+        is_quick=arguments.quick,
     )
     with tempfile.TemporaryDirectory(prefix="berth-bench-", dir=arguments.directory) as directory:
         facts = machine.describe(Path(directory))

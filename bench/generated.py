@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from bench.recording import RecordingDatabase
-from berth.base.clock import SECOND
+from berth.base.clock import HOUR, SECOND
 from berth.base.db import Database, Tx
+from berth.core import instances as core_instances
 from berth.core.billing.rates import TICK_S
 from tests import make
 from tests.make import Customer
@@ -36,11 +37,11 @@ def instances(db: Database, owner: Customer, count: int) -> None:
         "id": _id("n"),
         "status": "'running'",
         "hostname": "'train-' || CAST(n AS TEXT)",
-        "created_at": f"CAST(:created_at AS BIGINT) - n * {SECOND}",
+        "created_at": f"CAST(:created_at AS BIGINT) - CAST(n AS BIGINT) * {SECOND}",
         "handle": "'at-provider-' || CAST(n AS TEXT)",
         "ip": "'192.0.2.7'",
         "ssh_port": "22",
-        "first_running_at": f"CAST(:created_at AS BIGINT) - n * {SECOND}",
+        "first_running_at": f"CAST(:created_at AS BIGINT) - CAST(n AS BIGINT) * {SECOND}",
         "due_at": "NULL",
     }
     kept = {
@@ -104,6 +105,47 @@ def running(db: Database, count: int, *, swept_at: int) -> None:
             tx.run(step, **({"swept_at": swept_at} if ":swept_at" in step else {}))
 
     db.write_now(fill)
+
+
+def metered(db: Database, owner: Customer, *, started_at: int) -> None:
+    """A clock for each running instance of `owner`, all since `started_at`; what never ran is deleted."""
+
+    def fill(tx: Tx) -> None:
+        for (ordered,) in tx.all("SELECT id FROM instances WHERE status = 'ordered'"):
+            core_instances.delete(tx, owner.by, ordered, make.RULES)
+        tx.run(
+            "INSERT INTO segments (subject, number, account_id, price_micros_per_hour, cost_micros_per_hour, started_at,"
+            " ended_at, before_s, first_tick, phase) SELECT id, 1, project_id, price_micros_per_hour,"
+            " cost_micros_per_hour, :started_at, NULL, 0, 0, :phase FROM instances WHERE status = 'running'",
+            started_at=started_at,
+            phase=started_at % TICK,
+        )
+
+    db.write_now(fill)
+
+
+def volumes(db: Database, instances: int, *, swept_at: int) -> int:
+    """A volume for each account that `running` made for so many instances, spread over the hour of a tick. Returns how
+    many.
+    """
+    count = instances // INSTANCES_PER_ACCOUNT
+    steps = (
+        (
+            "INSERT INTO storage_segments (subject, number, account_id, micros_per_month, cost_micros_per_month,"
+            " started_at, ended_at, before_s, before_micros, first_tick, phase)"
+            f" {_numbers(count)} SELECT 'volume-' || CAST(n AS TEXT), 1, {_id('n')}, 20000000 + n % 7 * 1000001, 0,"
+            f" CAST(:swept_at AS BIGINT) - {3 * HOUR}, NULL, 0, 0, 0, ((CAST(n AS BIGINT) * 7919) % 3600) * {SECOND}"
+            " FROM numbers"
+        ),
+        "INSERT INTO sweeps (name, swept_at) VALUES ('storage', :swept_at)",
+    )
+
+    def fill(tx: Tx) -> None:
+        for step in steps:
+            tx.run(step, swept_at=swept_at)
+
+    db.write_now(fill)
+    return count
 
 
 def analyze(db: Database, tables: Sequence[str]) -> None:

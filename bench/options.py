@@ -11,3 +11,5 @@ class Options:
     pinned: bool
     sizes: tuple[int, ...]
     """Rows, where a workload has sizes."""
+    is_quick: bool = False
+    """To see that it runs."""

@@ -21,9 +21,8 @@ from bench.options import Options
 from bench.recording import RecordingDatabase, Template, template
 from berth.base.clock import SystemClock
 from berth.base.db import Database, Tx
-from berth.core import idempotency, ledger
+from berth.core import idempotency, instances, ledger, waitlist
 from berth.core.idempotency import Answer
-from berth.core.instances import order
 from berth.faces import huddle
 from berth.faces.face import Context
 from tests import make
@@ -62,7 +61,7 @@ def run(databases: Databases, options: Options) -> list[Result]:
 
 
 def _run(databases: Databases, options: Options, engine: str) -> Result:
-    shop = _shop(databases, engine)
+    shop = open_shop(databases, engine)
     pinned = options.pinned and engine == "sqlite"
     machine.pin(machine.SERVER_CORE if pinned else None)
     run = _Runs(databases, shop, options.seconds, pinned=pinned)
@@ -130,11 +129,7 @@ class _Runs:
             return raw.pgbench(url, self.shop.templates, clients=clients, seconds=self.seconds)
 
     def storage(self, clients: int) -> Sample:
-        with self.databases.copied(self.shop.url) as url:
-            with opened(url) as db:
-                sample, count = uvloop.run(_order_for(db, self.shop, clients, self.seconds))
-                _check(db, at_least=count)
-            return sample
+        return storage(self.databases, self.shop, clients, self.seconds)
 
     def http(self, clients: int) -> Sample:
         requests = [
@@ -161,6 +156,14 @@ class _Runs:
             with opened(url) as db:
                 _check(db, at_least=round(sample.value * self.seconds))
             return sample
+
+
+def storage(databases: Databases, shop: Shop, clients: int, seconds: float) -> Sample:
+    """Orders a second without HTTP, by so many callers, on a fresh copy of the shop."""
+    with databases.copied(shop.url) as url, opened(url) as db:
+        sample, count = uvloop.run(_order_for(db, shop, clients, seconds))
+        _check(db, at_least=count)
+    return sample
 
 
 async def _order_for(db: Database, shop: Shop, clients: int, seconds: float) -> tuple[Sample, int]:
@@ -196,7 +199,9 @@ def accept(tx: Tx, shop: Shop, number: int, key: str) -> str:
     """What a request does to the database: the same statements, without HTTP, JSON and validation."""
     by = shop.customers[number].by
     assert idempotency.find(tx, by, key, _FINGERPRINT) is None
-    made = order(tx, by, _spec(number, shop.key_ids[number]), make.RULES)
+    made = waitlist.order(tx, by, _spec(number, shop.key_ids[number]), waitlist.Rules(), make.RULES)
+    instances.abilities(tx, made)
+    instances.reservation(tx, made.id)
     idempotency.remember(tx, by, key, _FINGERPRINT, _ANSWER)
     return made.id
 
@@ -212,7 +217,8 @@ def _type(number: int) -> str:
     return f"{number + 1}H100.80S.30V"
 
 
-def _shop(databases: Databases, engine: str) -> Shop:
+def open_shop(databases: Databases, engine: str) -> Shop:
+    """A database to copy for each run."""
     url = databases.migrated(engine)
     with opened(url) as db:
         make.catalogue(db, *(make.offer(_type(number), free=_UNITS) for number in range(CUSTOMERS)))

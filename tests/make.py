@@ -361,13 +361,12 @@ class DeliveryRow:
     stage: str
     attempts: int
     due_at: Instant | None
+    created_at: Instant
 
 
 def deliveries(db: Database) -> list[DeliveryRow]:
     """Every delivery there is, oldest first."""
-    statement = (
-        "SELECT id, webhook_id, event_type, status, stage, attempts, due_at FROM deliveries ORDER BY seq"
-    )
+    statement = "SELECT id, webhook_id, event_type, status, stage, attempts, due_at, created_at FROM deliveries ORDER BY seq"
     return db.read_now(lambda tx: [DeliveryRow(*row) for row in tx.all(statement)])
 
 

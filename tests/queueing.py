@@ -51,6 +51,24 @@ def grants(db: Database, *, rules: waitlist.Rules = WAITING, most: int = 100) ->
     return granted
 
 
+def refused_too(db: Database) -> list[waitlist.Granted]:
+    """As `grants`, with orders that are refused passed over as the loop does it."""
+    granted: list[waitlist.Granted] = []
+    for kind, place in db.read_now(waitlist.open_pairs, WAITING):
+        for _ in range(100):
+            try:
+                outcome = db.write_now(waitlist.grant_next, kind, place, WAITING, make.RULES)
+            except waitlist.NotDeployed as refused:
+                if refused.block is None:
+                    raise
+                db.write_now(waitlist.block, refused.entry_id, refused.block, WAITING)
+                continue
+            if outcome is waitlist.Granted.NOTHING:
+                break
+            granted.append(outcome)
+    return granted
+
+
 def attended(db: Database, *, rules: waitlist.Rules = WAITING) -> None:
     """Does what is due for entries of the waitlist, as the loop does."""
     for entry_id in db.read_now(waitlist.due, limit=1000):

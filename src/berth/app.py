@@ -21,6 +21,7 @@ from berth.core.billing import Period, Rules, Unit
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
+from berth.drivers.verda import VerdaConfig, VerdaDriver
 from berth.faces import huddle, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
@@ -79,6 +80,24 @@ def _storage_price(settings: Settings) -> money.Micros:
     return price
 
 
+def _verda(settings: Settings, _install_id: str) -> VerdaDriver | None:
+    chosen = settings.verda
+    if chosen.client_id is None:
+        return None
+    if not chosen.client_secret:
+        raise SettingsError("verda.client_secret: must be set when verda.client_id is")
+    if not chosen.base_url.startswith(("https://", "http://")):
+        raise SettingsError("verda.base_url: must begin with https:// or http://")
+    return VerdaDriver(
+        VerdaConfig(
+            base_url=chosen.base_url.rstrip("/"),
+            client_id=chosen.client_id,
+            client_secret=chosen.client_secret,
+            units=chosen.units,
+        )
+    )
+
+
 FACES: Mapping[str, Callable[[Context], Asgi]] = {
     huddle.PREFIX: huddle.build,
     huddle.NESTED_PREFIX: partial(huddle.build, is_nested=True),
@@ -86,7 +105,7 @@ FACES: Mapping[str, Callable[[Context], Asgi]] = {
 }
 """Who calls us, by the prefix of their paths."""
 
-DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _sandbox}
+DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _sandbox, "verda": _verda}
 """Whom we call; a builder answers None for a provider that is not set up."""
 
 LOOPS: Sequence[Loop] = (
@@ -202,6 +221,7 @@ def build(settings: Settings) -> Process:
             lease_s=int(2.5 * settings.loops.call_s),
             orphan_grace_s=settings.loops.orphan_grace_s,
         ),
+        margins={"verda": settings.verda.margin_percent},
         mail=mail_of(settings),
         poke=poke,
     )
@@ -294,6 +314,7 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(
         minimum_balance=minimum,
         minimum_on_cancel=chosen.min_on_cancel,
+        bills_boot=chosen.clock_start == "ordered",
         min_runway_minutes=chosen.min_runway_minutes,
         grace_s=chosen.grace_s,
         volume_retention_hours=chosen.volume_retention_hours,

@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from berth import __version__, app, auditing, demonstration, operating, reporting, serving
-from berth.base import log, money, secrets
+from berth.base import ids, log, money, secrets
 from berth.base.clock import SystemClock, rfc3339
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
-from berth.core import events, projects
+from berth.core import events, ledger, projects
 from berth.core.errors import Refusal
 from berth.core.events import Search
 from berth.core.projects import Credentials, KeySpec
@@ -173,6 +173,24 @@ def credit_project(
         Console().print(f"{name} has {money.show(balance)}.")
 
 
+@project_cli.command(name="reverse")
+def reverse_row(
+    name: str,
+    transaction: Annotated[str, Parameter(help="Its id, such as txn_000000000002A.")],
+    *,
+    note: Annotated[str | None, Parameter(help="Why; its owner sees it.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Take one row of a project's ledger back by another, once. The row itself stays."""
+    seq = ids.number_of(transaction.removeprefix("txn_"))
+    if seq is None:
+        _fail(f"not the id of a transaction: {transaction!r}")
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        balance = database.write_now(operating.reverse, name, seq, note)
+    Console().print(f"{name} has {money.show(balance)}.")
+
+
 @report_cli.command(name="margin")
 def report_margin(
     *,
@@ -195,6 +213,18 @@ def report_margin(
         sys.stdout.write(json.dumps(reporting.as_json(report)) + "\n")
     else:
         Console().print(reporting.as_table(report, by))
+
+
+@report_cli.command(name="books")
+def report_books(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Check that every balance is the sum of its rows; status 1 and a sentence for each that is not."""
+    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+        problems = database.read_now(ledger.verify)
+    for problem in problems:
+        sys.stdout.write(problem + "\n")
+    if problems:
+        sys.exit(1)
+    Console().print("The books agree.")
 
 
 @project_cli.command(name="key")

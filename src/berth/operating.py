@@ -48,6 +48,13 @@ def add_credit(tx: Tx, name: str, amount: money.Micros, reference: str) -> int:
     return ledger.account(tx, found.id).balance
 
 
+def reverse(tx: Tx, name: str, seq: int, note: str | None) -> int:
+    """Takes a row back; the balance then. Raises NotFound, Conflict."""
+    found = project(tx, name)
+    ledger.reverse(tx, operator(found.id, user()), found.id, seq, note=note)
+    return ledger.account(tx, found.id).balance
+
+
 def set_preferences(tx: Tx, name: str, unique_hostnames: bool | None) -> Preferences:  # noqa: FBT001 - passed on by the database
     by = operator(project(tx, name).id, user())
     return projects.set_preferences(tx, by, unique_active_hostname=unique_hostnames)

@@ -81,6 +81,8 @@ class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     minimum_deploy_usd: str = "20"
     """What a project must have, neither owed nor held, to deploy."""
+    clock_start: Literal["running", "ordered"] = "running"
+    """From when an instance costs: from when it runs, or from its order, once it runs or is cancelled."""
     min_on_cancel: bool = True
     """Whether deleting before `running` costs the ten-minute minimum once something was created."""
     min_runway_minutes: Annotated[int, msgspec.Meta(ge=0, le=525_600)] = 0
@@ -193,6 +195,21 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Price of one GB of volume for a month of 730 hours, in dollars."""
 
 
+class Verda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account at Verda Cloud, or at another Berth, to buy from."""
+
+    base_url: str = "https://api.verda.com/v1"
+    """Its API, with `/v1` and without a slash at its end."""
+    client_id: str | None = None
+    """Who we are there. Without it nothing is bought."""
+    client_secret: str | None = None
+    """The secret that goes with `client_id`."""
+    margin_percent: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 10
+    """What is put on the cost of what is bought there."""
+    units: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
+    """How many of a type are offered where it only says that there are some."""
+
+
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The server that takes our e-mail."""
 
@@ -236,6 +253,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loops: Loops = Loops()
     webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
+    verda: Verda = Verda()
     mail: Mail = Mail()
 
     @property

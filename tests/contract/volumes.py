@@ -55,7 +55,8 @@ async def until_volume_gone(driver: Driver, label: Label) -> None:
 
 
 async def stopped(driver: Driver, label: Label, handle: str) -> None:
-    await driver.stop(handle)
+    """A plain stop, which leaves the instance its machine where that is the provider's way."""
+    await driver.stop(handle, release=driver.abilities.stop_releases_hardware)
     await until(driver, label, Power.STOPPED)
 
 

@@ -148,6 +148,19 @@ def test_the_minimum_is_paid_once_over_several_stops(db: Database, clock: FakeCl
     assert_exact(db)
 
 
+def test_what_was_off_when_it_ended_has_a_last_row_too(db: Database, clock: FakeClock) -> None:
+    customer = make.project(db)
+    start(db, customer.id)
+    clock.advance(seconds=700)
+    pause(db, customer.id)
+    clock.advance(seconds=3600)
+    for _ in range(2):
+        finish(db, customer.id)
+    last = rows(db, "SELECT tick, is_final, amount_micros, seconds FROM entries WHERE tick > 0 ORDER BY seq")
+    assert last == [(1, 0, -332_500, 700), (2, 1, 0, 0)]
+    assert_exact(db)
+
+
 def test_stopped_time_is_free_and_ticks_count_from_the_new_start(db: Database, clock: FakeClock) -> None:
     customer = make.project(db)
     start(db, customer.id)

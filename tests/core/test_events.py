@@ -1,9 +1,11 @@
 """Events: written with the change, numbered without gaps for each subject, shown to its project alone."""
 
+from pathlib import Path
+
 import pytest
 
 from berth.base.db import Database, Tx
-from berth.core import events
+from berth.core import events, instances, waitlist
 from berth.core.errors import Forbidden
 from tests import make
 from tests.conftest import FakeClock
@@ -24,6 +26,24 @@ def test_events_of_a_subject_are_numbered_from_one(db: Database, clock: FakeCloc
     assert (happened[0].created_at, happened[0].actor) == (clock.now(), by.key_id)
     later = db.read_now(events.list_for, by, "a", after_sequence=1, limit=1)
     assert [event.sequence for event in later] == [2]
+
+
+def test_every_event_of_the_catalogue_is_told_by_somebody() -> None:
+    """Those of a status are put together from it; all the others stand in the code by their names."""
+    core = Path(events.__file__).parents[1]
+    listed = {core / "events" / "catalogue.py", core / "webhooks" / "samples.py"}
+    written = "".join(path.read_text() for path in sorted(core.rglob("*.py")) if path not in listed)
+    by_status = {f"instance.{each}" for each in instances.Status} | {
+        f"waitlist.{each}" for each in waitlist.Status
+    }
+    assert 'f"instance.{' in written
+    assert 'f"waitlist.{' in written
+    silent = {
+        name
+        for name in events.CATALOGUE
+        if f'"{name}"' not in written and name not in by_status | {events.TEST, events.DISABLED}
+    }
+    assert silent == set()
 
 
 def test_an_undone_change_leaves_no_event(db: Database) -> None:

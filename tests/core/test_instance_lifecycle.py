@@ -368,6 +368,8 @@ def test_a_start_that_failed_leaves_it_off_and_says_why(db: Database) -> None:
     after = make.seen(db, made, instances.start_failed, reason="start_timeout")
     assert (after.status, after.wanted, after.status_reason) == ("offline", Wanted.OFFLINE, "start_timeout")
     assert (after.due_at, units(db)) == (None, [8])
+    told = db.read_now(events.list_for, make.owner(made), made.id)[-1]
+    assert (told.type, told.data["reason"]) == ("instance.resume_failed", "start_timeout")
     assert db.write_now(instances.start, make.owner(made), made.id).status_reason is None
 
 

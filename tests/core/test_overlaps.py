@@ -2,10 +2,11 @@
 
 from berth.base.db import Database, Tx
 from berth.base.money import from_usd
-from berth.core import catalog, instances, keys, ledger
+from berth.core import catalog, instances, keys, ledger, notices
 from berth.core.driver import Catalogue
 from berth.core.errors import Conflict
 from berth.core.events import list_for
+from berth.core.events import operator as operator_of
 from berth.core.instances import Instance, Wanted
 from tests import make
 from tests.conftest import FakeClock
@@ -103,3 +104,21 @@ def test_a_stop_that_was_under_way_when_the_instance_vanished_does_not_bring_it_
     after = make.now(db, running)
     assert (after.status, after.wanted) == ("error", Wanted.OFFLINE)
     assert after.status_reason == "host_lost"
+
+
+def test_credit_and_new_contacts_at_the_same_moment_are_two_events_in_a_row(db: Database) -> None:
+    """Each holds a lock of its own, and both tell of the same project."""
+    by = make.project(db).by
+    operator = operator_of(by.project)
+    before = len(db.read_now(list_for, by, by.project))
+
+    def credited(tx: Tx) -> object:
+        return ledger.credit(tx, operator, by.project, ledger.Code.TOPUP, from_usd("5"), reference="r")
+
+    def contacted(tx: Tx) -> object:
+        return notices.set_contacts(tx, by, ["ops@example.com"])
+
+    failed(overlap(db, credited, contacted))
+    happened = db.read_now(list_for, by, by.project)[before:]
+    assert [event.type for event in happened] == ["billing.credited", "project.contacts_changed"]
+    assert [event.sequence for event in happened] == [before + 1, before + 2]

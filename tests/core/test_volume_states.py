@@ -102,11 +102,21 @@ def test_a_status_follows_from_the_row(made: Volume, status: Status, doing: Acti
         (volume(Link.ATTACHING, handle=None), {Action.RENAME}),
         (volume(Link.ATTACHING), {Action.RENAME}),
         (volume(Link.ATTACHED), {Action.DETACH, Action.RESIZE, Action.RENAME}),
-        (volume(Link.ATTACHED, is_shared=True), {Action.DETACH, Action.RESIZE, Action.RENAME, Action.ATTACH}),
+        (volume(Link.DETACHING), {Action.RESIZE, Action.RENAME}),
+        (volume(Link.LEAVING), {Action.RESIZE, Action.RENAME}),
+        (
+            volume(Link.ATTACHED, is_shared=True, max_attachments=2),
+            {Action.DETACH, Action.RESIZE, Action.RENAME, Action.ATTACH},
+        ),
+        (
+            volume(Link.ATTACHED, Link.LEAVING, is_shared=True, max_attachments=2),
+            {Action.DETACH, Action.RESIZE, Action.RENAME},
+        ),
         (volume(wanted=Wanted.TRASHED), {Action.RESTORE, Action.PURGE}),
         (volume(wanted=Wanted.PURGED), set()),
         (volume(Link.LEAVING, wanted=Wanted.TRASHED), set()),
-        (volume(Link.BOOT, born_with="I0"), set()),
+        (volume(Link.BOOT, born_with="I0"), {Action.RENAME}),
+        (volume(Link.BOOT, born_with="I0", handle=None), {Action.RENAME}),
         (replace(BLANK, os_of="I0", status=Status.ATTACHED), set()),
     ],
 )

@@ -67,6 +67,20 @@ def test_what_was_granted_before_may_be_exchanged_for_what_is_owed(db: Database)
     assert moved.offer_id != made.offer_id
 
 
+def test_what_is_kept_for_somebody_is_exchanged_for_nothing(db: Database) -> None:
+    offers = make.offer(free=1, price="1"), make.offer(free=1, name="dearer", price="2")
+    for _ in range(2):
+        make.catalogue(db, *offers)
+    told = make.project(db)
+    place = queueing.waiting(db, told.by)
+    assert queueing.grants(db) == [Granted.TOLD]
+    made = make.instance(db, "ordered")
+    failed = make.seen(db, make.now(db, made), instances.fail_over, is_sold_out=True, reason="sold out")
+    assert failed.status is instances.Status.FAILED_NO_CAPACITY
+    assert queueing.bought(db, told.by).status is instances.Status.ORDERED
+    assert now(db, place).status is Status.FULFILLED
+
+
 def test_who_takes_any_location_is_in_every_line_with_one_ticket(db: Database) -> None:
     make.catalogue(db, make.offer(free=0), make.offer(location="FIN-02", free=0))
     here, anywhere, there = (make.project(db) for _ in range(3))

@@ -1,15 +1,19 @@
 """What happens to lines when everybody moves at once: first come, first served, and each is served once."""
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any, cast
 
 import pytest
 
 from berth.base import ids
 from berth.base.clock import Instant
-from berth.base.db import Database, Tx
-from berth.core import events, instances, waitlist
+from berth.base.db import Database, Row, Tx
+from berth.core import events, instances, projects, waitlist
 from berth.core.errors import Conflict, NoCapacity
+from berth.core.volumes import NewVolume
 from berth.core.waitlist import Granted, Place, Status
 from tests import make, queueing
 from tests.conftest import FakeClock
@@ -215,3 +219,60 @@ def crowd(tx: Tx, like: Place, customers: list[tuple[str, str]]) -> None:
         ],
     )
     tx.run(f"UPDATE waiting_lines SET length = {CROWD}, owed = {CROWD} WHERE location = 'FIN-01'")
+
+
+class Noting:
+    """Passes everything on, and notes which lock is taken when."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self.taken: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
+
+    def one(self, statement: str, /, **values: Any) -> Row | None:
+        for lock in ("waiting_lines", "projects"):
+            if statement.startswith(f"SELECT 1 FROM {lock} ") and lock not in self.taken:
+                self.taken.append(lock)
+        return self._tx.one(statement, **values)
+
+
+def grant_one(tx: Tx, _place: Place) -> object:
+    return waitlist.grant_next(tx, make.H100, "FIN-01", queueing.WAITING, make.RULES)
+
+
+def join_too(tx: Tx, place: Place) -> object:
+    wish = waitlist.Wish(make.H100, "FIN-01", is_auto=True, config=place.entry.config)
+    return waitlist.join(tx, place.entry.actor, wish, queueing.WAITING, make.RULES)
+
+
+def change_it(tx: Tx, place: Place) -> object:
+    changes = {"config": place.entry.config}
+    return waitlist.change(tx, place.entry.actor, place.entry.id, changes, queueing.WAITING, make.RULES)
+
+
+def order_directly(tx: Tx, place: Place) -> object:
+    assert place.entry.config is not None
+    spec = replace(place.entry.config, location="FIN-01", instance_type=make.H100)
+    return waitlist.order(tx, place.entry.actor, spec, queueing.WAITING, make.RULES)
+
+
+@pytest.mark.parametrize("has_volumes", [True, False])
+@pytest.mark.parametrize("verb", [grant_one, join_too, change_it, order_directly])
+def test_whoever_locks_a_line_and_a_project_locks_the_line_first(
+    db: Database, verb: Callable[[Tx, Place], object], has_volumes: bool
+) -> None:
+    free(db, 0)
+    customer = make.project(db, credit="500")
+    db.write_now(projects.set_preferences, customer.by, unique_active_hostname=True)
+    volumes = [NewVolume("data", 10, "NVMe")] if has_volumes else []
+    place = queueing.waiting(db, customer.by, is_auto=True, volumes=volumes)
+    free(db, 3)
+
+    def noted(tx: Tx) -> list[str]:
+        noting = Noting(tx)
+        verb(cast("Tx", noting), place)
+        return noting.taken
+
+    assert db.write_now(noted) == ["waiting_lines", "projects"]

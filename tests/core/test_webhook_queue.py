@@ -7,6 +7,7 @@ from berth.base.clock import HOUR, after
 from berth.base.db import Database
 from berth.core import events, notices, webhooks
 from berth.core.webhooks import Changes, Outcome, Told
+from berth.core.webhooks.schedule import ATTEMPTS
 from tests import make
 from tests.conftest import FakeClock
 from tests.core.outbox import BAD, OK, RULES, finish, happens, statuses, take, taken
@@ -26,6 +27,22 @@ def test_a_webhook_is_sent_four_at_once_and_does_not_hold_up_another(db: Databas
     assert taken(db).webhook_id == other.id
     assert finish(db, leased[0])
     assert taken(db).webhook_id != other.id
+    assert take(db) is None
+
+
+def test_a_webhook_that_fails_is_sent_one_at_a_time_until_it_answers(db: Database, clock: FakeClock) -> None:
+    """What hangs until its time is up holds senders that others need."""
+    by = make.project(db).by
+    webhook, _ = make.webhook(db, by)
+    for _ in range(6):
+        happens(db, by)
+    assert finish(db, taken(db), BAD)
+    alone = taken(db)
+    assert take(db) is None
+    db.write_now(webhooks.send_test, by, webhook.id)
+    assert taken(db).is_test
+    assert finish(db, alone, OK)
+    assert [taken(db).webhook_id for _ in range(4)] == [webhook.id] * 4
     assert take(db) is None
 
 
@@ -84,6 +101,40 @@ def test_what_a_process_held_when_it_was_killed_is_taken_back_when_it_starts(db:
     db.write_now(webhooks.release_leases)
     assert taken(db).delivery_id == held.delivery_id
     assert not finish(db, held)
+
+
+def test_a_delivery_that_brings_down_whoever_sends_it_is_given_up_and_can_be_recovered(
+    db: Database, clock: FakeClock
+) -> None:
+    by = make.project(db).by
+    webhook, _ = make.webhook(db, by)
+    happens(db, by)
+    for attempt in range(1, ATTEMPTS + 1):
+        assert taken(db).attempt == attempt
+        db.write_now(webhooks.release_leases)
+    assert take(db) is None
+    assert statuses(db) == ["failed"]
+    (row,) = make.deliveries(db)
+    found = db.read_now(webhooks.get_delivery, by, webhook.id, row.id)
+    assert found.attempts[-1].error == "not_sent: TimeoutError: no sender came back with an answer"
+    since = row.created_at
+    clock.advance(seconds=1)
+    queued = db.write_now(
+        webhooks.recover, by, webhook.id, since=since, until=None, only=webhooks.Only.FAILED
+    )
+    assert queued == (1, False)
+    assert finish(db, taken(db))
+    assert statuses(db) == ["success"]
+
+
+def test_a_test_whose_sender_was_killed_is_not_sent_again(db: Database) -> None:
+    by = make.project(db).by
+    webhook, _ = make.webhook(db, by)
+    db.write_now(webhooks.send_test, by, webhook.id)
+    taken(db)
+    db.write_now(webhooks.release_leases)
+    assert take(db) is None
+    assert statuses(db) == ["failed"]
 
 
 def test_every_attempt_sends_the_same_body(db: Database, clock: FakeClock) -> None:
@@ -193,4 +244,6 @@ def test_a_receiver_that_asks_for_a_pause_is_sent_nothing_meanwhile(db: Database
     clock.advance(seconds=1799)
     assert take(db) is None
     clock.advance(seconds=1)
-    assert {taken(db).attempt, taken(db).attempt} == {1, 2}
+    first = taken(db)
+    assert finish(db, first)
+    assert {first.attempt, taken(db).attempt} == {1, 2}

@@ -100,7 +100,25 @@ def test_a_lab_may_use_plain_http_and_private_addresses(url: str) -> None:
     check_url(url, LAB)
 
 
-@pytest.mark.parametrize("url", ["http://169.254.169.254/", "http://0.0.0.0/", "http://[::ffff:10.0.0.1]/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/",
+        "http://[fe80::a9fe:a9fe]/",
+        "http://100.100.100.200/",
+        "http://[fd00:ec2::254]/",
+        "http://[fd20:ce::254]/",
+        "http://168.63.129.16/",
+        "http://0.0.0.0/",
+        "http://[::]/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://[64:ff9b::a00:1]/",
+        "http://127.1/",
+        "http://0x7f.1/",
+        "http://017700000001/",
+        "http://[fe80::1%251]/",
+    ],
+)
 def test_even_a_lab_does_not_call_these(url: str) -> None:
     with pytest.raises(Invalid):
         check_url(url, LAB)
@@ -116,6 +134,7 @@ def test_even_a_lab_does_not_call_these(url: str) -> None:
         "100.127.255.255",
         "127.0.0.1",
         "127.255.255.254",
+        "168.63.129.16",
         "169.254.169.254",
         "172.16.0.1",
         "172.31.255.255",

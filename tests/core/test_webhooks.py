@@ -12,7 +12,7 @@ from berth.core.errors import Conflict, Forbidden, Invalid, NotFound
 from berth.core.webhooks import Changes, Filter
 from tests import make
 from tests.conftest import FakeClock
-from tests.core.outbox import RULES, happens, statuses, take, taken
+from tests.core.outbox import BAD, RULES, finish, happens, statuses, take, taken
 
 # Who is told.
 
@@ -101,6 +101,20 @@ def test_what_waits_when_it_is_switched_off_is_skipped_and_what_waits_when_it_is
     assert db.read_now(webhooks.next_due) is None
 
 
+def test_what_waits_for_its_next_attempt_when_it_is_deleted_is_dropped_at_once(db: Database) -> None:
+    by = make.project(db).by
+    webhook, _ = make.webhook(db, by)
+    for _ in range(3):
+        happens(db, by)
+    on_its_way = taken(db)
+    assert finish(db, taken(db), BAD)
+    db.write_now(webhooks.delete, by, webhook.id)
+    assert statuses(db) == ["pending", "skipped", "skipped"]
+    assert finish(db, on_its_way)
+    assert statuses(db) == ["success", "skipped", "skipped"]
+    assert db.read_now(webhooks.next_due) is None
+
+
 # Registering.
 
 
@@ -176,6 +190,25 @@ def test_a_change_of_nothing_changes_nothing(db: Database, clock: FakeClock) -> 
     assert db.write_now(webhooks.update, by, webhook.id, Changes(), rules=RULES) == webhook
     same = Changes(url=webhook.url, events=webhook.events, is_active=True)
     assert db.write_now(webhooks.update, by, webhook.id, same, rules=RULES) == webhook
+
+
+def test_the_audit_log_says_where_it_points_and_who_turned_it_there(db: Database) -> None:
+    by = make.project(db).by
+    webhook, secret = make.webhook(db, by, url="https://receiver.example/hook?token=hidden")
+    changes = Changes(url="https://other.example:8443/token/hidden", is_active=False)
+    db.write_now(webhooks.update, by, webhook.id, changes, rules=RULES)
+    db.write_now(webhooks.rotate_secret, by, webhook.id, overlap_seconds=0, pepper=make.PEPPER)
+    db.write_now(webhooks.delete, by, webhook.id)
+    happened = db.read_now(events.list_for, by, webhook.id)
+    assert [(event.type, event.data["host"], event.data["is_active"]) for event in happened] == [
+        ("webhook.created", "receiver.example", True),
+        ("webhook.updated", "other.example:8443", False),
+        ("webhook.secret_rotated", "other.example:8443", False),
+        ("webhook.deleted", "other.example:8443", False),
+    ]
+    assert {event.actor for event in happened} == {by.key_id}
+    for hidden in ("hidden", secret):
+        assert hidden not in str(happened)
 
 
 def test_what_it_is_told_of_follows_its_row(db: Database) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tests.contract.driver import Rig
 from tests.drivers.sandbox.rig import open_sandbox
+from tests.drivers.verda.rig import open_verda
 
 RIGS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig]]] = {
     "sandbox": open_sandbox,
+    "verda": open_verda,
 }

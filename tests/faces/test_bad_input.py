@@ -253,7 +253,9 @@ async def test_an_action_in_the_wrong_state_is_a_conflict(shop: Shop, status: st
     made = make.instance(shop.db, status, shop.customer.by)
     before = shop.rows()
     response = await shop.client.post(f"/deployments/dep_{made.id}/actions", {"action": action})
-    assert response.refused(409, "invalid_state")["code"] == "CONFLICT"
+    problem = response.refused(409, "invalid_state")
+    assert problem["code"] == "CONFLICT"
+    assert problem["error"].startswith(f"Cannot {action} a deployment that is {status}")
     assert shop.rows() == before
 
 
@@ -357,3 +359,14 @@ async def test_a_body_that_is_cut_off_does_nothing(shop: Shop) -> None:
         response = await shop.client.call("POST", "/api-keys", body=b"".join(parts), is_cut_off=True)
         response.refused(400, "body_cut_off")
     assert shop.rows() == before
+
+
+@pytest.mark.parametrize("value", ["some", [1], {}, 1])
+async def test_a_member_that_is_a_word_or_a_list_says_both(shop: Shop, value: Any) -> None:
+    made = make.instance(shop.db, by=shop.customer.by)
+    path = f"/deployments/dep_{made.id}"
+    problem = (await shop.client.call("DELETE", path, body={"delete_volumes": value})).refused(
+        400, "invalid_field"
+    )
+    assert problem["error"] == "delete_volumes must be one of all, or an array."
+    assert problem["details"] == {"field": "delete_volumes"}

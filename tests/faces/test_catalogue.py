@@ -50,6 +50,7 @@ async def test_an_offer_has_every_recovered_member(shop: Shop) -> None:
                 "waitlist_length": 0,
             }
         ],
+        "region_availability": {"FIN-01": True},
         "interconnect": None,
         "supported_images": ["cuda-h100", "ubuntu-24.04"],
         "deploy_warning": None,
@@ -120,9 +121,34 @@ async def test_offers_can_be_walked_by_cursor(shop: Shop) -> None:
     assert response.meta == {"total": 3, "cursor": None, "has_more": False}
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"available_only": True},
+        {"sort_by": "vram"},
+        {"sort_order": "desc"},
+        {"gpu_model": "H100"},
+        {"max_price": 40},
+        {"min_vram": 1},
+        {"gpu_count": 1},
+        {"min_gpu_count": 1},
+        {"spot": False},
+        {"location": "FIN-01"},
+        {"image": "ubuntu-24.04"},
+    ],
+)
+async def test_a_cursor_of_offers_belongs_to_what_was_asked_for(shop: Shop, other: dict[str, Any]) -> None:
+    asked = {"available_only": False, "limit": 1}
+    cursor = (await shop.client.get("/gpus/available", **asked)).meta["cursor"]
+    assert (await shop.client.get("/gpus/available", **asked | {"limit": 2}, cursor=cursor)).status == 200
+    answer = await shop.client.get("/gpus/available", **asked | other, cursor=cursor)
+    answer.refused(400, "invalid_cursor")
+
+
 async def test_a_sold_out_type_still_says_where_it_exists(shop: Shop) -> None:
     offer = (await shop.client.get(f"/gpus/available/{H200}")).data
     assert (offer["is_available"], offer["regions"]) == (False, [])
+    assert offer["region_availability"] == {"ICE-01": False}
     assert [region["code"] for region in offer["region_details"]] == ["ICE-01"]
     assert offer["total_vram_gb"] == 8 * 141
 

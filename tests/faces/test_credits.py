@@ -26,8 +26,8 @@ async def test_an_operator_credits_any_account_once_for_each_reference(shop: Sho
     assert (row["type"], row["amount_micros"], row["reference"]) == ("promo", 12_340_000, "r")
     assert row["description"] == "Promotional credit: welcome"
     assert (await client.post("/billing/credits", credit(shop))).data["id"] == row["id"]
-    (await client.post("/billing/credits", credit(shop, amount_usd=12.35))).refused(409, "duplicate")
-    (await client.post("/billing/credits", credit(shop, type="topup"))).refused(409, "duplicate")
+    for changed in ({"amount_usd": 12.35}, {"type": "topup"}):
+        assert (await client.post("/billing/credits", credit(shop, **changed))).data["id"] == row["id"]
     assert (await shop.client.get("/billing/balance")).data["balance_micros"] == 62_340_000
     shown = (await shop.client.get("/billing/transactions", type="promo")).data
     assert [each["id"] for each in shown] == [row["id"]]

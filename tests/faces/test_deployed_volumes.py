@@ -41,6 +41,16 @@ async def test_a_deploy_makes_new_volumes_and_takes_existing_ones(shop: Shop) ->
     (await shop.client.post(DEPLOY, again)).refused(409, "in_use")
 
 
+@pytest.mark.parametrize("name", ["data", "n" * 64, ".", "..."])
+async def test_volumes_of_one_name_are_mounted_at_names_of_their_own(shop: Shop, name: str) -> None:
+    made = (await shop.client.post(DEPLOY, order(shop, volumes=[{"name": name, "size": 10}] * 2))).data
+    shown = [(await shop.client.get(f"/volumes/{each}")).data for each in made["volumes"]]
+    assert [each["name"] for each in shown] == [name, name]
+    places = [each["mount"]["path"].removeprefix("/mnt/") for each in shown]
+    assert len(set(places)) == 2
+    assert all(1 <= len(place) <= 64 and set(place) - {"."} for place in places)
+
+
 async def test_a_deploy_is_refused_for_volumes_it_cannot_have(shop: Shop) -> None:
     by = shop.customer.by
     make.catalogue(

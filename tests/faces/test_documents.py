@@ -6,7 +6,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 from berth.faces import huddle
+from berth.faces.face import Listing
 from berth.faces.huddle import ROUTES
+from berth.faces.huddle.openapi import NESTED_PATHS
 from tests import make
 from tests.faces.conftest import Shop
 
@@ -58,6 +60,49 @@ async def test_a_query_is_described_with_its_defaults(shop: Shop) -> None:
     assert parameters["max_price"]["anyOf"][0] == {"type": "number"}
     deploy = document["components"]["schemas"]["DeployRequest"]
     assert deploy["required"] == ["cluster_type", "image", "hostname", "ssh_key_ids", "location"]
+
+
+async def test_a_body_is_required_where_it_has_a_member_that_is(shop: Shop) -> None:
+    document = (await shop.client.get("/openapi.json")).json
+    for route in huddle.ROUTES:
+        if route.body is not None:
+            body = document["paths"][route.path][route.method.lower()]["requestBody"]
+            schema = document["components"]["schemas"][route.body.__name__]
+            assert body["required"] == bool(schema.get("required")), route.path
+    deleting = document["paths"]["/volumes/{id}"]["delete"]["requestBody"]
+    assert deleting["required"] is False
+
+
+async def test_the_other_mount_describes_what_it_answers(shop: Shop) -> None:
+    flat, nested = (
+        (await shop.client.get("/openapi.json")).json,
+        (await shop.nested().get("/openapi.json")).json,
+    )
+
+    def answer(document: Any, path: str) -> Any:
+        content = document["paths"][path]["get"]["responses"]["200"]["content"]
+        return content["application/json"]["schema"]["properties"]
+
+    for path in ("/gpus/available", "/images", "/deployments", "/volumes"):
+        inner = answer(nested, path)["data"]
+        assert inner["required"] == ["data", "meta"]
+        assert inner["properties"]["data"] == answer(flat, path)["data"]
+        assert set(inner["properties"]["meta"]["required"]) == set(
+            (await shop.nested().get(path)).data["meta"]
+        )
+        assert set(answer(flat, path)["meta"]["required"]) == set((await shop.client.get(path)).meta)
+    for path in ("/regions", "/billing/transactions", "/volumes/{id}"):
+        assert answer(nested, path) == answer(flat, path)
+
+
+async def test_the_other_mount_nests_those_four_and_nothing_else(shop: Shop) -> None:
+    nested = shop.nested()
+    for route in huddle.ROUTES:
+        if route.method == "GET" and route.listing is not Listing.ONE and "{" not in route.path:
+            answer = (await nested.get(route.path)).json
+            assert isinstance(answer["data"], dict) == (route.path in NESTED_PATHS), route.path
+            if isinstance(answer["data"], list):
+                assert answer == (await shop.client.get(route.path)).json
 
 
 async def test_the_page_for_people_names_every_route_and_no_other_host(shop: Shop) -> None:

@@ -118,6 +118,7 @@ async def test_what_is_free_lasts_for_ever(shop: Shop) -> None:
         ({"hours": 1, "volumes": [{"type": "Tape", "size": 10}]}, "invalid_field", "type"),
         ({"hours": 1, "volumes": [{"type": "NVMe", "size": 999_999}]}, "invalid_field", "volumes.size"),
         ({"hours": 1, "volumes": [{"type": "NVMe", "size": 0}]}, "invalid_field", "volumes.size"),
+        ({"hours": 1, "os_volume": {"size": 513}}, "invalid_field", "os_volume.size"),
         ({"hours": 1, "volumes": [{"size": 10}]}, "missing_field", "volumes.type"),
         ({"hours": 1, "volumes": [{"type": "NVMe", "size": 10}] * 21}, "invalid_field", "volumes"),
     ],

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from berth.core import billing
+from berth.core import billing, instances
 from berth.core.errors import InsufficientCredits
 from tests import make
 from tests.faces.conftest import Shop
@@ -172,6 +172,42 @@ async def test_while_the_balance_is_used_up_deploys_and_starts_are_refused_and_t
     assert (balance["state"], balance["stops_at"]) == ("suspended", None)
     make.topup(shop.db, shop.customer.by, "30")
     assert (await shop.client.post("/deployments/clusters", order(shop))).status == 200
+
+
+async def test_credit_shows_at_once_and_not_when_the_next_sweep_has_seen_it(shop: Shop) -> None:
+    make.topup(shop.db, shop.customer.by, "-50")
+    shop.db.write_now(billing.advance, shop.customer.id, make.RULES)
+    for dollars, state, can_deploy in (("5", "low", False), ("25", "active", True)):
+        make.topup(shop.db, shop.customer.by, dollars)
+        balance = (await shop.client.get("/billing/balance")).data
+        assert (balance["state"], balance["can_deploy"]) == (state, can_deploy)
+        assert (balance["depleted_at"], balance["stops_at"]) == (None, None)
+
+
+async def test_a_refusal_for_want_of_credit_names_what_there_is_and_what_it_takes(shop: Shop) -> None:
+    off = make.instance(shop.db, "offline", shop.customer.by)
+    make.topup(shop.db, shop.customer.by, "-50.25")
+    shop.db.write_now(billing.advance, shop.customer.id, make.RULES)
+    deploy = await shop.client.post("/deployments/clusters", order(shop))
+    start = await shop.client.post(f"/deployments/dep_{off.id}/actions", {"action": "start"})
+    for response, required in ((deploy, 20), (start, 0.000001)):
+        refused = response.refused(402, "account_suspended")
+        assert refused["details"] == {"balance_usd": -0.25, "required_usd": required}
+        assert "Available: -$0.25" in refused["error"]
+
+
+async def test_a_clock_that_was_ahead_for_a_while_does_not_lift_the_budget(shop: Shop) -> None:
+    make.topup(shop.db, shop.customer.by, "5000")
+    made = make.instance(shop.db, by=shop.customer.by)
+    start = shop.clock.now()
+    await shop.client.call("PUT", "/billing/limits", body={"monthly_budget_usd": 3, "on_budget": "stop"})
+    shop.clock.advance(seconds=31 * 24 * 3600)
+    shop.db.write_now(billing.advance, shop.customer.id, make.RULES)
+    shop.clock.set(start)
+    shop.clock.advance(seconds=7200)
+    shop.db.write_now(instances.delete, shop.customer.by, made.id, make.RULES)
+    assert (await shop.client.get("/billing/limits")).data["spent_this_month_usd"] == 3.42
+    (await shop.client.post("/deployments/clusters", order(shop))).refused(402, "spend_limit")
 
 
 async def test_nobody_reads_or_changes_another_ones(shop: Shop) -> None:

@@ -1,7 +1,9 @@
 """The ledger over HTTP: every row, by any filter, as JSON and as CSV."""
 
+import base64
 import csv
 import io
+import json
 
 import pytest
 
@@ -145,6 +147,16 @@ async def test_a_cursor_of_other_filters_is_refused(shop: Shop) -> None:
         400, "invalid_cursor"
     )
     (await shop.client.get("/billing/transactions", type="bonus")).refused(400, "invalid_field")
+
+
+@pytest.mark.parametrize("last", ["", "x", "9" * 30])
+async def test_a_cursor_that_names_no_row_is_refused(shop: Shop, last: str) -> None:
+    for _ in range(2):
+        make.topup(shop.db, shop.customer.by, "1")
+    cursor = (await shop.client.get("/billing/transactions", limit=1)).meta["cursor"]
+    fields = json.loads(base64.urlsafe_b64decode(cursor)) | {"id": last}
+    made_up = base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
+    (await shop.client.get("/billing/transactions", cursor=made_up)).refused(400, "invalid_cursor")
 
 
 async def test_csv_holds_the_same_rows_and_pages(shop: Shop) -> None:

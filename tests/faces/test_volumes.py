@@ -256,6 +256,17 @@ async def test_a_volume_grows_and_never_shrinks(shop: Shop) -> None:
     assert (grown["size"], str(grown["monthly_price"]), grown["pending_action"]) == (200, "40", None)
 
 
+async def test_what_grew_while_it_was_trashed_grows_on_from_there(shop: Shop) -> None:
+    volume = make.volume(shop.db, by=shop.customer.by)
+    await act(shop, volume, "resize", size=200)
+    await shop.client.delete(path(volume))
+    make.seen_volume(shop.db, volume, volumes.resized, 200)
+    restored = (await act(shop, volume, "restore")).data
+    assert (restored["size"], restored["pending_action"]) == (200, None)
+    (await act(shop, volume, "resize", size=150)).refused(400, "invalid_field")
+    assert (await act(shop, volume, "resize", size=201)).data["pending_action"] == "resize"
+
+
 async def test_a_volume_is_renamed_while_it_lives(shop: Shop) -> None:
     volume = make.volume(shop.db, "attached", shop.customer.by)
     renamed = (await act(shop, volume, "rename", name="other")).data
@@ -275,6 +286,50 @@ async def test_what_is_in_the_trash_is_restored_while_it_is_there(shop: Shop) ->
     await shop.client.delete(path(volume))
     shop.clock.advance(seconds=96 * 3600)
     (await act(shop, volume, "restore")).refused(409, "invalid_state")
+
+
+@pytest.mark.parametrize("status", ["ordered", "attached", "detached", "deleted"])
+async def test_every_action_that_a_volume_shows_is_one_that_it_takes(shop: Shop, status: str) -> None:
+    host, other = (make.instance(shop.db, by=shop.customer.by, hostname=name) for name in ("host", "other"))
+    members: dict[str, dict[str, object]] = {
+        "attach": {"deployment_id": f"dep_{host.id}"},
+        "resize": {"size": 200},
+        "rename": {"name": "other"},
+    }
+
+    def volume(name: str) -> Volume:
+        to = other if status == "attached" else None
+        return make.volume(shop.db, status, shop.customer.by, to=to, name=name)
+
+    shown = (await shop.client.get(path(volume("shown")))).data["actions"]
+    assert shown
+    for action in shown:
+        assert (await act(shop, volume(action), action, **members.get(action, {}))).status == 200, action
+    for action in {"attach", "resize", "restore"} - set(shown):
+        assert (await act(shop, volume(action), action, **members.get(action, {}))).status == 409, action
+
+
+async def test_deleting_is_an_action_too(shop: Shop) -> None:
+    volume = make.volume(shop.db, by=shop.customer.by)
+    trashed = (await act(shop, volume, "delete")).data
+    assert (trashed["status"], trashed["is_permanently_deleted"]) == ("deleted", False)
+    assert (await act(shop, volume, "delete")).data == trashed
+    assert (await act(shop, volume, "purge")).data["is_permanently_deleted"]
+    used = make.volume(shop.db, "attached", shop.customer.by)
+    for action in ("delete", "purge"):
+        (await act(shop, used, action)).refused(409, "in_use")
+
+
+async def test_a_size_that_only_the_dearer_provider_has_is_made_there(shop: Shop) -> None:
+    make.catalogue(
+        shop.db, make.offer(), provider="roomy", volume_types=[make.volume_type(price="0.5", most=50_000)]
+    )
+    made = (await shop.client.post("/volumes", WANTED | {"size": 20_000})).data
+    assert make.volume_of(shop.db, shop.customer.by, made["id"]).provider == "roomy"
+    small = (await shop.client.post("/volumes", WANTED)).data
+    assert make.volume_of(shop.db, shop.customer.by, small["id"]).provider == make.PROVIDER
+    problem = (await shop.client.post("/volumes", WANTED | {"size": 50_001})).refused(400, "invalid_field")
+    assert problem["details"]["field"] == "size"
 
 
 @pytest.mark.parametrize("body", [{"is_permanent": True}, {"is_permanent": False}, None])
@@ -318,7 +373,15 @@ async def test_lists_are_filtered_and_paged_in_both_envelopes(shop: Shop) -> Non
     assert (nested["meta"]["total"], nested["meta"]["limit"]) == (6, 2)
     assert nested["meta"]["next_cursor"] == nested["meta"]["cursor"]
     assert used.name == "used"
-    for wrong in ({"status": "lost"}, {"limit": 0}, {"limit": 101}, {"attached": "perhaps"}):
+    for wrong in (
+        {"status": "lost"},
+        {"limit": 0},
+        {"limit": 101},
+        {"attached": "perhaps"},
+        {"location": "MOON-01"},
+        {"deployment_id": "dep_a\n"},
+        {"type": "NVMe\n"},
+    ):
         (await shop.client.get("/volumes", **wrong)).refused(400, "invalid_field")
 
 
@@ -334,7 +397,9 @@ async def test_boot_disks_are_listed_and_stay_with_their_deployment(shop: Shop) 
         {"action": "rename", "name": "x"},
     ):
         (await shop.client.post(f"/volumes/{disk['id']}/actions", action)).refused(409, "invalid_state")
-    (await shop.client.delete(f"/volumes/{disk['id']}")).refused(409, "invalid_state")
+    for ending in ("", "?permanent=true"):
+        problem = (await shop.client.delete(f"/volumes/{disk['id']}{ending}")).refused(409, "in_use")
+        assert problem["details"]["attached_to"] == [f"dep_{host.id}"]
     make.instance(shop.db, "deleted", shop.customer.by)
     assert len((await shop.client.get("/volumes")).data) == 1
     assert len((await shop.client.get("/volumes", status="deleted")).data) == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from berth.base import paging
 from berth.core import events, webhooks
 from berth.core.webhooks import Outcome
 from berth.faces import huddle
@@ -295,6 +296,15 @@ async def test_the_log_is_filtered_and_paged(shop: Shop) -> None:
         400, "invalid_cursor"
     )
     (await shop.client.get(path, cursor="x")).refused(400, "invalid_cursor")
+
+
+@pytest.mark.parametrize("last", ["", "x", "-", "1.5", "1_0", "9" * 30, "\u0663"])
+async def test_a_cursor_that_somebody_made_up_is_refused(shop: Shop, last: str) -> None:
+    made = await register(shop)
+    listing = f"deliveries {made['id'].removeprefix('wh_')} None None None None"
+    cursor = paging.encode(paging.After(shop.clock.now(), last), listing)
+    path = f"/webhooks/{made['id']}/deliveries"
+    (await shop.client.get(path, cursor=cursor)).refused(400, "invalid_cursor")
 
 
 async def test_one_delivery_is_sent_again_under_its_id(shop: Shop) -> None:

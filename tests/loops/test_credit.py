@@ -6,6 +6,7 @@ from berth.base.clock import after
 from berth.base.db import Database
 from berth.core import billing, events
 from berth.core.billing import Alerts, Limits, Rules, State
+from berth.core.driver import NoCapacity
 from berth.core.errors import InsufficientCredits
 from berth.core.instances import Instance
 from tests import make
@@ -88,6 +89,12 @@ async def purging(world: World) -> tuple[make.Customer, list[Instance]]:
 async def test_the_whole_way_down_and_back(world: World) -> None:
     customer, [made] = await purging(world)
     assert told(world, customer) == ["credited", "depleted", "suspended"]
+    actors = {
+        event.actor
+        for subject in (customer.id, made.id)
+        for event in world.db.read_now(events.list_for, customer.by, subject)
+    }
+    assert {actor for actor in actors if "credit" in actor} == {"loop:credit"}
     assert world.events(made)[-5:] == [
         "instance.stop_scheduled",
         "instance.stop_wanted",
@@ -138,6 +145,22 @@ async def test_suspended_stops_all_frees_the_hardware_and_stops_the_clock(world:
     await world.live(7200, step_s=600)
     assert left(world, customer) == owed
     assert told(world, customer) == ["credited", "depleted", "suspended"]
+    world.check()
+
+
+async def test_what_is_stopped_late_costs_nothing_after_the_time_at_which_all_were_to_stop(
+    world: World,
+) -> None:
+    """The control plane dies between the decision and the stops, and comes back after hours."""
+    customer, made = await depleted(world, count=3)
+    world.turn(600)
+    world.act(billing.advance, customer.id, world.rules)
+    owed = left(world, customer)
+    world.turn(7200)
+    await world.tick("metering")
+    await sweep(world)
+    assert [world.status(each) for each in made] == ["offline"] * 3
+    assert left(world, customer) == owed >= -3 * BURN_PER_S * (SWEEP_S + 600)
     world.check()
 
 
@@ -200,6 +223,25 @@ async def test_with_auto_resume_they_start_in_the_order_they_were_ordered_in(
     await sweep(world)
     assert world.events(made[2])[-1] == "instance.resume_failed"
     assert world.events(made[2]).count("instance.resume_failed") == 1
+    world.check()
+
+
+async def test_who_cannot_be_started_again_at_its_provider_is_told_so(
+    world: World, provider: Provider
+) -> None:
+    customer, [made] = await suspended(world)
+    world.act(billing.set_limits, customer.by, Limits(auto_resume=True))
+    provider.breaks("start", NoCapacity("full"))
+    make.topup(world.db, customer.by, "30")
+    await world.tick("credit")
+    assert world.now(made).status_reason == "credit_restored"
+    await world.settle()
+    assert world.status(made) == "offline"
+    assert world.events(made)[-1] == "instance.resume_failed"
+    assert (world.now(made).status_reason or "").startswith("no_capacity: ")
+    world.start(made)
+    await world.settle()
+    assert (world.status(made), world.now(made).status_reason) == ("running", None)
     world.check()
 
 

@@ -215,6 +215,30 @@ async def test_a_receiver_that_hangs_has_four_at_once_and_delays_nobody(world: W
         await sender.close()
 
 
+async def test_sixty_receivers_that_hang_at_once_delay_none_of_the_others(
+    db: Database, clock: FakeClock, provider: Provider
+) -> None:
+    sent: Counter[str] = Counter()
+
+    async def post(letter: Letter) -> Outcome:
+        sent[letter.url] += 1
+        if "slow" in letter.url:
+            await asyncio.Event().wait()
+        return Outcome(200, 5, None)
+
+    world = World(db, clock, provider, post=post)
+    for project in range(7):
+        by = make.project(db, name=f"project-{project}").by
+        for number in range(10):
+            kind = "fast" if project == 6 else "slow"
+            make.webhook(db, by, url=f"https://{kind}.example/{project}/{number}")
+        happens(world, by, 5)
+    async with running(world):
+        await eventually(lambda: sum("fast" in url for url in sent.elements()) == 50)
+    slow = [count for url, count in sent.items() if "slow" in url]
+    assert max(slow) <= 4
+
+
 async def test_two_processes_never_send_the_same_at_once_and_each_only_once(
     db: Database, clock: FakeClock, provider: Provider
 ) -> None:

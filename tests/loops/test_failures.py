@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from berth.core import instances
+from berth.core import billing, instances
 from berth.core.driver import NoCapacity, NotSupported, Refused, Unreachable
 from berth.core.instances import SENTENCES, Instance, because
+from berth.core.volumes import NewVolume, reasons
 from tests import make
 from tests.conftest import FakeClock
 from tests.world import truth
@@ -128,12 +129,28 @@ async def out_of_credit(world: World, provider: Provider) -> Instance:
     return instance
 
 
+async def over_budget(world: World, provider: Provider) -> Instance:
+    customer = await world.customer()
+    instance = await world.running(customer)
+    limits = billing.Limits(monthly_budget=make.micros("0.01"), on_budget=billing.OnBudget.STOP)
+    world.act(billing.set_limits, customer.by, limits)
+    world.turn(60)
+    await world.tick("credit")
+    return instance
+
+
+async def no_disk(world: World, provider: Provider) -> Instance:
+    provider.breaks("create_volume", Refused("no", reason="No disks left."))
+    return await world.order(volumes=[NewVolume("data", 50, "NVMe")])
+
+
 WAYS: list[tuple[str, str, Way]] = [
     ("no_capacity", "failed_no_capacity", sold_out),
     ("no_capacity", "offline", nowhere_to_start),
     ("refused", "error", refused),
     ("provider_unreachable", "error", unreachable),
     ("provider_unavailable", "error", not_configured),
+    ("volume_failed", "error", no_disk),
     ("boot_failed", "error", never_boots),
     ("provisioning_timeout", "error", never_answers),
     ("instance_lost", "error", lost),
@@ -145,15 +162,15 @@ WAYS: list[tuple[str, str, Way]] = [
     ("restart_timeout", "running", restarted_in_vain),
     ("restart_timeout", "offline", down_after_its_restart),
     ("insufficient_credits", "offline", out_of_credit),
+    ("budget_reached", "offline", over_budget),
 ]
 ENDINGS = {
     ("expired", "deleted"),
     ("max_spend_reached", "deleted"),
     ("idle", "deleted"),
     ("term_ended", "deleted"),
-    ("volume_failed", "error"),
 }
-"""Tested where instances end by themselves, and where volumes fail."""
+"""Tested where instances end by themselves."""
 
 
 @pytest.mark.parametrize(("code", "status", "fails"), WAYS, ids=[way.__name__ for *_, way in WAYS])
@@ -182,7 +199,12 @@ def test_the_document_lists_every_reason_and_no_other() -> None:
     lines = [line.split("|") for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
     documented = {(parts[1].strip(" `"), parts[2].strip(" `")) for parts in lines}
     assert documented == {(code, status) for code, status, _ in WAYS} | ENDINGS
-    assert {code for code, _ in documented} == {*SENTENCES, "insufficient_credits"}
+    assert {code for code, _ in documented} == {*SENTENCES, "insufficient_credits", "budget_reached"}
+
+
+def test_the_document_lists_every_reason_of_volumes_and_no_other() -> None:
+    lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("* `")]
+    assert {line.split("`")[1] for line in lines} == set(reasons.SENTENCES)
 
 
 # The next offer.

@@ -3,9 +3,12 @@
 import pytest
 
 from berth.base import ids
+from berth.base.clock import after
+from berth.core import events
 from berth.core.billing import rates
 from berth.core.driver import Abilities, DriverError, Label, Power, RateLimited, Unreachable
 from berth.core.instances import because
+from tests import make
 from tests.conftest import FakeClock
 from tests.world import truth
 from tests.world.provider import Provider
@@ -18,6 +21,29 @@ async def _observed(world: World, clock: FakeClock, times: int = 1) -> None:
     for _ in range(times):
         clock.advance(seconds=PERIOD_S)
         await world.tick("observation")
+
+
+async def test_an_eviction_is_told_of_as_early_as_it_is_known_and_once(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    machine = provider.machines[world.now(instance).handle or ""]
+    machine.evicts_at = after(clock.now(), seconds=3600)
+    await _observed(world, clock, 2)
+    machine.evicts_at = after(machine.evicts_at, seconds=59)
+    await _observed(world, clock)
+    told = world.db.read_now(events.list_for, make.owner(instance), instance.id)[-1]
+    assert told.type == "instance.interruption_notice"
+    assert told.data["evicts_at"] == after(machine.evicts_at, seconds=-59)
+    assert (told.data["status"], told.sequence) == ("running", world.now(instance).sequence)
+    assert world.events(instance).count("instance.interruption_notice") == 1
+    machine.evicts_at = after(machine.evicts_at, seconds=-1800)
+    await _observed(world, clock, 2)
+    assert world.events(instance).count("instance.interruption_notice") == 2
+    world.delete(instance)
+    machine.evicts_at = clock.now()
+    await _observed(world, clock)
+    assert world.events(instance)[-1] == "instance.deleting"
 
 
 # Ghosts: rows without an instance.

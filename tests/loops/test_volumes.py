@@ -202,7 +202,7 @@ async def test_an_order_whose_volume_is_refused_fails_and_says_why(world: World)
     instance = await world.order(customer, volumes=[NewVolume("data", 50, "NVMe")])
     await world.settle()
     assert world.status(instance) == "error"
-    assert world.now(instance).status_reason == "volume_failed: refused: No disks left."
+    assert world.now(instance).status_reason == "volume_failed: No disks left."
     assert world.machines(instance) == 0
     assert world.provider.disks == {}
     world.check()
@@ -301,6 +301,49 @@ async def test_a_wish_that_is_refused_is_dropped_and_the_volume_says_why(
     assert truth.event_types(world.db, volume.id)[-1] == event
     assert world.now(instance).volume_ids == ((volume.id,) if status == "attached" else ())
     world.check()
+
+
+@pytest.mark.parametrize("wish", ["attach", "detach", "create"])
+async def test_a_start_waits_until_volumes_that_move_only_while_it_is_off_have_moved(
+    world: World, wish: str
+) -> None:
+    world.provider.volume_types = [make.volume_type(live=False)]
+    customer = await world.customer()
+    await world.open_shop()
+    instance = await world.running(customer)
+    world.act(instances.stop, customer.by, instance.id)
+    await world.settle()
+    if wish == "create":
+        volume = world.act(
+            instances.create_volume, customer.by, NewVolume("data", 10, "NVMe"), "FIN-01", [instance.id]
+        )
+    else:
+        volume = await created(world, customer)
+        world.act(instances.attach_volume, customer.by, volume.id, instance.id)
+    if wish == "detach":
+        await world.settle()
+        world.act(instances.detach_volume, customer.by, volume.id)
+    world.act(instances.start, customer.by, instance.id)
+    await world.settle()
+    seen = now(world, volume)
+    assert (seen.status, seen.status_reason) == ("detached" if wish == "detach" else "attached", None)
+    assert world.now(instance).status == "running"
+    world.check()
+
+
+async def test_a_start_does_not_wait_for_a_volume_that_is_refused(world: World) -> None:
+    world.provider.volume_types = [make.volume_type(live=False)]
+    customer = await world.customer()
+    await world.open_shop()
+    instance = await world.running(customer)
+    world.act(instances.stop, customer.by, instance.id)
+    volume = await created(world, customer)
+    world.provider.breaks("attach_volume", Refused("no", reason="Not today."))
+    world.act(instances.attach_volume, customer.by, volume.id, instance.id)
+    world.act(instances.start, customer.by, instance.id)
+    await world.settle()
+    assert now(world, volume).status_reason == "attach_refused: Not today."
+    assert world.now(instance).status == "running"
 
 
 async def test_a_volume_that_a_complete_listing_lacks_twice_is_lost_and_taken_back_when_it_returns(

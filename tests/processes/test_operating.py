@@ -43,6 +43,40 @@ def test_an_operator_lets_a_project_back_in_and_sets_what_it_decided(server: Ser
     assert "off" in server.berth("project", "set", "default", "--unique-hostnames", "off").stdout
 
 
+def test_an_operator_adds_credit_once_for_each_reference_and_looks_through_the_books(server: Server) -> None:
+    server.start()
+    for _ in range(2):
+        added = server.berth("project", "credit", "default", "7.25", "--reference", "invoice-1", "--json")
+        assert json.loads(added.stdout) == {"name": "default", "balance_micros": 107_250_000}
+    assert server.call("GET", "/billing/balance").data["balance_usd"] == 107.25
+    [row] = [
+        row
+        for row in server.call("GET", "/billing/transactions?type=topup").data
+        if row["reference"] != "initial"
+    ]
+    assert (row["reference"], row["amount_usd"]) == ("invoice-1", 7.25)
+    assert server.berth("project", "credit", "default", "8", "--reference", "invoice-1").returncode == 0
+    for refused in (
+        ("default", "-8", "--reference", "invoice-2"),
+        ("nobody", "8", "--reference", "invoice-2"),
+    ):
+        assert server.berth("project", "credit", *refused).returncode == 2
+    assert server.call("GET", "/billing/balance").data["balance_usd"] == 107.25
+    for _ in range(2):
+        taken_back = server.berth("project", "reverse", "default", row["id"], "--note", "paid twice")
+        assert (taken_back.returncode, taken_back.stdout) == (0, "default has $100.00.\n")
+    reversal = server.call("GET", "/billing/transactions?type=reversal").data
+    assert [(each["reverses"], each["amount_usd"], each["description"]) for each in reversal] == [
+        (row["id"], -7.25, "Reversal: paid twice")
+    ]
+    for nothing in ("txn_zzz", reversal[0]["id"]):
+        assert server.berth("project", "reverse", "default", nothing).returncode == 2
+    books = server.berth("report", "books")
+    assert (books.returncode, books.stdout) == (0, "The books agree.\n")
+    margin = json.loads(server.berth("report", "margin", "--json").stdout)
+    assert margin["total"]["revenue_micros"] == 0
+
+
 def test_an_operator_keeps_the_oauth_clients_of_a_project(server: Server) -> None:
     server.start()
     made = server.berth("project", "client", "create", "default", "--json")

@@ -60,6 +60,8 @@ class Machine:
     """How busy it is while it runs."""
     becomes: Power | None = Power.RUNNING
     """What it is when that is done; None: gone."""
+    evicts_at: Instant | None = None
+    """When it is taken away, as its provider has announced."""
 
 
 @dataclass
@@ -453,6 +455,7 @@ class Provider:
             ssh_user="root" if is_on else None,
             reason=reason,
             use_percent=machine.use_percent if is_on and self.abilities.reports_use else None,
+            evicts_at=machine.evicts_at,
         )
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from berth.base.clock import Instant
+
 
 class DriverError(Exception):
     """A provider did not do what was asked. `str(error)` is for the operator's log.
@@ -100,6 +102,8 @@ class Abilities:
     ip_may_change: bool = False
     """What was stopped and gave its hardware back may come up at another address."""
     restart: bool = True
+    counts_units: bool = True
+    """How many free units an offer has is a count; False: the provider only says that there are some."""
     reports_use: bool = False
     """Sightings say how busy an instance is."""
     volumes: bool = False
@@ -327,6 +331,8 @@ class Sighting:
 
     0 is idle, None unknown. In listings only as good as is cheap.
     """
+    evicts_at: Instant | None = None
+    """When the provider will take it away, as far as it has said so: spot capacity, or maintenance of its host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ ACCOUNTS_AT_ONCE = 10_000
 ROWS_AT_ONCE = 1000
 ANNOUNCED_AT_ONCE = 100
 STEPS_AT_ONCE = 16
-ACTOR = "credit"
+ACTOR = "loop:credit"
 NO_CREDIT = "insufficient_credits"
 OVER_BUDGET = "budget_reached"
 
@@ -103,7 +103,9 @@ async def _cut_off(world: World, standing: Standing, *, reason: str) -> None:
 
 
 def _cut_off_one(tx: Tx, instance_id: str, *, standing: Standing, rules: Rules, reason: str) -> None:
-    if not instances.cut_off(tx, standing.account, instance_id, rules, reason=reason):
+    # However many there are and whatever delays us: nobody owes more than what had run when all were to stop.
+    at = standing.credit.since_at if reason == NO_CREDIT else None
+    if not instances.cut_off(tx, standing.account, instance_id, rules, reason=reason, at=at):
         return
     if not billing.is_still(tx, standing, for_budget=reason == OVER_BUDGET):
         raise _Overtaken

@@ -28,8 +28,8 @@ from berth.core.webhooks import Leased, Outcome, Rules, Target
 from berth.loops.world import Letter, Report, World
 
 PERIOD_S = 5.0
-WORKERS = 64
-"""How many deliveries this process has under way at once."""
+WORKERS = 256
+"""How many deliveries this process has under way at once: sixty receivers may hang in the same moment with four each."""
 LEASE_S = 60
 """Longer than an attempt can take."""
 BATCH = 100
@@ -51,13 +51,11 @@ class Limits:
     """To find the name, and again to connect to each address."""
     total_s: float = 15.0
     excerpt_s: float = 1.0
-    """For the beginning of the body, once the status is known."""
+    """For the beginning of the body, after the rest: once the status is known the body changes nothing."""
 
 
 _LIMITS = Limits()
 
-Answer = tuple[int | None, str | None, int | None]
-"""Status, the beginning of the body, and the pause that was asked for; None for what did not come."""
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """(host, port) → every address that the name stands for. Raises OSError."""
 
@@ -133,27 +131,35 @@ class Sender:
         """One attempt, which ends within its time whatever the receiver does."""
         loop = asyncio.get_running_loop()
         started_at = loop.time()
-        answer: Answer = (None, None, None)
         try:
             async with asyncio.timeout(self._limits.total_s):
-                answer = await self._call(letter)
-            error = _judged(answer[0])
+                response = await self._call(letter)
         except _NotAllowed as refusal:
             error = str(refusal)
+        except aiohttp.ConnectionTimeoutError:
+            error = f"timeout: No connection within {self._limits.connect_s:g} seconds."
         except TimeoutError:
             error = f"timeout: No answer within {self._limits.total_s:g} seconds."
         except (aiohttp.ClientError, OSError, ValueError) as failure:
             error = _sentence(failure)
-        status_code, excerpt, retry_after_s = answer
-        latency_ms = round((loop.time() - started_at) * 1000)
-        return Outcome(status_code, latency_ms, error, excerpt, retry_after_s)
+        else:
+            latency_ms = round((loop.time() - started_at) * 1000)
+            return await self._read(response, latency_ms)
+        return Outcome(None, round((loop.time() - started_at) * 1000), error)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
         self._names.close()
 
-    async def _call(self, letter: Letter) -> Answer:
+    async def _read(self, response: aiohttp.ClientResponse, latency_ms: int) -> Outcome:
+        """What an answer says, its body as far as it matters."""
+        async with response:
+            excerpt = await _excerpt(response, self._limits.excerpt_s)
+        pause_s = _retry_after_s(response.headers.get("retry-after"), self._clock)
+        return Outcome(response.status, latency_ms, _judged(response.status), excerpt, pause_s)
+
+    async def _call(self, letter: Letter) -> aiohttp.ClientResponse:
         try:
             target = webhooks.target_of(letter.url)
         except Invalid as refusal:
@@ -162,22 +168,14 @@ class Sender:
         for address in (await self._addresses(target))[:_ADDRESSES_TRIED]:
             try:
                 return await self._call_at(address, target, letter)
-            except aiohttp.ClientConnectorError as error:
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 failure = error
         assert failure is not None
         raise failure
 
     async def _addresses(self, target: Target) -> Sequence[str]:
-        """What the name stands for now. Raises _NotAllowed unless every one of the addresses may be called."""
-        try:
-            async with asyncio.timeout(self._limits.connect_s):
-                found = await self._resolve(target.host, target.port)
-        except (OSError, UnicodeError) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise _NotAllowed("name_not_found: The host's name stands for no address.") from None
-        if not found:
-            raise _NotAllowed("name_not_found: The host's name stands for no address.")
+        """What the host stands for now. Raises _NotAllowed unless every one of the addresses may be called."""
+        found = [target.host] if target.is_address else await self._looked_up(target)
         for address in found:
             if not _may_be_called(address, self._rules):
                 raise _NotAllowed(
@@ -185,21 +183,35 @@ class Sender:
                 )
         return found
 
-    async def _call_at(self, address: str, target: Target, letter: Letter) -> Answer:
+    async def _looked_up(self, target: Target) -> Sequence[str]:
+        """At least one address. Raises _NotAllowed."""
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                found = await self._resolve(target.host, target.port)
+        except (OSError, UnicodeError) as error:
+            if isinstance(error, TimeoutError):
+                seconds = f"{self._limits.connect_s:g}"
+                raise _NotAllowed(
+                    f"timeout: The host's name was not found within {seconds} seconds."
+                ) from None
+            raise _NotAllowed("name_not_found: The host's name stands for no address.") from None
+        if not found:
+            raise _NotAllowed("name_not_found: The host's name stands for no address.")
+        return found
+
+    async def _call_at(self, address: str, target: Target, letter: Letter) -> aiohttp.ClientResponse:
         """Speaks to this very address, under the name that the URL has."""
         if self._session is None:
             self._session = _session(self._tls, self._limits)
         host = f"[{address}]" if ":" in address else address
         scheme = "https" if target.is_secure else "http"
-        async with self._session.post(
+        return await self._session.post(
             URL(f"{scheme}://{host}:{target.port}{target.resource}", encoded=True),
             data=letter.body,
             headers={**letter.headers, "host": target.authority},
             allow_redirects=False,
             server_hostname=target.host if target.is_secure else None,
-        ) as response:
-            excerpt = await _excerpt(response, self._limits.excerpt_s)
-            return response.status, excerpt, _retry_after_s(response.headers.get("retry-after"), self._clock)
+        )
 
 
 class _NotAllowed(Exception):
@@ -262,23 +274,28 @@ def _session(tls: ssl.SSLContext | None, limits: Limits) -> aiohttp.ClientSessio
 
 async def _excerpt(response: aiohttp.ClientResponse, seconds: float) -> str:
     """The beginning of the body, as far as it comes soon. A connection with more on it is not used again."""
-    parts: list[bytes] = []
-    left = EXCERPT_BYTES
+    content, parts, left = response.content, [], EXCERPT_BYTES
     try:
+        if content.is_eof():  # it came with the head, or there is none: the usual case
+            return _text(content.read_nowait(left))
         async with asyncio.timeout(seconds):
-            while left and (part := await response.content.read(left)):
+            while left and (part := await content.read(left)):
                 parts.append(part)
                 left -= len(part)
-    except (TimeoutError, aiohttp.ClientError):
+    except (TimeoutError, aiohttp.ClientError, OSError):
         pass
-    if not response.content.at_eof():
+    if not content.at_eof():
         response.close()
-    return b"".join(parts).decode("utf-8", "replace").replace("\0", "\ufffd")
+    return _text(b"".join(parts))
 
 
-def _judged(status_code: int | None) -> str | None:
+def _text(excerpt: bytes) -> str:
+    return excerpt.decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
+def _judged(status_code: int) -> str | None:
     """What was wrong with an answer; None for a success."""
-    if status_code is None or _SUCCESS <= status_code < _REDIRECT:
+    if _SUCCESS <= status_code < _REDIRECT:
         return None
     if _REDIRECT <= status_code < _CLIENT_ERROR:
         return f"redirect: Answered {status_code}; redirects are not followed."
@@ -293,7 +310,7 @@ def _retry_after_s(value: str | None, clock: Clock) -> int | None:
         return int(value[:9])
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year of twenty digits is no ValueError
         return None
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     return max(0, int(at.timestamp()) - clock.now() // SECOND)

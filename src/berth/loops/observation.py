@@ -120,6 +120,8 @@ async def _compare(world: World, provider: str, driver: Driver, seen: Seen, seen
             )
             if verdict is not Verdict.FINE:
                 await _act(world, driver, instance, sighting, verdict, seen_before)
+            if sighting is not None and sighting.evicts_at is not None:
+                await world.db.write(instances.will_be_taken, instance, evicts_at=sighting.evicts_at)
 
 
 async def _notice_use(

@@ -248,7 +248,7 @@ async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
         and port
         and await world.probe(ip, port, world.patience.probe_s)
     ):
-        await world.db.write(instances.reachable, instance, sighting)
+        await world.db.write(instances.reachable, instance, sighting, bills_boot=world.rules.bills_boot)
     else:
         await world.db.write(
             instances.look_again, instance, retry_s=_pause(world, instance), sighting=sighting
@@ -306,6 +306,9 @@ async def _start(world: World, driver: Driver, instance: Instance) -> None:
         await _look_again(world, instance)
         return
     if sighting.power in {Power.STOPPED, Power.FAILED}:
+        if await world.db.read(instances.awaits_volumes, instance):
+            await _look_again(world, instance)
+            return
         order = await world.db.read(instances.create_order, instance, install_id=world.install_id)
         try:
             await driver.start(handle, order)

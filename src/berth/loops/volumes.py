@@ -154,8 +154,12 @@ async def _wake_booting(world: World, volume: Volume) -> None:
     """What waits for this volume to boot need not wait out its pause."""
     for attachment in volume.attachments:
         if attachment.link is Link.BOOT:
-            await world.db.write(instances.hurry, attachment.instance_id)
-            world.poke("provisioning")
+            await _wake(world, attachment.instance_id)
+
+
+async def _wake(world: World, instance_id: str) -> None:
+    await world.db.write(instances.hurry, instance_id)
+    world.poke("provisioning")
 
 
 async def _resolve(world: World, driver: Driver, volume: Volume) -> None:
@@ -184,6 +188,7 @@ async def _attach(world: World, driver: Driver, volume: Volume) -> None:
         await world.db.write(instances.volume_not_attached, volume, attachment.instance_id, reason=reason)
     else:
         await world.db.write(volumes.attached, volume, attachment.instance_id)
+    await _wake(world, attachment.instance_id)
 
 
 async def _detach(world: World, driver: Driver, volume: Volume) -> None:
@@ -201,6 +206,7 @@ async def _detach(world: World, driver: Driver, volume: Volume) -> None:
         await world.db.write(instances.volume_not_detached, volume, attachment.instance_id, reason=reason)
     else:
         await world.db.write(volumes.detached, volume, attachment.instance_id)
+    await _wake(world, attachment.instance_id)
 
 
 async def _resize(world: World, driver: Driver, volume: Volume) -> None:

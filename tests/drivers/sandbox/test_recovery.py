@@ -34,7 +34,7 @@ def directory_of(rig: SandboxRig, order: CreateOrder) -> Path:
     return rig.config.state_dir / "instances" / order.label.instance_id
 
 
-@pytest.mark.parametrize("at", ["building", "listening", "launching", "recording", "recorded"])
+@pytest.mark.parametrize("at", ["building", "listening", "launching", "awaiting", "recording", "recorded"])
 def test_a_create_killed_at_any_step_is_one_instance_after_it_is_repeated(tmp_path: Path, at: str) -> None:
     async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
         order = rig.order(startup_script="#!/bin/sh\necho once >> /root/ran\n")
@@ -57,7 +57,7 @@ def test_a_create_killed_at_any_step_is_one_instance_after_it_is_repeated(tmp_pa
     in_sandbox(tmp_path, test)
 
 
-@pytest.mark.parametrize("at", ["launching", "recording", "recorded"])
+@pytest.mark.parametrize("at", ["launching", "awaiting", "recording", "recorded"])
 def test_a_create_that_was_killed_is_found_without_being_repeated(tmp_path: Path, at: str) -> None:
     async def test(rig: SandboxRig, driver: SandboxDriver) -> None:
         order = rig.order()
@@ -86,7 +86,8 @@ def test_a_destroy_that_was_killed_is_finished(tmp_path: Path, at: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "at"), [("stop", "recording"), ("stop", "recorded"), ("start", "launching")]
+    ("verb", "at"),
+    [("stop", "recording"), ("stop", "recorded"), ("start", "launching"), ("start", "awaiting")],
 )
 def test_a_stop_or_start_that_was_killed_can_be_repeated(tmp_path: Path, verb: str, at: str) -> None:
     async def test(rig: SandboxRig, driver: SandboxDriver) -> None:

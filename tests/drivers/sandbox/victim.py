@@ -5,7 +5,9 @@ import os
 import pickle
 import signal
 import sys
+import threading
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from berth.drivers.sandbox import SandboxDriver
@@ -14,7 +16,7 @@ from berth.drivers.sandbox import SandboxDriver
 def watch(at: str) -> None:
     """Ends this process when the interpreter reports the operation that `at` stands for.
 
-    Any other word stands for the moment when the verb has answered.
+    `awaiting` is for `watch_calls`. Any other word stands for the moment when the verb has answered.
     """
 
     def is_moment(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -46,8 +48,16 @@ def watch(at: str) -> None:
     sys.addaudithook(on_event)
 
 
+def watch_calls(frame: FrameType, event: str, _argument: object) -> None:
+    """Ends this process when the launcher is started and nobody has read yet what bubblewrap says of it."""
+    if event == "call" and frame.f_code.co_name == "_await_status":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 async def main() -> None:
     driver = SandboxDriver(config)
+    if at == "awaiting":
+        threading.setprofile(watch_calls)
     watch(at)
     await getattr(driver, verb)(*arguments)
     os.kill(os.getpid(), signal.SIGKILL)

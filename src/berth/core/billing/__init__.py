@@ -1,5 +1,6 @@
 """Billing: stretches of billed time, what they cost, and whether a balance allows more of them."""
 
+from berth.core.billing.checking import checked, is_check_due
 from berth.core.billing.choices import alerts, limits, set_alerts, set_limits
 from berth.core.billing.credit import WARNING_LEADS, Alerts, Credit, is_warning_due
 from berth.core.billing.limits import Limits, OnBudget
@@ -11,6 +12,7 @@ from berth.core.billing.service import (
     bill,
     charge_early_end,
     charges,
+    check_gate,
     finish,
     gate,
     has_hold,
@@ -67,7 +69,9 @@ __all__ = [
     "change_storage",
     "charge_early_end",
     "charges",
+    "check_gate",
     "check_hourly",
+    "checked",
     "credit_state",
     "discounted",
     "ends_at",
@@ -76,6 +80,7 @@ __all__ = [
     "gate",
     "has_hold",
     "hourly",
+    "is_check_due",
     "is_still",
     "is_warning_due",
     "limits",

@@ -34,7 +34,12 @@ def set_alerts(tx: Tx, by: Actor, chosen: Alerts) -> Alerts:
             raise _invalid(member, "must not hold a value twice.")
     ledger.lock(tx, by.project)
     store.save_alerts(tx, by.project, chosen)
-    events.record(tx, by, "billing.alerts_changed", subject=by.project)
+    data = {
+        "balances_micros": list(chosen.balances),
+        "runways_s": list(chosen.runways_s),
+        "is_enabled": chosen.is_enabled,
+    }
+    events.record(tx, by, "billing.alerts_changed", subject=by.project, data=data)
     return chosen
 
 
@@ -55,7 +60,13 @@ def set_limits(tx: Tx, by: Actor, chosen: Limits) -> Limits:
             raise _invalid(member, "must be more than zero, within reason, or null for no limit.")
     ledger.lock(tx, by.project)
     store.save_limits(tx, by.project, chosen)
-    events.record(tx, by, "billing.limits_changed", subject=by.project)
+    data = {
+        "max_hourly_micros": chosen.max_hourly,
+        "monthly_budget_micros": chosen.monthly_budget,
+        "on_budget": chosen.on_budget.value,
+        "auto_resume": chosen.auto_resume,
+    }
+    events.record(tx, by, "billing.limits_changed", subject=by.project, data=data)
     tx.signal("credit")
     return chosen
 

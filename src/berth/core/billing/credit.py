@@ -81,11 +81,9 @@ def assess(
 
 
 def live_state(credit: Credit, means: Means, alerts: Alerts) -> State:
-    """What to show between two sweeps: a state that has begun, else what the figures say."""
-    if credit.state in EMPTY:
-        return credit.state
+    """What to show between two sweeps: what the figures say, and how far down an account without means is."""
     if means.effective <= 0:
-        return State.DEPLETED
+        return credit.state if credit.state in EMPTY else State.DEPLETED
     return State.LOW if _crossings(credit.crossed, means, alerts)[0] else State.ACTIVE
 
 

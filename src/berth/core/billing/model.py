@@ -33,6 +33,8 @@ class Rules:
     """A deploy needs at least this much that is neither owed nor held."""
     minimum_on_cancel: bool = True
     """Deleting before `running` costs the minimum once something was created at the provider."""
+    bills_boot: bool = False
+    """The clock starts with the order, once what was ordered runs; otherwise it starts when it runs."""
     min_runway_minutes: int = 0
     """A deploy also needs as much as it costs in so many minutes."""
     grace_s: int = 600

@@ -16,7 +16,10 @@ from berth.core.billing.credit import Means, live_state
 from berth.core.billing.model import EMPTY, UNUSED, Balance, Bill, Rules, Segment
 from berth.core.errors import InsufficientCredits
 from berth.core.events import Actor
-from berth.core.ledger import Code, Posting
+from berth.core.ledger import Account, Code, Posting
+
+_ANYTHING = Micros(1)
+"""Whatever is more than nothing."""
 
 
 def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: Rules) -> None:
@@ -25,24 +28,23 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
     Exact under concurrency: of two that both just fit, one gets in.
     """
     state = ledger.lock(tx, account)
-    accrued, _ = store.accrued(tx, account)
-    effective = Micros(state.balance - accrued)
-    credit, _, limits = store.find_known(tx, account)
-    if credit.state in EMPTY and effective <= 0:
-        raise _suspended(effective)
-    spending.check_budget(tx, account, limits)
+    effective = _usable(tx, state, rules)
     runway = rates.total(price_micros_per_hour, rules.min_runway_minutes * 60)
     amount = rates.total(price_micros_per_hour, rates.MINIMUM_S)
-    if effective >= runway and ledger.hold(
-        tx, account, subject, amount, owed=Micros(accrued), floor=rules.minimum_balance
+    owed = Micros(state.balance - effective)
+    if effective < runway or not ledger.hold(
+        tx, account, subject, amount, owed=owed, floor=rules.minimum_balance
     ):
-        return
-    raise InsufficientCredits(
-        "below_minimum",
-        "The available balance is below the minimum required to deploy.",
-        balance_micros=effective - state.held,
-        required_micros=max(rules.minimum_balance, runway),
-    )
+        raise _below_minimum(effective, state, runway, rules)
+
+
+def check_gate(tx: Tx, account: str, price_micros_per_hour: int, rules: Rules) -> None:
+    """Raises InsufficientCredits where `gate` would as things are now. Holds nothing and locks nothing."""
+    state = ledger.account(tx, account)
+    effective = _usable(tx, state, rules)
+    runway = rates.total(price_micros_per_hour, rules.min_runway_minutes * 60)
+    if effective < runway or effective - state.held < rules.minimum_balance:
+        raise _below_minimum(effective, state, runway, rules)
 
 
 def require_credit(tx: Tx, account: str) -> None:
@@ -50,19 +52,30 @@ def require_credit(tx: Tx, account: str) -> None:
     accrued, _ = store.accrued(tx, account)
     effective = Micros(ledger.account(tx, account).balance - accrued)
     if effective <= 0:
-        raise _suspended(effective)
+        raise _suspended(effective, _ANYTHING)
     spending.check_budget(tx, account, store.find_known(tx, account)[2])
 
 
 def start(
-    tx: Tx, account: str, subject: str, price_micros_per_hour: int, *, cost_micros_per_hour: int = 0
+    tx: Tx,
+    account: str,
+    subject: str,
+    price_micros_per_hour: int,
+    *,
+    cost_micros_per_hour: int = 0,
+    since: Instant | None = None,
 ) -> None:
     """Starts the clock of `subject`. One that runs already is left as it is.
 
-    `cost_micros_per_hour` is what its provider charges us for this stretch.
+    `cost_micros_per_hour` is what its provider charges us for this stretch. What never ran before is charged at once
+    for the time `since` then, if that is given.
     """
     ledger.lock(tx, account)
     last = store.last_segment(tx, subject)
+    if last is None and since is not None and since < tx.now:
+        last = _charged_before(
+            tx, Segment(subject, 1, account, price_micros_per_hour, cost_micros_per_hour, since, tx.now, 0, 0)
+        )
     if last is None:
         segment = Segment(
             subject, 1, account, price_micros_per_hour, cost_micros_per_hour, tx.now, None, 0, 0
@@ -155,6 +168,8 @@ def finish(
             is_final=True,
         )
         ledger.post(tx, account, posting)
+    elif not ledger.is_closed(tx, subject):
+        _close(tx, account, subject)
     ledger.release(tx, subject)
 
 
@@ -179,15 +194,16 @@ def balance(tx: Tx, account: str, rules: Rules) -> Balance:
     state = ledger.account(tx, account)
     accrued, burn = store.accrued(tx, account)
     credit, alerts, limits = store.find_known(tx, account)
+    shown = live_state(credit, Means(Micros(state.balance - accrued), burn), alerts)
     return Balance(
         state.balance,
         Micros(accrued),
         state.held,
         burn,
         rules.minimum_balance,
-        live_state(credit, Means(Micros(state.balance - accrued), burn), alerts),
-        credit.depleted_at,
-        credit.stops_at,
+        shown,
+        credit.depleted_at if shown in EMPTY else None,
+        credit.stops_at if shown in EMPTY else None,
         is_within_budget=not spending.must_stop(tx, account, limits),
     )
 
@@ -229,8 +245,30 @@ def charges(tx: Tx, by: Actor, subject: str, *, limit: int) -> Sequence[ledger.E
     return ledger.entries_of(tx, by, subject, limit=limit)
 
 
-def _suspended(effective: Micros) -> InsufficientCredits:
-    return InsufficientCredits("account_suspended", "The balance is used up.", balance_micros=effective)
+def _usable(tx: Tx, state: Account, rules: Rules) -> Micros:
+    """What is neither spent nor used. Raises InsufficientCredits where no more may be spent at all."""
+    accrued, _ = store.accrued(tx, state.id)
+    effective = Micros(state.balance - accrued)
+    credit, _, limits = store.find_known(tx, state.id)
+    if credit.state in EMPTY and effective <= 0:
+        raise _suspended(effective, rules.minimum_balance)
+    spending.check_budget(tx, state.id, limits)
+    return effective
+
+
+def _below_minimum(effective: Micros, state: Account, runway: Micros, rules: Rules) -> InsufficientCredits:
+    return InsufficientCredits(
+        "below_minimum",
+        "The available balance is below the minimum required to deploy.",
+        balance_micros=effective - state.held,
+        required_micros=max(rules.minimum_balance, runway),
+    )
+
+
+def _suspended(effective: Micros, required: Micros) -> InsufficientCredits:
+    return InsufficientCredits(
+        "account_suspended", "The balance is used up.", balance_micros=effective, required_micros=required
+    )
 
 
 def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) -> Segment | None:
@@ -261,6 +299,46 @@ def _settle(tx: Tx, account: str, subject: str, at: Instant, *, is_final: bool) 
     ledger.post(tx, account, posting)
     store.end_segment(tx, last, ended_at)
     return replace(last, ended_at=ended_at)
+
+
+def _charged_before(tx: Tx, segment: Segment) -> Segment:
+    """A stretch that was over when its clock was started: charged in one row of its own."""
+    assert segment.ended_at is not None
+    seconds = seconds_between(segment.started_at, segment.ended_at)
+    posting = Posting(
+        Code.USAGE,
+        segment.subject,
+        1,
+        Micros(-rates.total(segment.price_micros_per_hour, seconds)),
+        period_start_at=segment.started_at,
+        period_end_at=segment.ended_at,
+        seconds=seconds,
+        price_micros_per_hour=segment.price_micros_per_hour,
+    )
+    store.insert_segment(tx, segment)
+    store.end_segment(tx, segment, segment.ended_at)
+    ledger.post(tx, segment.account, posting)
+    return segment
+
+
+def _close(tx: Tx, account: str, subject: str) -> None:
+    """The last row of what was off when it ended, and had paid already: it says that nothing follows."""
+    last = store.last_segment(tx, subject)
+    if last is None or last.ended_at is None:
+        return
+    _, tick = ledger.debited(tx, subject)
+    posting = Posting(
+        Code.USAGE,
+        subject,
+        tick + 1,
+        Micros(0),
+        period_start_at=last.ended_at,
+        period_end_at=last.ended_at,
+        seconds=0,
+        price_micros_per_hour=last.price_micros_per_hour,
+        is_final=True,
+    )
+    ledger.post(tx, account, posting)
 
 
 def _next(

@@ -6,7 +6,7 @@ they added up to is kept, and the next question reads only newer ones.
 
 from dataclasses import replace
 
-from berth.base.clock import month_start
+from berth.base.clock import HOUR, month_start
 from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import ledger
@@ -16,6 +16,8 @@ from berth.core.errors import InsufficientCredits
 
 _READS_AT_MOST = 20
 """Of a long history, in one transaction; the rest follows with the next question."""
+_SKEW_AT_MOST = HOUR
+"""How far the clocks of two replicas may be apart."""
 
 
 def lock_hourly(tx: Tx, account: str) -> Micros | None:
@@ -27,9 +29,10 @@ def lock_hourly(tx: Tx, account: str) -> Micros | None:
 def check_hourly(tx: Tx, account: str, *, added: Micros, pending: Micros) -> None:
     """Raises InsufficientCredits when `added`, per hour, would take the account above its limit.
 
-    `pending` is the price per hour of what was accepted and does not burn yet: to be read after `lock_hourly`.
+    `pending` is the price per hour of what was accepted and does not burn yet. Whoever goes on to add it reads that
+    after `lock_hourly`.
     """
-    limit = lock_hourly(tx, account)
+    limit = store.find_known(tx, account)[2].max_hourly
     _, burn = store.accrued(tx, account)
     if limit is None or burn + pending + added <= limit:
         return
@@ -92,6 +95,9 @@ def note_budget(tx: Tx, account: str, limits: Limits) -> bool:
 def _counted(tx: Tx, account: str) -> Spent:
     """What is known of this month, brought up to the newest row."""
     spent = store.find_spent(tx, account)
+    if spent.month_at > tx.now + _SKEW_AT_MOST:
+        # A clock that was wrong was set right again: a month that lies ahead would count nothing until it comes.
+        spent = Spent()
     month_at = max(month_start(tx.now), spent.month_at)
     if spent.month_at != month_at:
         spent = replace(spent, month_at=month_at, micros=Micros(0))

@@ -75,13 +75,15 @@ def is_still(tx: Tx, standing: Standing, *, for_budget: bool = False) -> bool:
 
     Ask it last in the transaction that does it: it locks the account until the commit.
     """
-    means = _locked_means(tx, standing.account)
+    balance = ledger.lock(tx, standing.account).balance
     credit, _, limits = store.find_known(tx, standing.account)
     if for_budget:
         return spending.must_stop(tx, standing.account, limits)
     if (credit.state, credit.since_at) != (standing.credit.state, standing.credit.since_at):
         return False
-    return (means.effective <= 0) == (credit.state in EMPTY)
+    # Asked with every single stop: what each of ten thousand has used is added up only where it decides.
+    is_used_up = balance <= 0 or means(tx, standing.account).effective <= 0
+    return is_used_up == (credit.state in EMPTY)
 
 
 def announced(tx: Tx, standing: Standing, *, after_id: str, to_id: str) -> bool:

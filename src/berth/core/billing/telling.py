@@ -8,7 +8,7 @@ from berth.base.db import Tx
 from berth.core import events, notices
 from berth.core.billing.credit import Credit, Means, Notice
 
-ACTOR = "credit"
+ACTOR = "loop:credit"
 LOW = "billing.low_balance"
 
 

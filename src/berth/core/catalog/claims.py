@@ -8,7 +8,7 @@ Those who wait in line come first: a claim out of turn finds only what is owed t
 from berth.base.clock import after
 from berth.base.db import Tx
 from berth.core.catalog import store
-from berth.core.catalog.lines import spare_units
+from berth.core.catalog.lines import spare_units, units_to_grant
 from berth.core.catalog.model import Offer
 
 SUPPRESSED_S = 60
@@ -18,15 +18,15 @@ SUPPRESSED_S = 60
 def claim(tx: Tx, offer: Offer, subject: str, *, in_turn: bool = False) -> bool:
     """Takes one unit for `subject`; False when the last one has just gone, or is owed to those who wait for it.
 
-    `in_turn` says that the subject is the one it is owed to, or exchanges what it was granted before. A subject
-    has at most one.
+    `in_turn` says that the subject is the one it is owed to, or exchanges what it was granted before; what is
+    reserved is not even theirs, and the caller holds the lock of the type. A subject has at most one.
     """
     is_apart = offer.is_spot and offer.spot_free_units is not None
     if is_apart:
         # Nobody waits for these: who stands in line is owed units that are not taken away again.
         is_taken = store.take_spot_unit(tx, offer.id)
     else:
-        is_taken = store.take_unit(tx, offer.id) if in_turn else _take_spare_unit(tx, offer)
+        is_taken = _take_unreserved_unit(tx, offer) if in_turn else _take_spare_unit(tx, offer)
     if is_taken:
         store.insert_claim(tx, subject, offer.id, is_spot=is_apart)
     return is_taken
@@ -75,6 +75,10 @@ def reclaim(tx: Tx, offer_id: str, subject: str, *, is_spot: bool = False) -> bo
     if offer is None or (is_spot and offer.spot_price is None):
         return False
     return claim(tx, offer.as_spot() if is_spot else offer, subject)
+
+
+def _take_unreserved_unit(tx: Tx, offer: Offer) -> bool:
+    return units_to_grant(tx, offer.instance_type, offer.location) > 0 and store.take_unit(tx, offer.id)
 
 
 def _take_spare_unit(tx: Tx, offer: Offer) -> bool:

@@ -18,7 +18,7 @@ _NOBODY = Line(0, 0, 0)
 def lock_line(tx: Tx, instance_type: str) -> None:
     """Until the commit nobody else joins, leaves or is granted anything in the lines for the type.
 
-    Taken after an instance's row and before entries, offers and accounts.
+    Taken after an instance's row and before projects, entries, offers and accounts.
     """
     store.lock_line(tx, instance_type)
 

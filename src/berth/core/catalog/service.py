@@ -71,6 +71,12 @@ def find_location(tx: Tx, code: str) -> Location | None:
     return store.find_location(tx, code)
 
 
+def check_location(tx: Tx, code: str | None) -> None:
+    """Raises Invalid where it is not one that there is."""
+    if code is not None and find_location(tx, code) is None:
+        raise Invalid("invalid_field", f"location: unknown location {code!r}.", field="location")
+
+
 def images(tx: Tx, by: Actor, *, instance_type: str | None = None) -> Sequence[Image]:
     """Newest first; with `instance_type` exactly those that an order of it accepts. Raises NotFound for the type."""
     by.may("catalog:read")

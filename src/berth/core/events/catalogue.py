@@ -18,7 +18,7 @@ CATALOGUE: Mapping[str, str] = {
     "instance.deleting": "Its deletion was accepted and the clock stopped.",
     "instance.deleted": "Its provider confirms that nothing of it is left.",
     "instance.stop_scheduled": "It will be stopped at stops_at.",
-    "instance.resume_failed": "It could not be started again for want of capacity.",
+    "instance.resume_failed": "It could not be started again, most often for want of capacity; status_reason says why.",
     "instance.interruption_notice": "Its provider will take it away at evicts_at.",
     "instance.unreachable": "It no longer answers.",
     "instance.recovered": "It answers again.",

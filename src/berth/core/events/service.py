@@ -1,6 +1,7 @@
 """The verbs of the events noun."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from berth.base import ids
 from berth.base.db import Tx
@@ -10,6 +11,8 @@ from berth.core.events.model import Actor, Event, Subscription
 DELIVERIES = "deliveries"
 """What is signalled when somebody is to be told of an event."""
 _NOTHING: Mapping[str, object] = {}
+_TURNS = 100
+"""How often a number is looked up that another transaction takes meanwhile: each waits for that one's commit."""
 
 
 def record(
@@ -61,18 +64,25 @@ def find(tx: Tx, subject: str, sequence: int) -> Event | None:
     return store.find(tx, subject, sequence)
 
 
+def find_latest(tx: Tx, subject: str, event_type: str) -> Event | None:
+    """The last of its type that happened to `subject`, whosever it is."""
+    return store.find_latest(tx, subject, event_type)
+
+
 def _insert(
     tx: Tx, by: Actor, event_type: str, subject: str, sequence: int | None, data: Mapping[str, object]
 ) -> store.Recorded:
     event = store.Recorded(
-        id=ids.new(tx.now),
-        project=by.project,
-        type=event_type,
-        subject=subject,
-        sequence=store.next_sequence(tx, subject) if sequence is None else sequence,
+        id=ids.new(tx.now), project=by.project, type=event_type, subject=subject, sequence=sequence or 0
     )
-    store.insert(tx, by, event, data)
-    return event
+    if sequence is not None:
+        store.insert(tx, by, event, data)
+        return event
+    for _ in range(_TURNS):
+        event = replace(event, sequence=store.next_sequence(tx, subject))
+        if store.insert_if_free(tx, by, event, data):
+            return event
+    raise RuntimeError(f"{subject}: others took {_TURNS} numbers in a row")
 
 
 def _tell(

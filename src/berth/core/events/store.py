@@ -28,22 +28,36 @@ class Recorded:
     sequence: int
 
 
+_INSERT = (
+    "INSERT INTO events (id, project_id, type, subject, sequence, actor, address, request_id, data,"
+    " created_at) VALUES (:id, :project, :type, :subject, :sequence, :actor, :address, :request_id, :data,"
+    " :now)"
+)
+
+
 def insert(tx: Tx, by: Actor, event: Recorded, data: Mapping[str, object]) -> None:
-    tx.run(
-        "INSERT INTO events (id, project_id, type, subject, sequence, actor, address, request_id, data,"
-        " created_at) VALUES (:id, :project, :type, :subject, :sequence, :actor, :address, :request_id, :data,"
-        " :now)",
-        id=event.id,
-        project=event.project,
-        type=event.type,
-        subject=event.subject,
-        sequence=event.sequence,
-        actor=by.key_id,
-        address=by.address,
-        request_id=by.request_id,
-        data=_encode(data) if data else "{}",
-        now=tx.now,
-    )
+    tx.run(_INSERT, **_values(tx, by, event, data))
+
+
+def insert_if_free(tx: Tx, by: Actor, event: Recorded, data: Mapping[str, object]) -> bool:
+    """False when another transaction gave that number of the subject to an event of its own."""
+    statement = f"{_INSERT} ON CONFLICT (subject, sequence) DO NOTHING"
+    return tx.run(statement, **_values(tx, by, event, data)) == 1
+
+
+def _values(tx: Tx, by: Actor, event: Recorded, data: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "id": event.id,
+        "project": event.project,
+        "type": event.type,
+        "subject": event.subject,
+        "sequence": event.sequence,
+        "actor": by.key_id,
+        "address": by.address,
+        "request_id": by.request_id,
+        "data": _encode(data) if data else "{}",
+        "now": tx.now,
+    }
 
 
 def next_sequence(tx: Tx, subject: str) -> int:
@@ -61,6 +75,16 @@ def list_for(tx: Tx, project: str, subject: str, *, after_sequence: int, limit: 
         limit=limit,
     )
     return [_event(row) for row in rows]
+
+
+def find_latest(tx: Tx, subject: str, event_type: str) -> Event | None:
+    row = tx.one(
+        f"SELECT {_EVENT} FROM events WHERE subject = :subject AND type = :type"
+        " ORDER BY sequence DESC LIMIT 1",
+        subject=subject,
+        type=event_type,
+    )
+    return None if row is None else _event(row)
 
 
 def find(tx: Tx, subject: str, sequence: int) -> Event | None:

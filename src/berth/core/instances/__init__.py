@@ -60,8 +60,9 @@ from berth.core.instances.observing import (
     orphan_destroyed,
     report_orphan,
     went_down,
+    will_be_taken,
 )
-from berth.core.instances.ordering import Choice, order, validate
+from berth.core.instances.ordering import OS_VOLUME_MAX_GB, Choice, order, rehearse, validate
 from berth.core.instances.reasons import SENTENCES, because
 from berth.core.instances.reserving import (
     attend,
@@ -99,6 +100,7 @@ from berth.core.instances.solvency import (
 from berth.core.instances.states import FAILED, STANDING, allowed, gives_back, is_settled, pending
 from berth.core.instances.storage import (
     attach_volume,
+    awaits_volumes,
     create_volume,
     detach_volume,
     luggage,
@@ -114,6 +116,7 @@ __all__ = [
     "ADRIFT_AFTER_S",
     "FAILED",
     "OFFERS_TRIED",
+    "OS_VOLUME_MAX_GB",
     "SENTENCES",
     "STANDING",
     "Action",
@@ -139,6 +142,7 @@ __all__ = [
     "attach_volume",
     "attend",
     "attend_outside",
+    "awaits_volumes",
     "back",
     "because",
     "boot_failed",
@@ -188,6 +192,7 @@ __all__ = [
     "pending",
     "pick_period",
     "reachable",
+    "rehearse",
     "release_leases",
     "report_orphan",
     "reservation",
@@ -213,4 +218,5 @@ __all__ = [
     "wait_for_boot",
     "watched",
     "went_down",
+    "will_be_taken",
 ]

@@ -12,4 +12,9 @@ def check_hourly(tx: Tx, project: str, added: Micros) -> None:
     Counted is what burns and what was accepted and will: of two that both just fit, one gets in.
     """
     if billing.lock_hourly(tx, project) is not None:
-        billing.check_hourly(tx, project, added=added, pending=Micros(store.pending_price(tx, project)))
+        foresee_hourly(tx, project, added)
+
+
+def foresee_hourly(tx: Tx, project: str, added: Micros) -> None:
+    """As `check_hourly`, as things are now: others may add to it meanwhile."""
+    billing.check_hourly(tx, project, added=added, pending=Micros(store.pending_price(tx, project)))

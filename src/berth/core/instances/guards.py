@@ -3,24 +3,29 @@
 from dataclasses import replace
 
 from berth.base.db import Tx
-from berth.core import projects
+from berth.core import catalog, projects
 from berth.core.errors import Conflict
 from berth.core.events import Actor
 from berth.core.instances import store
 from berth.core.instances.announcing import announce
-from berth.core.instances.model import Instance
+from berth.core.instances.model import Instance, OrderSpec
 
 
-def check_hostname(tx: Tx, by: Actor, hostname: str) -> None:
-    """Raises Conflict when the project wants hostnames to be its only ones and an active instance has this one."""
+def check_hostname(tx: Tx, by: Actor, spec: OrderSpec, *, is_taken_now: bool = True) -> None:
+    """Raises Conflict when the project wants hostnames to be its only ones and an active instance has this one.
+
+    Whoever does not go on to take it locks nothing.
+    """
     if not projects.preferences(tx, by.project).unique_active_hostname:
         return
-    projects.lock(tx, by)
-    taken_by = store.find_active(tx, by.project, hostname)
+    if is_taken_now:
+        catalog.lock_line(tx, spec.instance_type)
+        projects.lock(tx, by)
+    taken_by = store.find_active(tx, by.project, spec.hostname)
     if taken_by is not None:
         raise Conflict(
             "duplicate",
-            f"hostname: {hostname!r} is the hostname of an active deployment.",
+            f"hostname: {spec.hostname!r} is the hostname of an active deployment.",
             field="hostname",
             existing_instance_id=taken_by,
         )

@@ -16,7 +16,7 @@ from berth.core.catalog import Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
 from berth.core.errors import Invalid
 from berth.core.events import Actor
-from berth.core.instances import states, storage, store
+from berth.core.instances import charging, states, storage, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 from berth.core.instances.reasons import because
@@ -149,6 +149,7 @@ def fail_over(
     if current is None:
         return None
     storage.hold(tx, current)
+    catalog.lock_line(tx, current.instance_type)
     catalog.release(tx, current.id)
     if is_sold_out:
         catalog.suppress(tx, current.offer_id, is_spot=current.is_spot)
@@ -199,8 +200,8 @@ def fail(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
     return _fail(tx, current, Status.ERROR, reason)
 
 
-def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
-    """Its SSH server answered: it runs, and its clock with it."""
+def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool = False) -> Instance | None:
+    """Its SSH server answered: it runs, and its clock with it, as if since the order if it `bills_boot`."""
     current = _current(tx, leased)
     if current is None:
         return None
@@ -221,7 +222,7 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     if current.first_running_at is None:
         storage.arrived(tx, _by(current), current)
     catalog.count_claim(tx, current.id)
-    billing.start(tx, current.project, current.id, current.price, cost_micros_per_hour=current.cost)
+    charging.start_clock(tx, current, bills_boot=bills_boot)
     store.wake_reservation(tx, current.id)
     changed = replace(changed, first_running_at=current.first_running_at or tx.now)
     return _move(tx, changed, Status.RUNNING)
@@ -255,7 +256,7 @@ def start_failed(tx: Tx, leased: Instance, *, reason: str, releases_hardware: bo
         catalog.release(tx, current.id)
         billing.pause(tx, current.project, current.id, tx.now)
     changed = replace(current, wanted=Wanted.OFFLINE, status_reason=reason, deadline_at=None)
-    return _keep(tx, changed, event="instance.start_failed", reason=reason)
+    return _keep(tx, changed, event="instance.resume_failed", reason=reason)
 
 
 def restart_unconfirmed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
@@ -307,6 +308,8 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     if billing.has_hold(tx, current.id) and current.first_running_at is None:
         # A delete that met a create in flight waited for this answer: did anything exist?
         existed = current.handle is not None
+        if existed:
+            charging.charge_boot(tx, current, rules)
         billing.finish(
             tx,
             current.project,
@@ -377,7 +380,7 @@ def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
         is_new = offer.id not in current.tried_offers and offer.provider != avoided
         fits = _ends_as_ordered(tx, current, offer) and storage.can_be_at(tx, current, offer.provider)
         will_do = is_new and offer.cost <= current.price and fits
-        # It was granted a unit before those who wait now: this one is in exchange.
+        # It was granted a unit before those who wait now: this one is in exchange. What is kept for somebody is not.
         if will_do and catalog.claim(tx, offer, current.id, in_turn=True):
             return offer
     return None

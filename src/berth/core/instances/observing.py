@@ -7,15 +7,16 @@ our label and has no live row is an orphan: it is reported, and destroyed only a
 from collections.abc import Sequence
 from dataclasses import replace
 
-from berth.base.clock import Instant
+from berth.base.clock import MINUTE, Instant
 from berth.base.db import Tx
 from berth.core import billing, catalog, events
 from berth.core.driver import Sighting
 from berth.core.instances import states, store
 from berth.core.instances.announcing import announce
-from berth.core.instances.model import Instance, Orphan, Status
+from berth.core.instances.model import Instance, Orphan, Status, Wanted
 
 _PAGE = 1000
+_INTERRUPTION = "instance.interruption_notice"
 _NOBODY = "berth"
 """The project under which events are kept that concern no customer."""
 
@@ -46,6 +47,19 @@ def back(tx: Tx, instance: Instance, sighting: Sighting) -> None:
         return
     store.update(tx, instance.id, missing_since=None, ip=sighting.ip or current.ip)
     _record(tx, events.system(current.project, "loop:observation"), current, "instance.recovered")
+
+
+def will_be_taken(tx: Tx, instance: Instance, *, evicts_at: Instant) -> None:
+    """Its provider says that it takes it away at `evicts_at`; told once, and again when that moves by a minute or more."""
+    current = store.find_any(tx, instance.id)
+    if current is None or current.status in states.ENDED or current.wanted is Wanted.DELETED:
+        return
+    told = events.find_latest(tx, current.id, _INTERRUPTION)
+    # Some count down in seconds, so that the time they mean is never quite the same.
+    if told is not None and abs(int(str(told.data["evicts_at"])) - evicts_at) < MINUTE:
+        return
+    by = events.system(current.project, "loop:observation")
+    _record(tx, by, current, _INTERRUPTION, evicts_at=evicts_at)
 
 
 def is_as_seen(tx: Tx, instance: Instance) -> bool:
@@ -115,10 +129,16 @@ def orphan_destroyed(tx: Tx, orphan: Orphan) -> None:
     _record_orphan(tx, orphan, "orphan.destroyed")
 
 
-def _record(tx: Tx, by: events.Actor, instance: Instance, event: str) -> None:
+def _record(
+    tx: Tx, by: events.Actor, instance: Instance, event: str, *, evicts_at: Instant | None = None
+) -> None:
     sequence = instance.sequence + 1
     store.update(tx, instance.id, sequence=sequence, updated_at=tx.now)
-    announce(tx, by, event, replace(instance, sequence=sequence))
+    changed = replace(instance, sequence=sequence)
+    if evicts_at is None:
+        announce(tx, by, event, changed)
+    else:
+        announce(tx, by, event, changed, evicts_at=evicts_at)
 
 
 def _record_orphan(tx: Tx, orphan: Orphan, event: str) -> None:

@@ -13,7 +13,7 @@ from berth.core.catalog import Image, InstanceType, Offer
 from berth.core.errors import Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
 from berth.core.instances import endings, guards, store, terms
-from berth.core.instances.affording import check_hourly
+from berth.core.instances.affording import check_hourly, foresee_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import AutoDelete, Instance, OrderSpec, Specs, Status, Wanted
 from berth.core.keys import SshKey
@@ -55,9 +55,12 @@ def order(
     `in_turn` says that it is the turn of whoever orders in the line of those who wait; nobody else is served from
     what is owed to them. `max_price` is per hour. Raises Invalid naming the member, InsufficientCredits, NoCapacity.
     """
+    if spec.volumes:
+        # They lock the project: whoever grants what others wait for has the line when it comes to that.
+        catalog.lock_line(tx, spec.instance_type)
     choice = validate(tx, by, spec)
     period = terms.pick(spec, rules)
-    guards.check_hostname(tx, by, spec.hostname)
+    guards.check_hostname(tx, by, spec)
     instance_id = ids.new(tx.now)
     offer = _claim(tx, choice, spec, instance_id, in_turn=in_turn, max_price=max_price)
     list_price = offer.price
@@ -76,6 +79,22 @@ def order(
     volumes.add_os_volume(tx, by, instance_id, disk, instance.location, instance.provider)
     announce(tx, by, "instance.ordered", instance)
     return instance
+
+
+def rehearse(tx: Tx, by: Actor, spec: OrderSpec, rules: Rules, *, max_price: Micros | None = None) -> None:
+    """Raises what `order` would raise if there were a unit, as things are now: nothing is claimed, nothing held.
+
+    Besides, Invalid naming `max_price` or `image` where all that is offered is too dear, or does not fit.
+    """
+    choice = validate(tx, by, spec)
+    guards.check_hostname(tx, by, spec, is_taken_now=False)
+    offer = _cheapest(tx, choice, spec)
+    if max_price is not None and offer.price > max_price:
+        raise Invalid(
+            "invalid_field", "The price is above the highest that was asked for.", field="max_price"
+        )
+    billing.check_gate(tx, by.project, offer.price, rules)
+    foresee_hourly(tx, by.project, offer.price)
 
 
 def validate(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
@@ -97,8 +116,7 @@ def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
     size_gb = spec.os_volume_gb or max(OS_VOLUME_DEFAULT_GB, image.min_os_volume_gb)
     if size_gb < image.min_os_volume_gb:
         raise _invalid("os_volume.size", f"{image.slug} needs at least {image.min_os_volume_gb} GB.")
-    if catalog.find_location(tx, spec.location) is None:
-        raise _invalid("location", f"unknown location {spec.location!r}.")
+    catalog.check_location(tx, spec.location)
     ssh_keys = keys.take(tx, by, spec.ssh_key_ids)
     script = spec.startup_script
     if spec.startup_script_id is not None:
@@ -119,12 +137,10 @@ def _claim(
             break
         if not choice.cargo.fits(offer.provider):
             continue
-        try:
-            _check_ending(tx, spec.auto_delete, offer)
-        except Invalid as error:
-            refusal = refusal or error
-            continue
-        if catalog.claim(tx, offer, subject, in_turn=in_turn):
+        unfit = _cannot_end(tx, spec.auto_delete, offer)
+        if unfit is not None:
+            refusal = refusal or unfit
+        elif catalog.claim(tx, offer, subject, in_turn=in_turn):
             return offer
     if refusal is not None:
         raise refusal
@@ -134,10 +150,33 @@ def _claim(
     )
 
 
-def _check_ending(tx: Tx, wanted: AutoDelete | None, offer: Offer) -> None:
-    if wanted is not None:
+def _cheapest(tx: Tx, choice: Choice, spec: OrderSpec) -> Offer:
+    """Of the offers that could be ordered from: those with a unit, or all where nothing is free. Raises Invalid."""
+    offers = catalog.offers_for(tx, choice.kind.name, spec.location, choice.image)
+    refusals = []
+    for offer in sorted(offers, key=lambda offer: offer.price):
+        if not choice.cargo.fits(offer.provider):
+            continue
+        unfit = _cannot_end(tx, spec.auto_delete, offer)
+        if unfit is None:
+            return offer
+        refusals.append(unfit)
+    if refusals:
+        raise refusals[0]
+    luggage = " and the volumes" if choice.cargo.specs or choice.cargo.existing else ""
+    raise _invalid("image", f"nobody has {choice.image.slug}{luggage} and the type in {spec.location}.")
+
+
+def _cannot_end(tx: Tx, wanted: AutoDelete | None, offer: Offer) -> Invalid | None:
+    """Why an instance of the offer could not end as is wanted."""
+    if wanted is None:
+        return None
+    try:
         reports_use = catalog.abilities(tx, offer.provider).reports_use
         endings.check_offer(wanted, offer.price, reports_use=reports_use)
+    except Invalid as refusal:
+        return refusal
+    return None
 
 
 def _ordered(

@@ -6,6 +6,8 @@ another noun brings its own code, for example `insufficient_credits`.
 
 from collections.abc import Mapping
 
+RESUMING = "credit_restored"
+"""It is being started again because there is credit again: if that fails, its owner is told so."""
 SENTENCES: Mapping[str, str] = {
     "no_capacity": "The hardware is taken by others now.",
     "refused": "No provider accepted the order.",

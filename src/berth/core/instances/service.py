@@ -11,7 +11,7 @@ from berth.core.billing import Rules
 from berth.core.driver import Abilities
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
-from berth.core.instances import states, storage, store, terms
+from berth.core.instances import charging, states, storage, store, terms
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
@@ -75,8 +75,11 @@ def is_paid(tx: Tx, instance: Instance) -> bool:
     )
 
 
-def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
-    """Raises NotFound, Conflict, InsufficientCredits, and NoCapacity when its hardware went to somebody else."""
+def start(tx: Tx, by: Actor, instance_id: str, *, reason: str | None = None) -> Instance:
+    """`reason` is why, where it was not its owner who asked.
+
+    Raises NotFound, Conflict, InsufficientCredits, and NoCapacity when its hardware went to somebody else.
+    """
     instance = locked(tx, by, instance_id)
     if not states.changes(instance, Action.START, abilities(tx, instance)):
         return instance
@@ -86,7 +89,7 @@ def start(tx: Tx, by: Actor, instance_id: str) -> Instance:
     check_hourly(tx, instance.project, instance.price)
     # Hardware that was about to be given back is its own again, and given back if the start fails.
     held = replace(instance, is_reserved=instance.is_reserved and instance.keeps_hardware)
-    return _want(tx, by, held, Wanted.RUNNING, "instance.start_wanted")
+    return _want(tx, by, held, Wanted.RUNNING, "instance.start_wanted", reason=reason)
 
 
 def stop(
@@ -235,6 +238,8 @@ def _settle_delete(tx: Tx, instance: Instance, rules: Rules, *, is_eviction: boo
         ran = instance.first_running_at is not None
         ended_at = tx.now
         with_minimum = not is_eviction and (ran or (instance.handle is not None and rules.minimum_on_cancel))
+        if with_minimum and not ran:
+            charging.charge_boot(tx, instance, rules)
     billing.finish(tx, instance.project, instance.id, instance.price, ended_at, with_minimum=with_minimum)
 
 

@@ -15,8 +15,9 @@ from berth.core.errors import Conflict, InsufficientCredits, NoCapacity
 from berth.core.instances import service, states, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
+from berth.core.instances.reasons import RESUMING
 
-_ACTOR = "credit"
+_ACTOR = "loop:credit"
 _UNSTARTED = frozenset({Status.ORDERED, Status.PROVISIONING})
 
 
@@ -48,9 +49,11 @@ def announce_stop(tx: Tx, project: str, instance_id: str, *, stops_at: Instant, 
     announce(tx, by, "instance.stop_scheduled", _counted(tx, found), reason=reason, stops_at=stops_at)
 
 
-def cut_off(tx: Tx, project: str, instance_id: str, rules: Rules, *, reason: str) -> bool:
-    """Stops it so that nothing more is spent: its clock stops now, whatever its provider takes. One that never ran is
-    deleted, free of charge. Returns whether there was anything to stop.
+def cut_off(
+    tx: Tx, project: str, instance_id: str, rules: Rules, *, reason: str, at: Instant | None = None
+) -> bool:
+    """Stops it so that nothing more is spent: its clock stops `at` (now if not given), whatever its provider takes.
+    One that never ran is deleted, free of charge. Returns whether there was anything to stop.
     """
     by = events.system(project, _ACTOR)
     found = store.find(tx, project, instance_id, lock=True)
@@ -64,7 +67,7 @@ def cut_off(tx: Tx, project: str, instance_id: str, rules: Rules, *, reason: str
     if found.status not in states.STANDING:
         return False
     service.stop(tx, by, found.id, reason=reason)
-    billing.pause(tx, project, found.id, found.missing_since or tx.now)
+    billing.pause(tx, project, found.id, min(found.missing_since or tx.now, at or tx.now, tx.now))
     return True
 
 
@@ -72,7 +75,7 @@ def resume(tx: Tx, project: str, instance_id: str) -> None:
     """Starts what was cut off, or says why that cannot be. Raises InsufficientCredits when the balance is used up."""
     by = events.system(project, _ACTOR)
     try:
-        service.start(tx, by, instance_id)
+        service.start(tx, by, instance_id, reason=RESUMING)
     except (NoCapacity, Conflict) as refusal:
         code = refusal.code
     except InsufficientCredits as refusal:

@@ -115,6 +115,11 @@ def luggage(tx: Tx, instance: Instance) -> Luggage:
     return volumes.luggage(tx, instance.id, instance.volume_ids)
 
 
+def awaits_volumes(tx: Tx, instance: Instance) -> bool:
+    """Whether it has to stay off for now: what its owner asked of its volumes is not done yet, and cannot be once it runs."""
+    return volumes.are_moving(tx, instance.id)
+
+
 def mounts(tx: Tx, instance: Instance) -> Sequence[Mount]:
     return volumes.mounts(tx, instance.id) if instance.volume_ids else ()
 

@@ -87,8 +87,8 @@ def credit(
 ) -> Entry:
     """Adds credit of one of `CREDITS` to any account, once for each `reference` of it; only an operator may.
 
-    A refund gives back what was charged, and no more than that. Raises NotFound, Invalid, Forbidden, and
-    Conflict when the reference stands for another amount or code.
+    A reference that was used before answers what it came to then. A refund gives back what was charged, and no
+    more than that: Conflict. Raises NotFound, Invalid, Forbidden.
     """
     by.may(ADMIN)
     return _credit(tx, by, account_id, code, amount, reference=reference, note=note)
@@ -142,10 +142,7 @@ def _credit(
     lock(tx, account_id)
     known = store.find_credit(tx, account_id, reference)
     if known is not None:
-        if (known.code, known.amount) != (code, amount):
-            raise Conflict(
-                "duplicate", "This reference was used for another amount or type.", field="reference"
-            )
+        # A reference stands for one payment: whoever tells of it again gets what it came to, never an error to retry.
         return known
     if code is Code.REFUND and amount > store.spent(tx, account_id):
         raise Conflict("refund_too_large", "A refund cannot be more than what was charged.")
@@ -195,6 +192,11 @@ def debited(tx: Tx, subject: str) -> tuple[Micros, int]:
     """What `subject` was charged so far, and its highest tick. What was reversed of it stays charged here."""
     amount, tick = store.debited(tx, subject)
     return Micros(amount), tick
+
+
+def is_closed(tx: Tx, subject: str) -> bool:
+    """Whether the last row of `subject` was written: nothing is charged after it."""
+    return store.is_closed(tx, subject)
 
 
 def reversed_of(tx: Tx, subject: str) -> Micros:

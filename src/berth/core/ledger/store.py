@@ -144,6 +144,14 @@ def debited(tx: Tx, subject: str) -> tuple[int, int]:
     return (0, 0) if row is None else (-row[0], row[1])
 
 
+def is_closed(tx: Tx, subject: str) -> bool:
+    row = tx.one(
+        "SELECT 1 FROM entries WHERE subject = :subject AND tick > 0 AND is_final = 1 LIMIT 1",
+        subject=subject,
+    )
+    return row is not None
+
+
 def hold(tx: Tx, account_id: str, amount: int, *, owed: int, floor: int) -> bool:
     """Sets `amount` aside if the balance less `owed` less what is held already is at least `floor`."""
     return (

@@ -24,6 +24,7 @@ from berth.core.volumes.model import (
     Volume,
     Wanted,
 )
+from berth.core.volumes.reasons import sentence_of
 from berth.core.volumes.service import (
     VOLUMES_PER_INSTANCE,
     check_new,
@@ -61,8 +62,9 @@ class Luggage:
     is_waiting: bool
     """Some volume does not exist yet."""
     is_lost: bool
-    """Some volume cannot be had: see `reason`."""
+    """Some volume cannot be had."""
     reason: str | None = None
+    """Why, as a sentence."""
 
 
 NOTHING = Cargo()
@@ -109,8 +111,9 @@ def luggage(tx: Tx, instance_id: str, volume_ids: Sequence[str]) -> Luggage:
     lost = [volume_id for volume_id in volume_ids if volume_id not in here]
     if lost:
         gone = store.find_any(tx, lost[0], lock=False)
+        reason = None if gone is None else gone.status_reason
         return Luggage(
-            (), is_waiting=False, is_lost=True, reason=None if gone is None else gone.status_reason
+            (), is_waiting=False, is_lost=True, reason=None if reason is None else sentence_of(reason)
         )
     if any(volume.handle is None for volume in here.values()):
         return Luggage((), is_waiting=True, is_lost=False)
@@ -126,6 +129,16 @@ def mounts(tx: Tx, instance_id: str) -> Sequence[Mount]:
         and (attachment := attachment_to(volume, instance_id)) is not None
         and attachment.link not in states.ENDING
     ]
+
+
+def are_moving(tx: Tx, instance_id: str) -> bool:
+    """Whether some volume is still to be attached or detached that can be only while the instance is off."""
+    return any(
+        not volume.attaches_live
+        and (attachment := attachment_to(volume, instance_id)) is not None
+        and attachment.link in {Link.ATTACHING, Link.DETACHING}
+        for volume in store.of_instance(tx, instance_id)
+    )
 
 
 def arrived(tx: Tx, by: Actor, instance_id: str) -> None:

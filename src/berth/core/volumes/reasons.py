@@ -1,4 +1,7 @@
-"""Why a volume is not as it was asked for: a stable code and a sentence that a customer may read."""
+"""Why a volume is not as it was asked for: a stable code and a sentence that a customer may read.
+
+docs/failures.md tells more.
+"""
 
 SENTENCES = {
     "no_capacity": "The provider has no room for the volume.",
@@ -14,3 +17,8 @@ SENTENCES = {
 def because(code: str, sentence: str | None = None) -> str:
     """The `status_reason` for `code`, in the provider's own words where it has any."""
     return f"{code}: {sentence or SENTENCES[code]}"
+
+
+def sentence_of(reason: str) -> str:
+    """A `status_reason` without its code."""
+    return reason.partition(": ")[2]

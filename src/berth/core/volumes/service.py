@@ -30,7 +30,8 @@ VOLUMES_PER_PROJECT = 1000
 GB_PER_PROJECT = 1_000_000
 """Quotas. What is in the trash counts."""
 VOLUMES_PER_INSTANCE = 16
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_LONGEST_NAME = 64
+_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{_LONGEST_NAME}}}", re.ASCII)
 _BOOT_ONLY = frozenset({"NVMe_OS_Cluster"})
 """Types that come with an instance, never alone."""
 
@@ -74,10 +75,8 @@ def create(tx: Tx, by: Actor, spec: NewVolume, location: str, hosts: Sequence[Ho
     """
     by.may("volumes:write")
     check_new(spec)
-    if catalog.find_location(tx, location) is None:
-        raise invalid("location", f"unknown location {location!r}.")
+    catalog.check_location(tx, location)
     sold = _choose(tx, spec, location, hosts)
-    check_size(spec.size_gb, sold)
     reserve(tx, by, [spec])
     billing.require_credit(tx, by.project)
     volume = drafted(tx, by, spec, sold)
@@ -207,7 +206,7 @@ def _end(tx: Tx, by: Actor, volume: Volume, wanted: Wanted) -> Volume:
 
 
 def _choose(tx: Tx, spec: NewVolume, location: str, hosts: Sequence[Host]) -> VolumeType:
-    """The cheapest that sells it there and, with `hosts`, that has them."""
+    """The cheapest that sells it there in its size and, with `hosts`, that has them."""
     sold = catalog.pick_volume_types(tx, spec.type, location)
     for host in hosts:
         if host.location != location:
@@ -220,11 +219,14 @@ def _choose(tx: Tx, spec: NewVolume, location: str, hosts: Sequence[Host]) -> Vo
             f"type: {spec.type} cannot be attached to these deployments: it is kept elsewhere.",
             field="type",
         )
-    if len(hosts) > 1 and not usable[0].is_shared:
+    roomy = [each for each in usable if each.min_size_gb <= spec.size_gb <= each.max_size_gb]
+    chosen = (roomy or usable)[0]
+    check_size(spec.size_gb, chosen)
+    if len(hosts) > 1 and not chosen.is_shared:
         raise invalid("instance_ids", f"{spec.type} is attached to one deployment at a time.")
-    if len(hosts) > usable[0].max_attachments:
-        raise invalid("instance_ids", f"at most {usable[0].max_attachments} deployments can have it.")
-    return usable[0]
+    if len(hosts) > chosen.max_attachments:
+        raise invalid("instance_ids", f"at most {chosen.max_attachments} deployments can have it.")
+    return chosen
 
 
 def _check_host(volume: Volume, host: Host) -> None:
@@ -332,7 +334,7 @@ def mount_name(tx: Tx, volume: Volume, instance_id: str) -> str:
 
 def distinct_name(volume: Volume, taken: set[str]) -> str:
     is_usable = volume.name not in taken and set(volume.name) - {"."}
-    return volume.name if is_usable else f"{volume.name}-{volume.id[-8:].lower()}"
+    return volume.name if is_usable else f"{volume.name[: _LONGEST_NAME - 9]}-{volume.id[-8:].lower()}"
 
 
 def lock(tx: Tx, by: Actor, volume_id: str) -> Volume:

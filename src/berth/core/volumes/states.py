@@ -46,18 +46,21 @@ def allowed(volume: Volume) -> tuple[Action, ...]:
     """The actions that would change something now."""
     if volume.is_os_volume or volume.is_permanently_deleted:
         return ()
-    if volume.status is not Status.DELETED and (
-        volume.wanted is not Wanted.KEPT or volume.born_with is not None
-    ):
-        return ()
-    actions = _ALLOWED[volume.status]
-    if volume.attachments:
-        actions = tuple(action for action in actions if action is not Action.DELETE)
-    return (*actions, Action.ATTACH) if volume.is_shared and volume.status is Status.ATTACHED else actions
+    if volume.status is not Status.DELETED:
+        if volume.wanted is not Wanted.KEPT:
+            return ()
+        if volume.born_with is not None:
+            return (Action.RENAME,)
+    actions = tuple(action for action in _ALLOWED[volume.status] if action not in _hindered(volume))
+    has_room = len(volume.attachments) < volume.max_attachments
+    is_taken_again = volume.is_shared and volume.status is Status.ATTACHED and has_room
+    return (*actions, Action.ATTACH) if is_taken_again else actions
 
 
 def check(volume: Volume, action: Action) -> None:
     """Raises Conflict when `action` is not allowed now."""
+    if volume.is_os_volume and action in {Action.DELETE, Action.PURGE} and volume.instance_ids:
+        raise _in_use(volume, "The boot disk of a deployment is deleted with it.")
     if volume.is_os_volume:
         raise Conflict(
             "invalid_state",
@@ -67,12 +70,7 @@ def check(volume: Volume, action: Action) -> None:
     if action in allowed(volume):
         return
     if action in {Action.DELETE, Action.ATTACH} and volume.attachments:
-        raise Conflict(
-            "in_use",
-            "The volume is attached; detach it first.",
-            status=volume.status.value,
-            attached_to=[attachment.instance_id for attachment in volume.attachments],
-        )
+        raise _in_use(volume, "The volume is attached; detach it first.")
     doing = pending(volume)
     state = volume.status.value if doing is None else f"{volume.status.value}, {doing.value} under way"
     raise Conflict(
@@ -81,6 +79,17 @@ def check(volume: Volume, action: Action) -> None:
         status=volume.status.value,
         allowed=[other.value for other in allowed(volume)],
     )
+
+
+def _hindered(volume: Volume) -> set[Action]:
+    """What the attachments of a volume leave nothing to do of."""
+    hindered = {Action.DELETE} if volume.attachments else set()
+    is_let_go = all(attachment.link in ENDING for attachment in volume.attachments)
+    return hindered | {Action.DETACH} if is_let_go else hindered
+
+
+def _in_use(volume: Volume, message: str) -> Conflict:
+    return Conflict("in_use", message, status=volume.status.value, attached_to=list(volume.instance_ids))
 
 
 def work(volume: Volume) -> Attachment | None:

@@ -18,8 +18,8 @@ from berth.core.waitlist.model import Entry, Rules, Status
 from berth.core.waitlist.obstacles import Block
 from berth.core.waitlist.places import put, tell
 
-_PAGE = 50
-_PAGES = 10
+_PAGES = (5, *[50] * 10)
+"""How many of a line are read at a time: nearly always the first few will do."""
 _BLOCKS = 20
 """Entries found to be blocked in one call."""
 _TOLD_AT_LEAST = 3
@@ -130,13 +130,13 @@ def _servable(tx: Tx, instance_type: str, location: str, units: int, shares: _Sh
     """Who could be served there if nothing is in their way, by ticket, of the first few hundred in line."""
     is_proven = catalog.is_proven(tx, instance_type, location)
     last_ticket = 0
-    for _ in range(_PAGES):
-        page = store.in_turn(tx, instance_type, location, after_ticket=last_ticket, limit=_PAGE)
+    for size in _PAGES:
+        page = store.in_turn(tx, instance_type, location, after_ticket=last_ticket, limit=size)
         for entry in page:
             last_ticket = entry.ticket
             if _may_be_served(entry, tx.now, units=units, is_proven=is_proven, shares=shares):
                 yield entry
-        if len(page) < _PAGE:
+        if len(page) < size:
             return
 
 

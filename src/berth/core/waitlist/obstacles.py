@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from berth.base.db import Tx
-from berth.core import billing, catalog, instances, ledger
+from berth.core import catalog, instances, ledger
 from berth.core.billing import Rules as MoneyRules
-from berth.core.errors import Conflict, InsufficientCredits, Invalid, Refusal
+from berth.core.errors import InsufficientCredits, Invalid, NoCapacity, Refusal
 from berth.core.instances import OrderSpec
 from berth.core.waitlist import states
 from berth.core.waitlist.model import Entry, Obstacle
 
 _CREDIT = frozenset({Obstacle.INSUFFICIENT_CREDITS, Obstacle.ACCOUNT_SUSPENDED})
-_OF_MEMBERS: Mapping[str, Obstacle] = {"ssh_key_ids": Obstacle.SSH_KEY_MISSING}
-"""Whatever else of an order no longer fits has to do with its image."""
+_OF_MEMBERS: Mapping[str, Obstacle] = {
+    "ssh_key_ids": Obstacle.SSH_KEY_MISSING,
+    "max_price": Obstacle.PRICE_ABOVE_MAX,
+}
+"""Whatever else of an order no longer fits counts as its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,9 @@ def in_the_way(tx: Tx, entry: Entry, location: str, money: MoneyRules) -> Block 
         return None
     spec = spec_at(entry, location)
     try:
-        choice = instances.validate(tx, entry.actor, spec)
+        instances.rehearse(tx, entry.actor, spec, money, max_price=entry.max_price)
     except Refusal as refusal:
         return block_of(refusal)
-    offers = catalog.offers_for(tx, entry.instance_type, location, choice.image)
-    if not offers:
-        return Block(Obstacle.IMAGE_UNAVAILABLE, f"Nobody offers it in {location} with {choice.image.slug}.")
-    if entry.max_price is not None and min(offer.price for offer in offers) > entry.max_price:
-        return Block(Obstacle.PRICE_ABOVE_MAX, "The price is above the highest that was asked for.")
-    if not billing.balance(tx, entry.project, money).can_deploy:
-        return Block(
-            Obstacle.INSUFFICIENT_CREDITS, "The available balance is below the minimum required to deploy."
-        )
     return None
 
 
@@ -61,18 +55,18 @@ def of_all_places(tx: Tx, entry: Entry, money: MoneyRules) -> Block | None:
 
 
 def block_of(refusal: Refusal) -> Block | None:
-    """What a refused order says about its entry; None when it says nothing about it."""
+    """What a refused order says about its entry; None when it says nothing: there was no unit after all."""
     match refusal:
+        case NoCapacity():
+            return None
         case InsufficientCredits(code="account_suspended"):
             return Block(Obstacle.ACCOUNT_SUSPENDED, refusal.message)
         case InsufficientCredits():
             return Block(Obstacle.INSUFFICIENT_CREDITS, refusal.message)
         case Invalid(details={"field": str(field)}):
             return Block(_OF_MEMBERS.get(field, Obstacle.IMAGE_UNAVAILABLE), refusal.message)
-        case Conflict():
-            return Block(Obstacle.QUOTA, refusal.message)
         case _:
-            return None
+            return Block(Obstacle.QUOTA, refusal.message)
 
 
 def blocked(tx: Tx, entry: Entry, block: Block | None) -> Entry:

@@ -31,7 +31,6 @@ def join(tx: Tx, by: Actor, wish: Wish, rules: Rules, money: MoneyRules) -> Plac
     wish = _checked(tx, by, wish)
     projects.lock(tx, by)
     _check_limits(tx, by.project, wish)
-    catalog.lock_line(tx, wish.instance_type)
     entry_id = ids.new(tx.now)
     expires_at = wish.expires_at or Instant(tx.now + states.DEFAULT_LIFE)
     entry = Entry(
@@ -92,10 +91,8 @@ def change(
     """
     by.may("waitlist:write")
     seen = _existing(store.find(tx, entry_id, project=by.project))
-    wish = _checked(tx, by, _changed_wish(seen, changes))
+    wish = _checked(tx, by, _changed_wish(seen, changes), leaving=seen.instance_type)
     projects.lock(tx, by)
-    for kind in sorted({seen.instance_type, wish.instance_type}):
-        catalog.lock_line(tx, kind)
     entry = _existing(store.find(tx, entry_id, project=by.project, lock=True))
     if entry.status not in IN_LINE or entry.instance_type != seen.instance_type:
         raise _not_in_line(entry, "change")
@@ -116,9 +113,9 @@ def change(
         changed = replace(changed, ticket=store.new_ticket(tx, entry.id))
     if is_elsewhere or changed.is_auto != entry.is_auto:
         changed = _back_in_line(changed)
-    put(tx, entry, tell(tx, by, "waitlist.changed", changed), rules)
+    changed = put(tx, entry, tell(tx, by, "waitlist.changed", changed), rules)
     tx.signal("waitlist")
-    return _placed(tx, _examined(tx, _existing(store.find(tx, entry_id)), rules, money))
+    return _placed(tx, _examined(tx, changed, rules, money))
 
 
 def cancel(tx: Tx, by: Actor, entry_id: str, rules: Rules) -> Place:
@@ -182,10 +179,16 @@ def _own(tx: Tx, by: Actor, spec: OrderSpec) -> Entry | None:
     return next(iter(kept or own), None)
 
 
-def _checked(tx: Tx, by: Actor, wish: Wish) -> Wish:
-    """The wish with its location settled. Raises NotFound, Invalid, Forbidden."""
+def _checked(tx: Tx, by: Actor, wish: Wish, *, leaving: str | None = None) -> Wish:
+    """The wish with its location settled, and its lines locked, those of the type that is left too.
+
+    Raises NotFound, Invalid, Forbidden.
+    """
     by.may("waitlist:write")
     catalog.get_type(tx, events.system(by.project, by.key_id), wish.instance_type)
+    # Before the project, which new volumes in a configuration lock: whoever grants has the line when it comes to that.
+    for kind in sorted({wish.instance_type, leaving or wish.instance_type}):
+        catalog.lock_line(tx, kind)
     wish = replace(wish, location=_location(tx, wish))
     latest = Instant(tx.now + states.LONGEST_LIFE)
     if wish.expires_at is not None and not tx.now < wish.expires_at <= latest:
@@ -270,7 +273,7 @@ def _back_in_line(entry: Entry) -> Entry:
 
 
 def _examined(tx: Tx, entry: Entry, rules: Rules, money: MoneyRules) -> Entry:
-    if entry.status is not Status.WAITING or not entry.is_auto:
+    if entry.status is not Status.WAITING or not (entry.is_auto or entry.blocked_reason):
         return entry
     return put_block(tx, entry, obstacles.of_all_places(tx, entry, money), rules)
 

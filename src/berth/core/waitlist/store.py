@@ -7,7 +7,8 @@ from dataclasses import asdict
 from berth.base.clock import Instant
 from berth.base.db import Row, Tx
 from berth.core.catalog import ANYWHERE
-from berth.core.instances import OrderSpec
+from berth.core.instances import AutoDelete, OrderSpec
+from berth.core.volumes import Fate, NewVolume
 from berth.core.waitlist.model import Entry, Obstacle, Status
 
 _COLUMNS = (
@@ -60,7 +61,7 @@ def _entry(row: Row) -> Entry:
             *row[:5],
             row[5] or None,
             bool(row[6]),
-            None if row[7] is None else OrderSpec(**json.loads(row[7])),
+            None if row[7] is None else _config(row[7]),
             row[8],
             Status(row[9]),
             None if row[10] is None else Obstacle(row[10]),
@@ -69,6 +70,13 @@ def _entry(row: Row) -> Entry:
             *row[14:],
         )
     )
+
+
+def _config(text: str) -> OrderSpec:
+    kept = json.loads(text)
+    ending = kept.pop("auto_delete", None)
+    new = [NewVolume(**{**each, "fate": Fate(each["fate"])}) for each in kept.pop("volumes", ())]
+    return OrderSpec(**kept, volumes=tuple(new), auto_delete=None if ending is None else AutoDelete(**ending))
 
 
 def write(tx: Tx, entry: Entry, due_at: Instant | None) -> None:
@@ -237,7 +245,7 @@ def wake_credited(tx: Tx) -> int:
     """Makes due what lacked credit and whose account has more now."""
     return tx.run(
         "UPDATE waitlist_entries SET look_at = :now, due_at = :now WHERE blocked_balance_micros IS NOT NULL"
-        " AND due_at > :now AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = waitlist_entries.project_id"
+        " AND due_at + 0 > :now AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = waitlist_entries.project_id"
         " AND a.balance_micros > waitlist_entries.blocked_balance_micros)",
         now=tx.now,
     )
@@ -245,10 +253,11 @@ def wake_credited(tx: Tx) -> int:
 
 def has_credited(tx: Tx) -> bool:
     """Whether `wake_credited` would find anything."""
+    # The sum keeps SQLite from going by the time, which nearly all of a long line matches, instead of by the block.
     row = tx.one(
         "SELECT 1 FROM waitlist_entries e JOIN accounts a ON a.id = e.project_id"
         " AND a.balance_micros > e.blocked_balance_micros"
-        " WHERE e.blocked_balance_micros IS NOT NULL AND e.due_at > :now LIMIT 1",
+        " WHERE e.blocked_balance_micros IS NOT NULL AND e.due_at + 0 > :now LIMIT 1",
         now=tx.now,
     )
     return row is not None

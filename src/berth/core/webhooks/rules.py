@@ -6,6 +6,7 @@ A URL is looked at when it is registered; what counts is the address that its na
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
@@ -15,6 +16,8 @@ from berth.core.errors import Invalid
 
 URL_LIMIT = 2048
 _HOST_LIMIT = 253
+_KNOWN = 4096
+"""How many URLs and addresses are kept taken apart and judged: most are called again soon."""
 _LAST_PORT = 65535
 _HTTPS_PORT, _HTTP_PORT = 443, 80
 Network = IPv4Network | IPv6Network
@@ -29,7 +32,8 @@ DENIED_PORTS = frozenset(
 )
 """Where something else than a web server listens: mail, databases, shells, clusters' own interfaces."""
 
-# Whatever IPv4 network is not for everybody, by RFC 6890 and its successors.
+# Whatever IPv4 network is not for everybody, by RFC 6890 and its successors, and the one public-looking address
+# at which a cloud's machines find their own agent (168.63.129.16).
 _NOT_PUBLIC = [
     IPv4Network(each)
     for each in (
@@ -37,6 +41,7 @@ _NOT_PUBLIC = [
         "10.0.0.0/8",
         "100.64.0.0/10",
         "127.0.0.0/8",
+        "168.63.129.16/32",
         "169.254.0.0/16",
         "172.16.0.0/12",
         "192.0.0.0/24",
@@ -66,6 +71,8 @@ _LAB = [
     )
 ]
 """What `allow_private` opens. Link-local stays closed: that is where clouds keep their machines' credentials."""
+# Where clouds keep them outside of link-local: in networks that are otherwise as private as any.
+_CREDENTIALS = [ip_network(each) for each in ("100.100.100.200/32", "fd00:ec2::/32", "fd20:ce::/32")]
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*", re.ASCII)
 
@@ -92,6 +99,8 @@ class Target:
     port: int
     resource: str
     """Path and query, as they are sent."""
+    is_address: bool
+    """Whether the host is an address and no name."""
 
     @property
     def authority(self) -> str:
@@ -114,6 +123,7 @@ def check_url(url: str, rules: Rules) -> None:
         raise _refused("must name a host that can be found from everywhere.")
 
 
+@lru_cache(_KNOWN)
 def target_of(url: str) -> Target:
     """Raises Invalid for what is no URL of a web server."""
     if len(url) > URL_LIMIT:
@@ -136,16 +146,19 @@ def target_of(url: str) -> Target:
         port = _HTTPS_PORT if is_secure else _HTTP_PORT
     if port in DENIED_PORTS or port > _LAST_PORT:
         raise _refused(f"must not name port {port}.")
-    return Target(is_secure, _host(parts), port, _resource(parts))
+    host = _host(parts)
+    return Target(is_secure, host, port, _resource(parts), is_address=_address(host) is not None)
 
 
 def is_allowed(address: Address, rules: Rules) -> bool:
     """Whether this very address may be called."""
     if _is_within(address, rules.allowed_networks):
         return True
-    return is_public(address) or (rules.allow_private and _is_within(address, _LAB))
+    is_open = rules.allow_private and _is_within(address, _LAB) and not _is_within(address, _CREDENTIALS)
+    return is_public(address) or is_open
 
 
+@lru_cache(_KNOWN)
 def is_public(address: Address) -> bool:
     """Whether it is one machine that everybody can reach under this address."""
     if isinstance(address, IPv4Address):

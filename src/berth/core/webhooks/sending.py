@@ -28,6 +28,7 @@ PAYLOAD_LIMIT = 20_000
 """Bytes of a body."""
 _WOKEN = 64
 _LANES = 8
+_NEAR, _ALL = 8, store.EVERY_LANE
 _SKIPPED = 500
 _FORGOTTEN = 500
 _REASON_LIMIT = 300
@@ -49,8 +50,11 @@ def take(tx: Tx, *, start: str, seconds: int, render: Render, pepper: bytes) -> 
     start at different places serve all of them. The body is put into words at the first attempt and kept.
     """
     store.wake_due(tx, limit=_WOKEN)
-    for place in (TESTS_LANE, EVENTS_LANE + start, EVENTS_LANE):
-        for lane, webhook_id in store.open_lanes(tx, after=place, most=AT_ONCE, limit=_LANES):
+    near = EVENTS_LANE + start
+    # Mostly the next lane will do: only where it does not are all of them walked.
+    for place, walked in ((TESTS_LANE, _ALL), (near, _NEAR), (near, _ALL), (EVENTS_LANE, _ALL)):
+        lanes = store.open_lanes(tx, after=place, most=AT_ONCE, limit=_LANES, walked=walked)
+        for lane, webhook_id in lanes:
             leased = _take_from(tx, lane, webhook_id, seconds=seconds, render=render, pepper=pepper)
             if leased is not None:
                 return leased
@@ -59,8 +63,9 @@ def take(tx: Tx, *, start: str, seconds: int, render: Render, pepper: bytes) -> 
 
 def next_due(tx: Tx) -> Instant | None:
     """When there may be something to take; None when nothing waits."""
-    if store.open_lanes(tx, after="", most=AT_ONCE, limit=1):
-        return tx.now
+    for walked in (_NEAR, _ALL):
+        if store.open_lanes(tx, after="", most=AT_ONCE, limit=1, walked=walked):
+            return tx.now
     waits = [at for at in (store.first_due_at(tx), store.unthrottled_at(tx)) if at is not None]
     return min(waits, default=None)
 
@@ -117,7 +122,9 @@ def _take_from(
     if webhook.deleted_at is not None or not (webhook.is_active or is_test):
         store.skip_lane(tx, lane, limit=_SKIPPED)
         return None
-    row = store.head(tx, lane, most=AT_ONCE)
+    # One that fails may well hang: it is tried with one sender, so that many such leave some for the others.
+    most = AT_ONCE if is_test or webhook.failing_since is None else 1
+    row = store.head(tx, lane, most=most)
     return None if row is None else _lease(tx, webhook, row, seconds=seconds, render=render, pepper=pepper)
 
 
@@ -126,6 +133,7 @@ def _lease(
 ) -> Leased | None:
     delivery_id, subject, sequence, event_type, is_test, payload, attempts, round_attempts, token = row
     try:
+        _check_not_used_up(round_attempts, is_test=bool(is_test))
         if payload is None:
             payload = _payload(tx, subject, sequence, event_type, is_test=bool(is_test), render=render)
         keys = [
@@ -151,6 +159,12 @@ def _lease(
         payload=payload,
         secrets=keys,
     )
+
+
+def _check_not_used_up(round_attempts: int, *, is_test: bool) -> None:
+    """Raises when the last sender never came back: what brings down whoever sends it must not do so for good."""
+    if round_attempts >= (1 if is_test else schedule.ATTEMPTS):
+        raise TimeoutError("no sender came back with an answer")
 
 
 def _payload(tx: Tx, subject: str, sequence: int, event_type: str, *, is_test: bool, render: Render) -> str:

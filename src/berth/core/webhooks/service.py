@@ -11,11 +11,13 @@ from berth.core.errors import Conflict, Invalid, NotFound
 from berth.core.events import Actor, Subscription
 from berth.core.webhooks import samples, signing, store
 from berth.core.webhooks.model import SealedSecret, Webhook
-from berth.core.webhooks.rules import Rules, check_url
+from berth.core.webhooks.rules import Rules, check_url, target_of
 
 WEBHOOKS_PER_PROJECT = 10
 OVERLAP_MOST_S = 7 * DAY // 1_000_000
 _SECRETS_KEPT = 5
+_DROPPED = 1000
+"""Deliveries that a delete drops by itself; of more, each is dropped when its turn comes."""
 _TEXT_LIMIT = 120
 _NOT_FOUND = ("webhook_not_found", "Webhook not found.")
 
@@ -123,6 +125,7 @@ def delete(tx: Tx, by: Actor, webhook_id: str) -> Webhook:
     changed = replace(webhook, is_active=False, deleted_at=tx.now, updated_at=tx.now)
     store.update(tx, changed)
     events.unsubscribe(tx, by.project, webhook.id)
+    store.drop_waiting(tx, webhook.id, limit=_DROPPED)
     _record(tx, by, "webhook.deleted", changed)
     return changed
 
@@ -244,7 +247,13 @@ def _text(field: str, text: str | None) -> str | None:
 
 
 def _record(tx: Tx, by: Actor, event_type: str, webhook: Webhook) -> None:
-    data = {"name": webhook.name, "events": list(webhook.events), "is_active": webhook.is_active}
+    data = {
+        "name": webhook.name,
+        # No more of the URL: its path and query often hold what lets one in.
+        "host": target_of(webhook.url).authority,
+        "events": list(webhook.events),
+        "is_active": webhook.is_active,
+    }
     events.record(tx, by, event_type, subject=webhook.id, data=data)
 
 

@@ -28,12 +28,13 @@ _DELIVERY = (
     "id, webhook_id, event_id, event_type, is_test, status, attempts, last_status_code, stage, due_at,"
     " created_at, seq"
 )
+EVERY_LANE = 1_000_000
 # From each lane to the next by one look into the index, however many deliveries wait in it.
 _LANES = (
-    "WITH RECURSIVE lanes(lane) AS ("
-    " SELECT MIN(lane) FROM deliveries WHERE stage = 'ready' AND lane > :after"
-    " UNION ALL SELECT (SELECT MIN(d.lane) FROM deliveries d WHERE d.stage = 'ready' AND d.lane > lanes.lane)"
-    " FROM lanes WHERE lanes.lane IS NOT NULL"
+    "WITH RECURSIVE lanes(lane, place) AS ("
+    " SELECT MIN(lane), 1 FROM deliveries WHERE stage = 'ready' AND lane > :after"
+    " UNION ALL SELECT (SELECT MIN(d.lane) FROM deliveries d WHERE d.stage = 'ready' AND d.lane > lanes.lane),"
+    " lanes.place + 1 FROM lanes WHERE lanes.lane IS NOT NULL AND lanes.place < :walked"
     "), heads AS (SELECT lane, (SELECT d.webhook_id FROM deliveries d WHERE d.stage = 'ready'"
     " AND d.lane = lanes.lane ORDER BY d.seq LIMIT 1) AS webhook_id FROM lanes WHERE lane IS NOT NULL)"
 )
@@ -147,14 +148,21 @@ def wake_due(tx: Tx, *, limit: int) -> int:
     )
 
 
-def open_lanes(tx: Tx, *, after: str, most: int, limit: int) -> list[tuple[str, str]]:
-    """Lanes behind `after` that may be taken from now, each with its webhook: fewer than `most` are being sent."""
+def open_lanes(
+    tx: Tx, *, after: str, most: int, limit: int, walked: int = EVERY_LANE
+) -> list[tuple[str, str]]:
+    """Lanes behind `after` that may be taken from now, each with its webhook.
+
+    Fewer than `most` of it are being sent, or none while its webhook fails. Looks at `walked` lanes and no more.
+    """
     rows = tx.all(
         f"{_LANES} SELECT heads.lane, heads.webhook_id FROM heads JOIN webhooks w ON w.id = heads.webhook_id"
         " WHERE (w.throttled_until <= :now OR heads.lane >= '9')"
-        " AND (SELECT COUNT(*) FROM deliveries l WHERE l.stage = 'leased' AND l.lane = heads.lane) < :most"
+        " AND (SELECT COUNT(*) FROM deliveries l WHERE l.stage = 'leased' AND l.lane = heads.lane)"
+        " < CASE WHEN w.failing_since IS NULL OR heads.lane >= '9' THEN :most ELSE 1 END"
         " LIMIT :limit",
         after=after,
+        walked=walked,
         now=tx.now,
         most=most,
         limit=limit,
@@ -168,6 +176,7 @@ def unthrottled_at(tx: Tx) -> Instant | None:
         f"{_LANES} SELECT MIN(w.throttled_until) FROM heads JOIN webhooks w ON w.id = heads.webhook_id"
         " WHERE w.throttled_until > :now",
         after="",
+        walked=EVERY_LANE,
         now=tx.now,
     )
     return None if row is None or row[0] is None else Instant(row[0])
@@ -209,6 +218,17 @@ def skip_lane(tx: Tx, lane: str, *, limit: int) -> int:
         "UPDATE deliveries SET stage = 'done', status = 'skipped' WHERE seq IN (SELECT seq FROM deliveries"
         f" WHERE stage = 'ready' AND lane = :lane ORDER BY seq LIMIT :limit{tx.skip_locked})",
         lane=lane,
+        limit=limit,
+    )
+
+
+def drop_waiting(tx: Tx, webhook_id: str, *, limit: int) -> int:
+    """What is not being sent at this moment never will be."""
+    return tx.run(
+        "UPDATE deliveries SET stage = 'done', status = 'skipped', due_at = NULL WHERE seq IN (SELECT seq"
+        " FROM deliveries WHERE webhook_id = :webhook AND status = 'pending' AND stage IN ('ready', 'waiting')"
+        f" AND is_test = 0 LIMIT :limit{tx.skip_locked})",
+        webhook=webhook_id,
         limit=limit,
     )
 

@@ -213,7 +213,7 @@ class Instances:
 
     def _start(self, spec: Spec) -> None:
         directory = self._shelf.directory(spec.instance_id)
-        if self._adopt(spec, directory) is not None:
+        if self._has_begun(spec, directory):
             return
         self._told.discard(spec.instance_id)
         previous = records.read_run(directory)
@@ -247,7 +247,7 @@ class Instances:
                 )
             except PortTaken:
                 # Perhaps by this very instance, whose control plane was killed while it came up.
-                if self._adopt(spec, directory) is not None:
+                if self._has_begun(spec, directory):
                     return
                 if time.monotonic() > deadline:
                     reason = "The instance's port is in use on its host."
@@ -279,6 +279,17 @@ class Instances:
     def _bury(self, outer_pid: int | None, group: str) -> None:
         reap(expected_pid=outer_pid)
         limits.leave(self.host.control_groups, group)
+
+    def _has_begun(self, spec: Spec, directory: Path) -> bool:
+        """Whether it is up, or coming up. What a control plane started and was killed before it could go on is ended."""
+        run = records.read_run(directory)
+        if run is None or not process.is_alive(run.identity):
+            found = process.scan(spec.install_id).get(spec.instance_id)
+            if found is not None and found.is_let_down:
+                process.end(found.identity, grace_s=0)
+            if found is None or not found.has_begun:
+                return False
+        return self._adopt(spec, directory) is not None
 
     def _adopt(self, spec: Spec, directory: Path) -> Run | None:
         """The record of the living process, written anew where it was lost. None when nothing lives."""

@@ -39,6 +39,10 @@ class Found:
     instance_id: str
     identity: ProcessIdentity
     outer_pid: int
+    has_begun: bool
+    """Its agent was started. The first process waits for bubblewrap outside to let it go on before that."""
+    is_let_down: bool
+    """Bubblewrap outside has ended without letting it go on: it waits for ever."""
     devices: frozenset[str]
     """GPU device nodes granted to it."""
     volumes: frozenset[str]
@@ -175,12 +179,8 @@ def _children(pid: int) -> list[int]:
 
 def _recognize(pid: int, install_id: str, depth: int) -> Found | None:
     """The instance whose first process this is, or None."""
-    try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return None
-    # A command line ends with a zero byte, so the last argument is the last but one part.
-    match = _LABEL.fullmatch(arguments[-2]) if len(arguments) > 1 else None
+    arguments = _arguments(pid)
+    match = _LABEL.fullmatch(arguments[-1]) if arguments else None
     if match is None or match[1] != install_id:
         return None
     # Inside an instance anyone may write such a command line; nobody there is the first process of a
@@ -191,13 +191,26 @@ def _recognize(pid: int, install_id: str, depth: int) -> Found | None:
         return None
     if _user(pid) != os.geteuid():
         return None
+    has_begun = bool(_children(pid))
     return Found(
         instance_id=match[2],
+        has_begun=has_begun,
+        is_let_down=not has_begun and _arguments(stat.parent_pid)[-1:] != [match[0]],
         identity=ProcessIdentity(boot_id=boot_id(), pid=pid, start_ticks=stat.start_ticks),
         outer_pid=stat.parent_pid,
         devices=frozenset(argument for argument in arguments if _DEVICE.fullmatch(argument)),
         volumes=frozenset(volume[1] for volume in map(_VOLUME.fullmatch, arguments) if volume is not None),
     )
+
+
+def _arguments(pid: int) -> list[str]:
+    """Its command line; empty for one that is gone, or is none of ours to read."""
+    try:
+        text = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return []
+    # A command line ends with a zero byte.
+    return text.split("\0")[:-1]
 
 
 def _namespace_pids(pid: str) -> list[int]:

@@ -184,7 +184,9 @@ def _refuse(problem: str, wanted: type[msgspec.Struct]) -> NoReturn:
 
 def _sentence(what: str, field: str, wanted: type[msgspec.Struct]) -> str:
     if choices := _choices(wanted).get(field):
-        return f"must be one of {', '.join(choices)}"
+        return f"must be one of {', '.join(choices)}" + (
+            ", or an array" if _may_be_array(wanted, field) else ""
+        )
     if wrong := _WRONG_TYPE.fullmatch(what):
         names = [_TYPES.get(name.strip(), name.strip()) for name in wrong[1].split("|")]
         return f"must be {' or '.join(name for name in names if name != 'null')}"
@@ -196,6 +198,11 @@ def _sentence(what: str, field: str, wanted: type[msgspec.Struct]) -> str:
     if "matching regex" in what:
         return "is empty, too long or holds characters that are not allowed"
     return "is not valid"
+
+
+def _may_be_array(wanted: type[msgspec.Struct], field: str) -> bool:
+    options = get_args(get_type_hints(wanted)[field])
+    return any(get_origin(option) in {list, tuple} for option in options)
 
 
 @lru_cache(256)

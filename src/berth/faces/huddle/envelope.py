@@ -23,7 +23,7 @@ class Paged:
     number: int = 1
     more: msgspec.Struct | None = None
     """Members that `meta` has beside those of every page."""
-    is_nestable: bool = True
+    is_nestable: bool = False
     """Whether the nested mount nests it; only the lists that the vendor's own client reads are."""
     nest: Callable[[Any], object] | None = None
     """Makes of a row what the nested mount shows, where that differs."""

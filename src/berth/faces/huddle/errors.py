@@ -51,7 +51,7 @@ _RETRY_SOON_S = 1
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
-_WORDS = {"instance_type": "cluster_type"}
+_WORDS = {"instance_type": "cluster_type", "config.instance_type": "config.cluster_type"}
 """Members of a request that core knows by another name."""
 _EXISTING = {
     "existing_ssh_key_id": words.SSH_KEY,
@@ -123,6 +123,10 @@ def _sentence(refusal: Refusal) -> str:
             return f"There is no event {names[0]}. There are: {names[1]}."
         case Refusal(code="instance_not_found"):
             return "Deployment not found."
+        case Conflict(code="invalid_state" | "not_supported"):
+            return refusal.message.replace("an instance", "a deployment").replace(
+                "This instance", "This deployment"
+            )
         case Refusal(details={"field": str(field)}) if field in _WORDS:
             return _WORDS[field] + refusal.message.removeprefix(field)
         case _:

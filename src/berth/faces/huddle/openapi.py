@@ -1,6 +1,7 @@
 """What the retail API's OpenAPI document says beside its routes: envelope, authentication, refusals."""
 
 from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -20,7 +21,7 @@ _PROBLEMS = {
     500: "A bug of ours; safe to retry with an Idempotency-Key",
     503: "Briefly unavailable; try again",
 }
-_META = {
+_META: dict[str, Any] = {
     "type": "object",
     "required": ["total", "cursor", "has_more"],
     "properties": {
@@ -31,8 +32,24 @@ _META = {
 }
 
 
+_NESTED_META = {
+    "type": "object",
+    "required": [*_META["required"], "next_cursor", "page", "limit"],
+    "properties": _META["properties"]
+    | {
+        "next_cursor": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "page": {"type": "integer"},
+        "limit": {"type": "integer"},
+    },
+}
+NESTED_PATHS = ("/gpus/available", "/images", "/deployments", "/volumes")
+"""The lists that the nested mount nests."""
+
+
 @cache
-def documents(routes: tuple[Route, ...], prefix: str, version: str) -> tuple[bytes, bytes]:
+def documents(
+    routes: tuple[Route, ...], prefix: str, version: str, *, is_nested: bool = False
+) -> tuple[bytes, bytes]:
     """The OpenAPI document, and the page for people."""
     about = About(
         title="Berth retail API",
@@ -47,6 +64,10 @@ def documents(routes: tuple[Route, ...], prefix: str, version: str) -> tuple[byt
         problems=_PROBLEMS,
     )
     made = document(about, routes)
+    if is_nested:
+        for path in NESTED_PATHS:
+            shown = made["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+            shown["schema"] = _nested(shown["schema"])
     return msgspec.json.encode(made), docs_page(made, routes).encode()
 
 
@@ -56,3 +77,15 @@ def _envelope(answer: dict[str, object], listing: Listing) -> dict[str, object]:
     if listing is Listing.PAGED:
         members["meta"] = _META
     return {"type": "object", "required": list(members), "properties": members}
+
+
+def _nested(paged: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a page, as the nested mount has it."""
+    members = paged["properties"]
+    inner = {"data": members["data"], "meta": _NESTED_META}
+    data = {"type": "object", "required": list(inner), "properties": inner}
+    return {
+        "type": "object",
+        "required": ["code", "data"],
+        "properties": {"code": members["code"], "data": data},
+    }

@@ -47,13 +47,13 @@ def build(context: Context, *, is_nested: bool = False) -> Edge:
             Page(
                 "/openapi.json",
                 "application/json",
-                lambda: openapi.documents(ROUTES, prefix, context.version)[0],
+                lambda: openapi.documents(ROUTES, prefix, context.version, is_nested=is_nested)[0],
                 reason="what the API is like is no secret",
             ),
             Page(
                 "/docs",
                 "text/html; charset=utf-8",
-                lambda: openapi.documents(ROUTES, prefix, context.version)[1],
+                lambda: openapi.documents(ROUTES, prefix, context.version, is_nested=is_nested)[1],
                 reason="what the API is like is no secret",
             ),
         ),

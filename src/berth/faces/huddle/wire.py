@@ -4,8 +4,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:+-]{1,128}$")]
+# `$` alone lets a line end pass behind it.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:+-]{1,128}$(?!\n)")]
 """A reference to something that has a name or an id."""
+
+Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$(?!\n)")]
+"""A reference to something by its id."""
 
 Limit = Annotated[int, Meta(ge=1, le=100)]
 

@@ -14,6 +14,7 @@ MINTED_KEY = "hudl_"
 VOLUME, WAITLIST, WEBHOOK, MESSAGE = "vol_", "wr_", "wh_", "msg_"
 _FAMILIES = {"instance": "deployment", "deployment": "instance"}
 _SAFE = re.compile(r"[A-Za-z0-9._:+-]{1,128}")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _ID_LIMIT = 64
 
 
@@ -43,6 +44,14 @@ def after(cursor: str | None, listing: str) -> paging.After | None:
         return paging.decode(cursor, listing)
     except paging.MalformedCursor:
         raise Invalid("invalid_cursor", "cursor is not one of this list.", field="cursor") from None
+
+
+def after_number(cursor: str | None, listing: str) -> paging.After | None:
+    """As `after`, for a list whose rows are numbered: anybody can write a cursor that names no number."""
+    last = after(cursor, listing)
+    if last is not None and not _NUMBER.fullmatch(last.id):
+        raise Invalid("invalid_cursor", "cursor is not one of this list.", field="cursor")
+    return last
 
 
 def event_word(name: str) -> str:

@@ -38,7 +38,7 @@ def list_transactions(tx: Tx, call: Call) -> Paged | Text:
     wanted = translate.entry_filter(query)
     listing = f"transactions {wanted}"
     page = reports.transactions(
-        tx, call.by, wanted, after=words.after(query.cursor, listing), limit=query.limit
+        tx, call.by, wanted, after=words.after_number(query.cursor, listing), limit=query.limit
     )
     rows = [translate.transaction(row) for row in page.rows]
     cursor = None

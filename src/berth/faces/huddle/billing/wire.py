@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from berth.core import instances
 from berth.faces.huddle.wire import Limit, Name, Status
 
 Type = Literal["topup", "promo", "usage", "minimum", "storage", "refund", "adjustment", "reversal"]
@@ -186,7 +187,7 @@ class EstimateVolume(Struct, kw_only=True):
 
 class EstimateOsVolume(Struct, kw_only=True):
     name: str | None = None
-    size: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    size: Annotated[int, Meta(ge=1, le=instances.OS_VOLUME_MAX_GB)] | None = None
 
 
 class EstimateRequest(Struct, kw_only=True):

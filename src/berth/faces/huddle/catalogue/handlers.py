@@ -8,7 +8,7 @@ from berth.base.db import Tx
 from berth.base.paging import After
 from berth.core import catalog
 from berth.core.catalog import ImageView, OfferView, Search
-from berth.core.errors import Invalid, NotFound
+from berth.core.errors import NotFound
 from berth.faces.face import Call
 from berth.faces.huddle import words
 from berth.faces.huddle.catalogue import translate, wire
@@ -20,9 +20,10 @@ _EVERYTHING = Search(available_only=False)
 
 def list_offers(tx: Tx, call: Call) -> Paged:
     query: wire.OffersQuery = call.query
-    _check_location(tx, query.location)
-    views = catalog.search(tx, call.by, translate.search(query))
-    listing = f"offers {query.sort_by} {query.sort_order}"
+    catalog.check_location(tx, query.location)
+    wanted = translate.search(query)
+    views = catalog.search(tx, call.by, wanted)
+    listing = f"offers {wanted}"
     start = (query.page - 1) * query.limit
     if query.cursor is not None:
         start = _start(views, words.after(query.cursor, listing))
@@ -36,6 +37,7 @@ def list_offers(tx: Tx, call: Call) -> Paged:
         has_more=has_more,
         limit=query.limit,
         number=query.page,
+        is_nestable=True,
         nest=translate.with_whole_regions,
     )
 
@@ -73,7 +75,7 @@ def _shown(tx: Tx, call: Call, views: Sequence[OfferView]) -> list[wire.Offer]:
 def get_availability(tx: Tx, call: Call) -> wire.Availability:
     query: wire.AvailabilityQuery = call.query
     name = words.name_in_path(call.parameters["cluster_type"], "Cluster type")
-    _check_location(tx, query.location)
+    catalog.check_location(tx, query.location)
     return translate.availability(catalog.get_offer(tx, call.by, name, location=query.location))
 
 
@@ -106,7 +108,7 @@ def get_region(tx: Tx, call: Call) -> wire.Region:
 
 def list_images(tx: Tx, call: Call) -> Paged:
     query: wire.ImagesQuery = call.query
-    _check_location(tx, query.location)
+    catalog.check_location(tx, query.location)
     listing = (
         f"images {query.cluster_type} {query.image_type} {query.category} {query.location}"
         f" {query.include_deprecated}"
@@ -130,6 +132,7 @@ def list_images(tx: Tx, call: Call) -> Paged:
         cursor=paging.encode(After(*_place(page[-1])), listing) if has_more else None,
         has_more=has_more,
         limit=query.limit,
+        is_nestable=True,
     )
 
 
@@ -142,8 +145,3 @@ def get_image(tx: Tx, call: Call) -> wire.Image:
 def _place(view: ImageView) -> tuple[Instant, str]:
     """Where an image stands in the list."""
     return view.image.created_at, view.image.id
-
-
-def _check_location(tx: Tx, location: str | None) -> None:
-    if location is not None and catalog.find_location(tx, location) is None:
-        raise Invalid("invalid_field", f"location: unknown location {location!r}.", field="location")

@@ -65,6 +65,7 @@ def offer(view: OfferView, images: Sequence[str], *, most_units: int | None) -> 
         is_available=bool(available),
         regions=available,
         region_details=[offer_region(region, most_units) for region in view.regions],
+        region_availability={region.location.code: region.free_units > 0 for region in view.regions},
         supported_images=sorted(images),
         deploy_warning=_SIMULATED if view.is_simulated else None,
         observed_at=rfc3339(view.observed_at),

@@ -81,6 +81,8 @@ class Offer(Struct, kw_only=True):
     regions: Sequence[str | OfferRegion]
     """Codes; under the nested mount objects."""
     region_details: list[OfferRegion]
+    region_availability: dict[str, bool]
+    """By code, wherever it exists."""
     interconnect: str | None = None
     supported_images: list[str]
     """Their `image_type`s."""

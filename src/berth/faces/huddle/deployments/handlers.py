@@ -47,6 +47,7 @@ def list_deployments(tx: Tx, call: Call) -> Paged:
         else None,
         has_more=page.has_more,
         limit=query.limit,
+        is_nestable=True,
     )
 
 

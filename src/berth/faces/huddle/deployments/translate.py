@@ -125,7 +125,7 @@ def deployment(
         os_volume=wire.OsVolume(name=made.os_volume_name, size=made.os_volume_gb),
         description=made.description,
         billing=_billing(made, price, bill),
-        auto_delete=_auto_delete(reservation),
+        auto_delete=None if reservation is None else shown_auto_delete(reservation.wanted),
         expires_at=None
         if reservation is None
         else optional_time(reservation.stops_at or reservation.wanted.at),
@@ -154,10 +154,7 @@ def listed_deployment(
     return shown
 
 
-def _auto_delete(reservation: Reservation | None) -> wire.AutoDelete | None:
-    if reservation is None:
-        return None
-    wanted = reservation.wanted
+def shown_auto_delete(wanted: AutoDelete) -> wire.AutoDelete:
     return wire.AutoDelete(
         at=optional_time(wanted.at),
         max_spend_usd=None if wanted.max_spend is None else money.usd(wanted.max_spend),

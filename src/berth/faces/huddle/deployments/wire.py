@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from berth.faces.huddle.wire import Limit, Name, Status
+from berth.faces.huddle.wire import Id, Limit, Name, Status
 
 Action = Literal["start", "stop", "restart", "delete"]
 Fate = Literal["detach", "trash", "purge"]
-Ids = Annotated[tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")], ...], Meta(max_length=64)]
+Ids = Annotated[tuple[Id, ...], Meta(max_length=64)]
 Doomed = Ids | Literal["all"] | None
 
 
@@ -52,7 +52,7 @@ class DeployRequest(Struct, kw_only=True):
     cluster_type: Name
     image: Name
     hostname: str
-    ssh_key_ids: list[Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]]
+    ssh_key_ids: list[Id]
     location: Name
     description: str | None = None
     os_volume: OsVolumeRequest | None = None

@@ -12,6 +12,9 @@ from berth.faces.huddle.envelope import Paged
 from berth.faces.huddle.volumes import translate, wire
 from berth.faces.huddle.words import VOLUME
 
+_BARE = {"restore": volumes.restore, "delete": volumes.trash, "purge": volumes.purge}
+"""The actions that name nothing but the volume."""
+
 
 def create_volume(tx: Tx, call: Call) -> wire.Volume:
     request: wire.VolumeRequest = call.body
@@ -23,6 +26,7 @@ def create_volume(tx: Tx, call: Call) -> wire.Volume:
 
 def list_volumes(tx: Tx, call: Call) -> Paged:
     query: wire.VolumesQuery = call.query
+    catalog.check_location(tx, query.location)
     wanted = translate.filter_of(query)
     listing = f"volumes {wanted}"
     page = volumes.list_page(tx, call.by, wanted, after=words.after(query.cursor, listing), limit=query.limit)
@@ -33,6 +37,7 @@ def list_volumes(tx: Tx, call: Call) -> Paged:
         cursor=None if last is None else paging.encode(After(last.created_at, last.id), listing),
         has_more=page.has_more,
         limit=query.limit,
+        is_nestable=True,
     )
 
 
@@ -73,8 +78,8 @@ def _act(tx: Tx, call: Call, volume_id: str, request: wire.VolumeActionRequest) 
             if request.name is None:
                 raise _missing("name")
             return volumes.rename(tx, call.by, volume_id, request.name)
-        case "restore":
-            return volumes.restore(tx, call.by, volume_id)
+        case "restore" | "delete" | "purge":
+            return _BARE[request.action](tx, call.by, volume_id)
 
 
 def _missing(field: str) -> Invalid:

@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from berth.faces.huddle.wire import Limit, Name
+from berth.faces.huddle.wire import Id, Limit, Name
 
 VolumeStatus = Literal["ordered", "attaching", "attached", "detached", "deleted"]
 Fate = Literal["detach", "trash", "purge"]
-Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 Ids = Annotated[list[Id], Meta(max_length=64)]
 
 
@@ -35,7 +34,7 @@ class VolumeRequest(Struct, kw_only=True):
 
 
 class VolumeActionRequest(Struct, kw_only=True):
-    action: Literal["attach", "detach", "resize", "rename", "restore"]
+    action: Literal["attach", "detach", "resize", "rename", "restore", "delete", "purge"]
     deployment_id: Id | None = None
     instance_id: Id | None = None
     size: int | None = None

@@ -15,9 +15,9 @@ from berth.core.instances import OrderSpec
 from berth.core.waitlist import Place, Wish
 from berth.faces.face.bodies import body_of
 from berth.faces.huddle.deployments import translate as deployments
-from berth.faces.huddle.deployments.wire import DeployRequest, OsVolume
+from berth.faces.huddle.deployments.wire import DeployedVolume, DeployRequest, OsVolume
 from berth.faces.huddle.waitlist import wire
-from berth.faces.huddle.words import DEPLOYMENT, IMAGE, SSH_KEY, WAITLIST, optional_time
+from berth.faces.huddle.words import DEPLOYMENT, IMAGE, SSH_KEY, VOLUME, WAITLIST, optional_time
 
 _UNSAID = "-"
 """In a configuration that leaves the cluster type or the location to its entry."""
@@ -111,6 +111,14 @@ def _shown(config: OrderSpec, location: str | None) -> wire.Config:
         location=location,
         description=config.description,
         os_volume=volume,
+        volumes=[
+            DeployedVolume(
+                name=each.name, size=each.size_gb, type=each.type, on_deployment_delete=each.fate.value
+            )
+            for each in config.volumes
+        ],
+        existing_volumes=[VOLUME + volume_id for volume_id in config.existing_volumes],
+        auto_delete=None if config.auto_delete is None else deployments.shown_auto_delete(config.auto_delete),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from berth.faces.huddle.deployments.wire import OsVolume
+from berth.faces.huddle.deployments.wire import AutoDelete, DeployedVolume, OsVolume
 from berth.faces.huddle.wire import Name
 
 Place = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:+-]{0,128}$")]
@@ -55,6 +55,9 @@ class Config(Struct, kw_only=True):
     location: str | None
     description: str
     os_volume: OsVolume | None
+    volumes: list[DeployedVolume]
+    existing_volumes: list[str]
+    auto_delete: AutoDelete | None
 
 
 class Entry(Struct, kw_only=True):

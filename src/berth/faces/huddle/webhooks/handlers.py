@@ -86,7 +86,7 @@ def list_deliveries(tx: Tx, call: Call) -> Paged:
     query: wire.DeliveriesQuery = call.query
     webhook_id = _webhook_id(call)
     listing = f"deliveries {webhook_id} {query.status} {query.event} {query.since} {query.until}"
-    last = words.after(query.cursor, listing)
+    last = words.after_number(query.cursor, listing)
     page = webhooks.list_deliveries(
         tx, call.by, webhook_id, translate.wanted(query), after=last, limit=query.limit
     )
