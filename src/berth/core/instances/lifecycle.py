@@ -20,6 +20,7 @@ from berth.core.instances import charging, states, storage, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 from berth.core.instances.reasons import because
+from berth.core.volumes import Fate
 
 OFFERS_TRIED = 5
 """How many offers one order is placed at before it fails."""
@@ -56,6 +57,7 @@ def boot_timeout_s(tx: Tx, instance: Instance) -> int:
 def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
     """What the provider is told, put together from what was ordered."""
     offer = catalog.known_offer(tx, instance.offer_id)
+    disk = storage.disk_of(tx, instance)
     specs = instance.specs
     return CreateOrder(
         label=instance.label(install_id),
@@ -78,6 +80,8 @@ def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
         startup_script=instance.startup_script,
         is_spot=instance.is_spot,
         mounts=storage.mounts(tx, instance),
+        disk_label=None if disk is None else disk.label(install_id),
+        boot_volume=None if disk is None or instance.boot_volume_id is None else disk.handle,
     )
 
 
@@ -101,6 +105,7 @@ def created(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     current = _current(tx, leased)
     if current is None:
         return None
+    storage.disk_seen(tx, current, sighting)
     catalog.count_claim(tx, current.id)
     changed = _with_address(replace(current, handle=sighting.handle, missing_since=None), sighting)
     return _keep(tx, replace(changed, due_at=tx.now))
@@ -111,6 +116,7 @@ def found(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     current = _current(tx, leased)
     if current is None:
         return None
+    storage.disk_seen(tx, current, sighting)
     return _keep(tx, replace(current, handle=sighting.handle), keep_lease=True)
 
 
@@ -130,7 +136,10 @@ def look_again(
     if current is None:
         return None
     changed = replace(current, due_at=_again_at(tx, leased, current, retry_s))
-    return _keep(tx, changed if sighting is None else _with_address(changed, sighting))
+    if sighting is not None:
+        storage.disk_seen(tx, current, sighting)
+        changed = _with_address(changed, sighting)
+    return _keep(tx, changed)
 
 
 def fail_over(
@@ -219,6 +228,7 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
     )
     if current.status is Status.RUNNING:
         return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
+    storage.disk_seen(tx, current, sighting)
     if current.first_running_at is None:
         storage.arrived(tx, _by(current), current)
     catalog.count_claim(tx, current.id)
@@ -303,6 +313,7 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
         return None
     current = storage.left(tx, _by(current), current)
     catalog.release(tx, current.id)
+    storage.free_disk(tx, _by(current), current)
     if current.status is not Status.DELETING:
         return _keep(tx, replace(current, handle=None, create_sent_at=None))
     if billing.has_hold(tx, current.id) and current.first_running_at is None:
@@ -334,7 +345,10 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
     if current.is_spot:
         storage.leave(tx, _by(current), current, is_eviction=True)
     current = storage.left(tx, _by(current), current)
+    # Nobody asked for its end: what its disk holds is kept, if that is still there.
+    storage.decide_disk(tx, current, Fate.DETACH, is_eviction=current.is_spot, by_owner=False)
     catalog.release(tx, current.id)
+    storage.free_disk(tx, _by(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     if current.is_spot:
         idempotency.unpin(tx, current.id)
@@ -362,6 +376,7 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
     # Units before accounts, as everywhere: whoever takes both takes them in one order.
     if not current.may_exist:
         catalog.release(tx, current.id)
+        storage.free_disk(tx, _by(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     return _move(
         tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status
@@ -371,7 +386,10 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
     kind = catalog.get_type(tx, _by(current), current.instance_type)
     try:
-        image = catalog.pick_image(tx, current.image_id, kind)
+        if current.boot_volume_id is not None:
+            image = catalog.image_on_disk(tx, current.image_id, kind, current.provider)
+        else:
+            image = catalog.pick_image(tx, current.image_id, kind)
     except Invalid:  # nobody boots it any more, or not on this type
         return None
     for offer in catalog.candidates(

@@ -59,6 +59,7 @@ _COLUMNS = (
     "contract",
     "startup_script_id",
     "attempt",
+    "boot_volume_id",
 )
 _INSTANCE = ", ".join(_COLUMNS)
 _VERSION = ", ".join(Version._fields)
@@ -168,6 +169,7 @@ def insert(tx: Tx, instance: Instance) -> None:
         contract=instance.contract.value,
         startup_script_id=instance.startup_script_id,
         attempt=instance.attempt,
+        boot_volume_id=instance.boot_volume_id,
     )
     count(tx, instance.project, instance.status, 1)
 
