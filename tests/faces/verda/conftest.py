@@ -116,6 +116,9 @@ class Cloud:
         made = make.instance(
             self.db, "running" if status == "offline" else status, self.customer.by, **members
         )
+        if status in {"running", "offline"}:
+            seen = replace(make.sighting(made), disk_handle=f"disk-of-{made.id}")
+            made = make.seen(self.db, made, instances.look_again, retry_s=1, sighting=seen)
         if status == "offline":
             # As this API switches off: the hardware stays.
             self.db.write_now(instances.stop, self.customer.by, made.id, keep_reserved=True)

@@ -51,7 +51,7 @@ async def test_it_answers_as_its_wire_type_says(cloud: Cloud, route: Route) -> N
     cloud.volume("deleted")
     response = await visit(cloud, route, key=cloud.token())
     assert response.status == route.status, response.content
-    if route.answer is None:
+    if route.answer is None or (route.method, route.path) == ("PUT", "/volumes"):  # it is not a clone
         assert response.content == b""
         assert "content-type" not in response.headers
         return

@@ -317,7 +317,7 @@ async def test_a_request_that_is_none_is_a_400(cloud: Cloud, body: dict[str, Any
 async def test_an_unknown_volume_is_not_found_whatever_is_asked(cloud: Cloud) -> None:
     _, theirs = cloud.stranger()
     mine = uuid(cloud.volume().id)
-    for action in ("detach", "delete", "rename", "resize", "restore", "attach"):
+    for action in ("detach", "delete", "rename", "resize", "restore", "attach", "clone", "cancel"):
         for wanted in (UNKNOWN_ID, *(each for each in NOT_IDS if len(each) <= 64)):
             body = {"action": action, "id": wanted, "name": "n", "size": 1000, "instance_id": UNKNOWN_ID}
             refused(await cloud.client.put("/volumes", body), 404, "not_found")

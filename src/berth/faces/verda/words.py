@@ -12,8 +12,13 @@ from berth.core.errors import Invalid, NotFound
 _NAMES = UUID("6f2c1a0e-5b0e-4a57-9d3c-1f9a54b3e0d7")
 """Where the UUIDs of what has a name alone come from. Never changes: customers keep them."""
 _DEPLOYMENT = re.compile(r"\b([Dd])eployment(_id|s)?\b")
-_MEMBERS = {"location": "location_code", "public_key": "key", "page_size": "pageSize"}
-_OPENING = re.compile(r"(location|public_key|page_size)(?=[ :])")
+_MEMBERS = {
+    "location": "location_code",
+    "public_key": "key",
+    "page_size": "pageSize",
+    "delete_volumes": "volume_ids",
+}
+_OPENING = re.compile(rf"({'|'.join(_MEMBERS)})(?=[ :])")
 _ID = re.compile(r"\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b")
 _WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from berth.base.db import DatabaseUnavailable, Tx
-from berth.core import instances
+from berth.core import instances, volumes
 from berth.core.errors import Conflict, Forbidden, Refusal, Unavailable
-from berth.core.instances import Status
+from berth.core.instances import Instance, Status
+from berth.core.volumes import Fate
 from berth.faces.face import Call, Sent
 from berth.faces.verda import errors, words
 from berth.faces.verda.instances import showing, translate, wire
@@ -60,11 +61,32 @@ def act(tx: Tx, call: Call, shown_id: str, request: wire.InstanceActionRequest) 
                 raise Forbidden("provisioning", "Can't discontinue a provisioning instance")
             if request.action == "hibernate" and before.status is not Status.OFFLINE:
                 raise Conflict("invalid_state", "Can't hibernate an instance that is not shut down")
-            doomed = [] if request.action == "hibernate" else translate.doomed(request)
-            after = instances.delete(tx, call.by, before.id, call.context.rules, delete_volumes=doomed or ())
+            after = _delete(tx, call, before, request)
         case other:
             raise Forbidden("not_available", f"The action {other} is not available")
     return after.sequence != before.sequence
+
+
+def _delete(tx: Tx, call: Call, made: Instance, request: wire.InstanceActionRequest) -> Instance:
+    """Of its volumes those that are named go, or its OS volume where none are; the others stay, detached."""
+    doomed = [] if request.action == "hibernate" else translate.doomed(request)
+    is_permanent = bool(request.delete_permanently) and doomed is not None
+    disk = volumes.os_volume_of(tx, made.id)
+    if doomed is None:
+        fate = Fate.TRASH
+    elif disk is None or disk.id not in doomed:
+        fate = Fate.DETACH
+    else:
+        fate = Fate.PURGE if is_permanent else Fate.TRASH
+    return instances.delete(
+        tx,
+        call.by,
+        made.id,
+        call.context.rules,
+        delete_volumes=doomed or (),
+        is_permanent=is_permanent,
+        os_volume=fate,
+    )
 
 
 async def _result(

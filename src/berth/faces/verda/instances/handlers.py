@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from berth.base import ids
 from berth.base.db import Tx
 from berth.base.paging import After
-from berth.core import instances, tags, waitlist
+from berth.core import instances, tags, volumes, waitlist
 from berth.core.errors import Invalid, NotFound
 from berth.core.instances import Instance, Version
 from berth.core.instances import Status as Seen
@@ -22,7 +23,9 @@ _PAGES = 20
 
 def deploy(tx: Tx, call: Call) -> Bare:
     request: wire.DeployRequest = call.body
-    spec = translate.order(request)
+    volume_id = ids.of_uuid(request.image)
+    disk = None if volume_id is None else volumes.find_bootable(tx, call.by, volume_id)
+    spec = translate.order(request, boots_from_disk=disk is not None)
     try:
         made = waitlist.order(tx, call.by, spec, call.context.waiting, call.context.rules)
     except Invalid as refusal:

@@ -10,7 +10,8 @@ from berth.base.clock import Instant, after
 from berth.core import instances
 from berth.core.instances import Contract, Extension, Instance, OrderSpec, Version
 from berth.core.instances import Status as Seen
-from berth.core.volumes import NewVolume
+from berth.core.instances.model import OS_VOLUME_NAME
+from berth.core.volumes import Fate, NewVolume
 from berth.faces.verda import envelope, hardware, words
 from berth.faces.verda.instances import wire
 from berth.faces.verda.wire import Status, Tag
@@ -31,14 +32,24 @@ _CONTRACTS: dict[Contract, wire.Contract] = {
     Contract.LONG_TERM: "LONG_TERM",
     Contract.SPOT: "SPOT",
 }
+_FATES: dict[wire.OnSpotDiscontinue | None, Fate] = {
+    None: Fate.DETACH,
+    "keep_detached": Fate.DETACH,
+    "move_to_trash": Fate.TRASH,
+    "delete_permanently": Fate.PURGE,
+}
 _LISTED_LIMIT = 50_000
 """About 1 KB each."""
 _listed: dict[Version, msgspec.Raw] = {}
 
 
-def order(request: wire.DeployRequest) -> OrderSpec:
-    """Raises Invalid naming the member."""
+def order(request: wire.DeployRequest, *, boots_from_disk: bool) -> OrderSpec:
+    """With `boots_from_disk` the image is a volume that there is. Raises Invalid naming the member."""
     disk = request.os_volume
+    if disk is not None:
+        disk_name = disk.name
+    else:
+        disk_name = OS_VOLUME_NAME if boots_from_disk else OS_VOLUME + uuid4().hex[:8]
     return OrderSpec(
         instance_type=request.instance_type,
         image=ids.of_uuid(request.image) or request.image,
@@ -46,10 +57,16 @@ def order(request: wire.DeployRequest) -> OrderSpec:
         ssh_key_ids=[words.in_body(each, "ssh_key_ids") for each in words.listed(request.ssh_key_ids)],
         location=request.location_code,
         description=request.description,
-        os_volume_name=OS_VOLUME + uuid4().hex[:8] if disk is None else disk.name,
+        os_volume_name=disk_name,
+        os_volume_eviction_fate=_FATES[None if disk is None else disk.on_spot_discontinue],
         os_volume_gb=None if disk is None else words.size_gb(disk.size, "os_volume.size"),
         volumes=[
-            NewVolume(each.name, words.size_gb(each.size, f"volumes[{number}].size"), each.type)
+            NewVolume(
+                each.name,
+                words.size_gb(each.size, f"volumes[{number}].size"),
+                each.type,
+                eviction_fate=_FATES[each.on_spot_discontinue],
+            )
             for number, each in enumerate(request.volumes or ())
         ],
         existing_volumes=[

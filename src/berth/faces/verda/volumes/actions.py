@@ -3,7 +3,7 @@
 from typing import NoReturn
 
 from berth.base.db import Tx
-from berth.core import instances, volumes
+from berth.core import catalog, instances, volumes
 from berth.core.errors import Forbidden, Invalid
 from berth.faces.face import Call
 from berth.faces.verda import words
@@ -14,6 +14,8 @@ from berth.faces.verda.volumes import handlers, translate, wire
 def act_on_volumes(tx: Tx, call: Call) -> object:
     request: wire.VolumeActionRequest = call.body
     wanted = words.several(request.id)
+    if request.action == "clone":
+        return [_clone(tx, call, handlers.volume_id_of(each), request) for each in wanted]
     # In one order, so that two requests for the same volumes never wait for each other.
     volume_ids = sorted(handlers.volume_id_of(each) for each in wanted)
     for volume_id in volume_ids:
@@ -36,8 +38,23 @@ def _act(tx: Tx, call: Call, volume_id: str, request: wire.VolumeActionRequest) 
             handlers.delete(tx, call, volume_id, is_permanent=bool(request.is_permanent))
         case "restore":
             volumes.restore(tx, call.by, volume_id)
+        case "cancel":
+            volumes.cancel_clone(tx, call.by, volume_id)
         case other:
             raise Forbidden("not_available", f"The action {other} is not available")
+
+
+def _clone(tx: Tx, call: Call, volume_id: str, request: wire.VolumeActionRequest) -> str:
+    """The id of the copy. A client of the vendor's puts the location where the type belongs."""
+    source = volumes.get(tx, call.by, volume_id)
+    wanted = [each for each in (request.location_code, request.type) if each]
+    elsewhere = [each for each in wanted if each != source.location and catalog.find_location(tx, each)]
+    if elsewhere or request.location_code not in {None, "", source.location}:
+        message = f"location_code: volumes are copied in their own location, which is {source.location}."
+        raise Invalid("invalid_field", message, field="location_code")
+    kind = None if request.type == source.location else words.optional(request.type)
+    made = instances.clone_volume(tx, call.by, volume_id, name=words.optional(request.name), type=kind)
+    return words.shown(made.id)
 
 
 def _attach(tx: Tx, call: Call, volume_id: str, request: wire.VolumeActionRequest) -> None:

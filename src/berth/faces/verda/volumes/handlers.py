@@ -29,13 +29,12 @@ def list_volumes(tx: Tx, call: Call) -> list[Shown]:
     query: wire.VolumesQuery = call.query
     if query.status is None:
         return _shown_all(tx, call, _all(tx, call, None))
-    found = [made for seen in sorted(translate.seen_as(query.status)) for made in _all(tx, call, seen)]
-    found.sort(key=lambda made: (made.created_at, made.id), reverse=True)
+    found = _all(tx, call, translate.seen_as(query.status))
     return _shown_all(tx, call, [made for made in found if translate.status_of(made) == query.status])
 
 
 def list_trash(tx: Tx, call: Call) -> list[Shown]:
-    found = _all(tx, call, Status.DELETED)
+    found = _all(tx, call, frozenset({Status.DELETED}))
     return _shown_all(tx, call, [made for made in found if not made.is_permanently_deleted])
 
 
@@ -75,11 +74,11 @@ def volume_id_of(text: str) -> str:
     return words.in_path(text, NotFound(*_NO_VOLUME))
 
 
-def _all(tx: Tx, call: Call, status: Status | None) -> list[Volume]:
+def _all(tx: Tx, call: Call, statuses: frozenset[Status] | None) -> list[Volume]:
     found: list[Volume] = []
     last: After | None = None
     for _ in range(_PAGES):
-        page = volumes.list_page(tx, call.by, Filter(status=status), after=last, limit=_PAGE)
+        page = volumes.list_page(tx, call.by, Filter(statuses=statuses), after=last, limit=_PAGE)
         found += page.rows
         if not page.has_more:
             break

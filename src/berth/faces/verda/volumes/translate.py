@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from berth.core import volumes
 from berth.core.instances import Instance
-from berth.core.volumes import Action, NewVolume, Status, Volume
+from berth.core.volumes import Action, NewVolume, Status, Volume, Wanted
 from berth.faces.verda import words
 from berth.faces.verda.volumes import wire
 from berth.faces.verda.wire import Tag
@@ -17,6 +17,7 @@ _STATUSES: dict[Status, wire.VolumeStatus] = {
     Status.ATTACHED: "attached",
     Status.DETACHED: "detached",
     Status.DELETED: "deleted",
+    Status.CLONING: "cloning",
 }
 _UNDER_WAY: dict[Action, wire.VolumeStatus] = {Action.DETACH: "detaching", Action.DELETE: "deleting"}
 
@@ -32,6 +33,8 @@ def hosts(instance_id: str | None, instance_ids: Sequence[str] | None) -> list[s
 
 
 def status_of(volume: Volume) -> wire.VolumeStatus:
+    if volume.cloning_from is not None and volume.wanted is Wanted.PURGED:
+        return "canceled" if volume.status is Status.DELETED else "canceling"
     pending = volumes.pending(volume)
     if pending in _UNDER_WAY and volume.status is not Status.DELETED:
         return _UNDER_WAY[pending]
@@ -40,8 +43,10 @@ def status_of(volume: Volume) -> wire.VolumeStatus:
 
 def seen_as(wanted: wire.VolumeStatus) -> frozenset[Status]:
     """The statuses of core that may be shown as `wanted`."""
-    if wanted in _UNDER_WAY.values():
+    if wanted in {*_UNDER_WAY.values(), "canceling"}:
         return frozenset(_STATUSES) - {Status.DELETED}
+    if wanted == "canceled":
+        return frozenset({Status.DELETED})
     return frozenset(seen for seen, shown in _STATUSES.items() if shown == wanted)
 
 
@@ -87,8 +92,8 @@ def volume(
 
 
 def _path(made: Volume) -> str:
-    name = made.attachments[0].mount_name if made.attachments else made.name
-    return f"/mnt/{name}"
+    """Where instances find it."""
+    return made.attachments[0].path if made.attachments else f"/mnt/{made.name}"
 
 
 def _target(made: Volume, hosts: Sequence[tuple[Instance, wire.Host]]) -> str | None:
