@@ -166,13 +166,12 @@ async def test_a_shared_filesystem_has_commands_that_do_no_harm(cloud: Cloud) ->
 async def test_a_shared_filesystem_is_attached_to_several_instances(cloud: Cloud) -> None:
     made = cloud.volume(kind="NVMe_Shared")
     hosts = [cloud.instance("offline") for _ in range(2)]
-    for host in hosts:
-        done(await act(cloud, "attach", uuid(made.id), instance_ids=[uuid(host.id)]))
-        if host is hosts[0]:
-            make.seen_volume(cloud.db, made, volumes.attached, host.id)
+    done(await act(cloud, "attach", uuid(made.id), instance_ids=[uuid(each.id) for each in hosts]))
     shown = await show(cloud, made)
     assert {each["id"] for each in shown["instances"]} == {uuid(each.id) for each in hosts}
-    make.seen_volume(cloud.db, made, volumes.attached, hosts[1].id)
+    assert shown["status"] == "attaching"
+    for host in hosts:
+        make.seen_volume(cloud.db, made, volumes.attached, host.id)
     done(await act(cloud, "detach", [uuid(made.id)], instance_id=uuid(hosts[0].id)))
     assert (await show(cloud, made))["status"] == "detaching"
     done(await act(cloud, "detach", [uuid(made.id)]))
