@@ -155,7 +155,9 @@ class Edge:
         result = await self._context.db.read(route.handler, call)
         if isinstance(result, Text):
             return Reply(OK, result.body, result.headers, result.media_type)
-        return self._reply(route, self._done(route, result))
+        if isinstance(result, Sent):
+            return self._reply(route, self._done(route, result))
+        return Reply(route.status, self._face.render(result), (), route.media_type)
 
     async def _write(
         self,
