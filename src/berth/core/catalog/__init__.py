@@ -1,6 +1,16 @@
 """The catalogue: what can be sold, where, at what price, with which images, and who has claimed it."""
 
 from berth.core.catalog.claims import claim, count_claim, reclaim, release, suppress, uncount_claim
+from berth.core.catalog.clusters import (
+    boots_cluster,
+    cluster_availability,
+    cluster_images,
+    cluster_types_at,
+    find_cluster_type,
+    has_units,
+    is_cluster_available,
+    list_cluster_types,
+)
 from berth.core.catalog.compatibility import fits
 from berth.core.catalog.lines import (
     ANYWHERE,
@@ -54,6 +64,15 @@ from berth.core.catalog.service import (
 )
 
 __all__ = [
+    "ClusterType",
+    "list_cluster_types",
+    "is_cluster_available",
+    "has_units",
+    "find_cluster_type",
+    "cluster_types_at",
+    "cluster_images",
+    "cluster_availability",
+    "boots_cluster",
     "ANYWHERE",
     "Availability",
     "Image",

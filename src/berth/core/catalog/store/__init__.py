@@ -1,5 +1,11 @@
 """Statements of the catalogue, by table."""
 
+from berth.core.catalog.store.cluster_types import (
+    cluster_types_at,
+    list_cluster_types,
+    unlist_cluster_types,
+    upsert_cluster_type,
+)
 from berth.core.catalog.store.lines import (
     PROVEN_SYNCS,
     count_in_line,
@@ -56,6 +62,10 @@ from berth.core.catalog.store.volume_types import (
 )
 
 __all__ = [
+    "upsert_cluster_type",
+    "unlist_cluster_types",
+    "list_cluster_types",
+    "cluster_types_at",
     "PROVEN_SYNCS",
     "abilities",
     "add_provider",
