@@ -33,6 +33,15 @@ from berth.core.instances.lifecycle import (
     vanished,
     wait_for_boot,
 )
+from berth.core.instances.membership import (
+    Post,
+    dismiss,
+    enlist,
+    is_ready,
+    muster,
+    of_cluster,
+    of_clusters,
+)
 from berth.core.instances.model import (
     Action,
     AutoDelete,
@@ -113,6 +122,13 @@ from berth.core.instances.storage import (
 from berth.core.instances.terms import pick_period, term
 
 __all__ = [
+    "Post",
+    "dismiss",
+    "enlist",
+    "is_ready",
+    "muster",
+    "of_cluster",
+    "of_clusters",
     "ADRIFT_AFTER_S",
     "FAILED",
     "OFFERS_TRIED",

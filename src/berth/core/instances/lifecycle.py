@@ -25,6 +25,8 @@ OFFERS_TRIED = 5
 """How many offers one order is placed at before it fails."""
 ADRIFT_AFTER_S = 3600
 """A provider that no process had configured for so long is one that anybody may clear up after."""
+READY_LOOK_S = 15
+"""How often a member that waits for the others of its cluster is looked at."""
 _ACTOR = "loop:provisioning"
 
 
@@ -219,6 +221,15 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
     )
     if current.status is Status.RUNNING:
         return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
+    if current.cluster_id is not None and current.first_running_at is None:
+        # It runs once all members of its cluster can: before that nobody pays for any.
+        waiting = replace(changed, ready_at=current.ready_at or tx.now, due_at=after(tx.now, seconds=READY_LOOK_S))
+        return _keep(tx, waiting, event="instance.ready" if current.ready_at is None else None)
+    return runs(tx, current, changed, bills_boot=bills_boot)
+
+
+def runs(tx: Tx, current: Instance, changed: Instance, *, bills_boot: bool) -> Instance:
+    """From now on it runs, and costs. `changed` is what `current`, which is locked, is to be written as."""
     if current.first_running_at is None:
         storage.arrived(tx, _by(current), current)
     catalog.count_claim(tx, current.id)
@@ -369,6 +380,8 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
 
 
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
+    if current.cluster_id is not None:
+        return None  # its cluster stays together
     kind = catalog.get_type(tx, _by(current), current.instance_type)
     try:
         image = catalog.pick_image(tx, current.image_id, kind)
@@ -410,6 +423,7 @@ def _with_address(instance: Instance, sighting: Sighting) -> Instance:
         ip=sighting.ip or instance.ip,
         ssh_port=sighting.ssh_port or instance.ssh_port,
         ssh_user=sighting.ssh_user or instance.ssh_user,
+        private_ip=sighting.private_ip or instance.private_ip,
     )
 
 
@@ -422,7 +436,7 @@ def _again_at(tx: Tx, leased: Instance, current: Instance, retry_s: float) -> In
 
 def _move(tx: Tx, instance: Instance, status: Status, *, keep_lease: bool = False) -> Instance:
     """A new status: counted, dated, recorded."""
-    store.count_move(tx, instance.project, instance.status, status)
+    store.count_move(tx, instance, status)
     previous = instance.status
     changed = replace(instance, status=status, status_changed_at=tx.now, attempt=0, due_at=tx.now)
     return _keep(
@@ -474,6 +488,8 @@ def _keep(
         "create_sent_at": changed.create_sent_at,
         "deadline_at": changed.deadline_at,
         "missing_since": changed.missing_since,
+        "ready_at": changed.ready_at,
+        "private_ip": changed.private_ip,
         "lease_token": changed.lease_token,
         "sequence": changed.sequence,
         "attempt": changed.attempt,

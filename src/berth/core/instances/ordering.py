@@ -69,14 +69,13 @@ def order(
     billing.gate(tx, by.project, instance_id, offer.price, rules)
     check_hourly(tx, by.project, offer.price)
     volume_ids = volumes.board(tx, by, choice.cargo, instance_id, offer.provider)
-    instance = _ordered(by, spec, choice, offer, instance_id=instance_id, volume_ids=volume_ids, now=tx.now)
+    instance = drafted(by, spec, choice, offer, instance_id=instance_id, volume_ids=volume_ids, now=tx.now)
     store.insert(tx, instance)
     if spec.auto_delete is not None and spec.auto_delete != AutoDelete():
         store.put_reservation(tx, instance_id, spec.auto_delete)
     if period is not None:
         terms.begin(tx, instance, period, spec.extension, list_price)
-    disk = NewVolume(instance.os_volume_name, instance.os_volume_gb, OS_VOLUME_TYPE)
-    volumes.add_os_volume(tx, by, instance_id, disk, instance.location, instance.provider)
+    add_disk(tx, by, instance, OS_VOLUME_TYPE)
     announce(tx, by, "instance.ordered", instance)
     return instance
 
@@ -179,7 +178,12 @@ def _cannot_end(tx: Tx, wanted: AutoDelete | None, offer: Offer) -> Invalid | No
     return None
 
 
-def _ordered(
+def add_disk(tx: Tx, by: Actor, instance: Instance, volume_type: str) -> None:
+    disk = NewVolume(instance.os_volume_name, instance.os_volume_gb, volume_type)
+    volumes.add_os_volume(tx, by, instance.id, disk, instance.location, instance.provider)
+
+
+def drafted(
     by: Actor,
     spec: OrderSpec,
     choice: Choice,
@@ -189,6 +193,7 @@ def _ordered(
     volume_ids: Sequence[str],
     now: Instant,
 ) -> Instance:
+    """An instance as it is ordered, not in the database yet."""
     return Instance(
         id=instance_id,
         project=by.project,

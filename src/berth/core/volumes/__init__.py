@@ -82,10 +82,15 @@ from berth.core.volumes.service import (
     restore,
     trash,
 )
+from berth.core.volumes.sharing import HOME, SharedCargo, board_shared, look_up_shared
 from berth.core.volumes.states import allowed, pending, work
 from berth.core.volumes.writing import attachment_to
 
 __all__ = [
+    "HOME",
+    "SharedCargo",
+    "board_shared",
+    "look_up_shared",
     "NOTHING",
     "Action",
     "Attachment",
