@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.disks import DiskContract
 from tests.contract.driver import DriverContract, OpenRig
 from tests.contract.volumes import VolumeContract
 from tests.drivers.rigs import RIGS
@@ -20,3 +21,7 @@ class TestDrivers(DriverContract):
 
 class TestVolumes(VolumeContract):
     """The same for the verbs of volumes, where the driver has them."""
+
+
+class TestDisks(DiskContract):
+    """Run by every driver of the parts list."""

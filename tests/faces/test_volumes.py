@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from berth.core import volumes
+from berth.core import catalog, instances, volumes
 from berth.core.catalog import refresh
-from berth.core.driver import Catalogue
+from berth.core.driver import Abilities, Catalogue
 from berth.core.volumes import Volume, service
 from tests import make
 from tests.faces.conftest import Shop
+from tests.world import truth
 
 WANTED = {"name": "training-data", "size": 500, "type": "NVMe", "location": "FIN-01"}
 
@@ -426,3 +427,21 @@ async def test_volume_types_say_what_they_cost_and_where_they_are(shop: Shop) ->
     nothing = Catalogue((), (), ())
     shop.db.write_now(lambda tx: refresh(tx, make.PROVIDER, nothing, listed_at=tx.now, margin_percent=0))
     assert (await shop.client.get("/volume-types")).data == []
+
+
+async def test_what_this_api_has_no_word_for_is_shown_in_its_own(shop: Shop) -> None:
+    by = shop.customer.by
+    source = make.volume(shop.db, by=by)
+    able = Abilities(volumes=True, clones_volumes=True)
+    shop.db.write_now(catalog.introduce, make.PROVIDER, able)
+    copy = shop.db.write_now(instances.clone_volume, by, source.id)
+    shown = (await shop.client.get(path(copy))).data
+    assert (shown["status"], shown["name"], shown["actions"]) == (
+        "ordered",
+        "CLONE-data",
+        ["rename", "delete"],
+    )
+    ordered = (await shop.client.get("/volumes?status=ordered")).data
+    assert [each["id"] for each in ordered] == [shown["id"]]
+    told = truth.event_data(shop.db, copy.id, "volume.ordered")
+    assert [each["status"] for each in told] == ["ordered"]

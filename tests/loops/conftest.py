@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from berth.base.db import Database
+from tests.loops.able import ABLE
 from tests.world.provider import Provider
 from tests.world.world import Turnable, World
 
@@ -27,3 +28,9 @@ def provider(clock: Turnable) -> Provider:
 @pytest.fixture
 def world(db: Database, clock: Turnable, provider: Provider) -> World:
     return World(db, clock, provider)
+
+
+@pytest.fixture
+def able(db: Database, clock: Turnable) -> World:
+    """A world whose provider keeps disks and copies volumes."""
+    return World(db, clock, Provider(clock, abilities=ABLE))

@@ -99,11 +99,56 @@ async def _failing(world: World, customer: make.Customer) -> None:
     await world.settle()
 
 
+async def _hibernate(world: World, customer: make.Customer) -> None:
+    """Deleted but for its boot disk, booted from that again, copied, and in the end gone with all that."""
+    first = await world.running(customer)
+    disk = world.db.read_now(volumes.os_volume_of, first.id)
+    assert disk is not None
+    world.act(instances.delete, customer.by, first.id, world.rules, os_volume=Fate.DETACH)
+    await world.settle()
+    assert world.volume(disk.id).status == "detached"
+    copy = world.act(instances.clone_volume, customer.by, disk.id)
+    await world.settle()
+    assert world.volume(copy.id).status == "detached"
+    again = await world.running(customer, image_slug=disk.id)
+    assert world.volume(disk.id).os_of == again.id
+    world.act(instances.delete, customer.by, again.id, world.rules, os_volume=Fate.TRASH)
+    await world.settle()
+    assert world.volume(disk.id).status == "deleted"
+    assert not world.volume(disk.id).is_permanently_deleted
+    last = await world.running(customer, image_slug=copy.id)
+    world.delete(last)
+    world.act(volumes.purge, customer.by, disk.id)
+    await world.settle()
+    assert world.volume(disk.id).gone_at is not None
+    assert world.volume(copy.id).gone_at is not None
+
+
+async def _boots_nothing(world: World, customer: make.Customer) -> None:
+    """What was to boot from a disk comes to nothing: the disk is as it was."""
+    first = await world.running(customer)
+    disk = world.db.read_now(volumes.os_volume_of, first.id)
+    assert disk is not None
+    world.act(instances.delete, customer.by, first.id, world.rules, os_volume=Fate.DETACH)
+    await world.settle()
+    world.provider.boot_fails = True
+    failed = await world.order(customer, image_slug=disk.id)
+    await world.settle()
+    world.provider.boot_fails = False
+    assert world.status(failed) == "error"
+    assert world.volume(disk.id).status == "detached"
+    assert list(world.provider.disks) == [world.volume(disk.id).handle]
+    world.act(volumes.purge, customer.by, disk.id)
+    await world.settle()
+
+
 SCENARIOS: dict[str, tuple[Scenario, int]] = {
     "walk": (_walk, 14),
     "deploy": (_deploy, 14),
     "moving": (_moving, 9),
     "failing": (_failing, 6),
+    "hibernate": (_hibernate, 14),
+    "boots nothing": (_boots_nothing, 8),
 }
 """What is played, and how many calls it makes at least: a scenario that makes fewer tests nothing."""
 
@@ -141,7 +186,9 @@ def _two_providers(db: Database, clock: FakeClock, lag_s: int) -> World:
         ("other", "second", "1.71", "0.3"),
     ):
         provider = Provider(clock, name, [make.offer(name=offer, price=price)], listing_lag_s=lag_s)
-        provider.abilities = replace(provider.abilities, appears_within_s=lag_s)
+        provider.abilities = replace(
+            provider.abilities, appears_within_s=lag_s, keeps_disks=True, clones_volumes=True
+        )
         provider.volume_types = [make.volume_type(price=stored)]
         made.append(provider)
     return World(db, clock, *made, patience=Patience(retry_most_s=120))

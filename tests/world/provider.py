@@ -27,6 +27,7 @@ from berth.core.driver import (
     VolumeSighting,
 )
 from tests import make
+from tests.world.parts import Disk, Fault, Machine
 
 FOREVER = 10**9
 VOLUME_VERBS = (
@@ -39,53 +40,6 @@ VOLUME_VERBS = (
     "destroy_volume",
 )
 VERBS = ("catalogue", "create", "inspect", "list_own", "start", "stop", "restart", "destroy", *VOLUME_VERBS)
-
-
-@dataclass
-class Machine:
-    """One machine as the provider keeps it. `until` is when what it is doing now has been done."""
-
-    handle: str
-    label: Label | None
-    offer: str
-    ip: str
-    made_at: Instant
-    power: Power
-    until: Instant
-    answers_at: Instant
-    """From when on its SSH server answers."""
-    is_kept: bool
-    """Whether it keeps its hardware while it is off."""
-    use_percent: int | None = 70
-    """How busy it is while it runs."""
-    becomes: Power | None = Power.RUNNING
-    """What it is when that is done; None: gone."""
-    evicts_at: Instant | None = None
-    """When it is taken away, as its provider has announced."""
-
-
-@dataclass
-class Disk:
-    """One volume as the provider keeps it."""
-
-    handle: str
-    label: Label | None
-    size_gb: int
-    attaches_live: bool
-    made_at: Instant
-    attached_to: set[str] = field(default_factory=set)
-    """Handles of machines."""
-
-
-@dataclass
-class Fault:
-    """Makes calls of one verb fail: `before` they take effect, or `after`, so that only the answer is lost."""
-
-    verb: str
-    error: BaseException | None
-    """None: the answer is wrong. `inspect` and `inspect_volume` then say None for what is there."""
-    is_after: bool = False
-    times: int = 1
 
 
 @dataclass
@@ -115,6 +69,7 @@ class Provider:
     """Offers whose hardware boots nothing."""
     stop_s: float = 0
     destroy_s: float = 0
+    copy_s: float = 0
     start_is_refused: bool = False
     is_idempotent: bool = False
     """Whether a create that repeats a label finds the first machine."""
@@ -140,7 +95,7 @@ class Provider:
         self.bad_offers.clear()
         self.unlisted.clear()
         self.is_partial = self.boot_fails = self.start_is_refused = False
-        self.boot_s = self.stop_s = self.destroy_s = 0
+        self.boot_s = self.stop_s = self.destroy_s = self.copy_s = 0
         self.ssh_s = 0
         for machine in self.alive():
             if machine.answers_at > self._later(FOREVER // 2):
@@ -225,7 +180,11 @@ class Provider:
         if order.provider_offer_id in self.secretly_empty or self.free(order.provider_offer_id) < 1:
             raise NoCapacity(f"{self.name}: nothing left of {order.provider_offer_id}")
         disks = [self._disk(mount.volume_handle) for mount in order.mounts]
+        boot = None if order.boot_volume is None else self._disk(order.boot_volume)
+        if boot is not None and boot.attached_to & set(self.machines):
+            raise Refused(f"{self.name}: {boot.handle} is attached to {boot.attached_to}")
         machine = self._make(order.label, order.provider_offer_id)
+        self._give_disk(machine, order, boot)
         for disk in disks:
             disk.attached_to.add(machine.handle)
         self._raise("create", is_after=True)
@@ -280,13 +239,14 @@ class Provider:
         self._raise("restart", is_after=True)
 
     async def destroy(self, handle: str, *, keep_disk: bool = False) -> None:
-        if keep_disk:
+        if keep_disk and not self.abilities.keeps_disks:
             raise NotSupported(f"{self.name} keeps no disks")
         self._raise("destroy")
         self._pass_time()
         machine = self.machines.get(handle)
         # What it does not list yet it knows nothing of, and says that nothing is left.
         if machine is not None and self._is_visible(machine) and machine.power is not Power.DELETING:
+            machine.keeps_disk = keep_disk
             self._do(machine, Power.DELETING, seconds=self.destroy_s, becomes=None)
         self._raise("destroy", is_after=True)
 
@@ -298,7 +258,13 @@ class Provider:
         sold = [each for each in self.volume_types if each.name == order.type]
         if not sold:
             raise Refused(f"{self.name}: no {order.type}")
+        if order.source is not None and not self.abilities.clones_volumes:
+            raise NotSupported(f"{self.name} copies no volumes")
+        if order.source is not None and order.source not in self._copyable():
+            raise Refused(f"{self.name}: no {order.source}")
         disk = self._make_disk(order.label, order.size_gb, attaches_live=sold[0].attaches_live)
+        disk.copied_from = order.source
+        disk.ready_at = self._later(0 if order.source is None else self.copy_s)
         self._raise("create_volume", is_after=True)
         return self._disk_sighting(disk)
 
@@ -370,6 +336,31 @@ class Provider:
         self.made.append(machine)
         return machine
 
+    def _give_disk(self, machine: Machine, order: CreateOrder, boot: Disk | None) -> None:
+        """What it boots from: a new disk is no volume before its machine is gone."""
+        if not self.abilities.keeps_disks:
+            return
+        if boot is None:
+            handle = f"{machine.handle}-root"
+            boot = Disk(handle, order.disk_label, order.os_volume_gb, False, self.clock.now())
+        boot.attached_to.add(machine.handle)
+        machine.disk = boot
+
+    def _copyable(self) -> set[str]:
+        off = {Power.STOPPED} if not self.abilities.clones_live else {Power.STOPPED, Power.RUNNING}
+        roots = {each.disk.handle for each in self.alive() if each.disk is not None and each.power in off}
+        return roots | set(self.disks)
+
+    def _part(self, machine: Machine) -> None:
+        """The machine is gone: its disk stays, or not."""
+        if machine.disk is None:
+            return
+        machine.disk.attached_to.clear()
+        if machine.keeps_disk:
+            self.disks[machine.disk.handle] = machine.disk
+        else:
+            self.disks.pop(machine.disk.handle, None)
+
     def _make_disk(self, label: Label | None, size_gb: int, *, attaches_live: bool) -> Disk:
         handle = f"{self.name}-disk-{len(self.disks_made) + 1}"
         disk = Disk(handle, label, size_gb, attaches_live, self.clock.now())
@@ -396,7 +387,10 @@ class Provider:
         return disk.made_at + self.listing_lag_s * SECOND <= self.clock.now()
 
     def _disk_sighting(self, disk: Disk) -> VolumeSighting:
-        return VolumeSighting(disk.label, disk.handle, disk.size_gb, frozenset(disk.attached_to))
+        is_ready = disk.ready_at <= self.clock.now()
+        return VolumeSighting(
+            disk.label, disk.handle, disk.size_gb, frozenset(disk.attached_to), is_ready=is_ready
+        )
 
     def _boot(self, machine: Machine) -> None:
         becomes = Power.FAILED if self.boot_fails or machine.offer in self.bad_offers else Power.RUNNING
@@ -422,6 +416,7 @@ class Provider:
                 self.machines.pop(machine.handle, None)
                 for disk in self.disks.values():
                     disk.attached_to.discard(machine.handle)
+                self._part(machine)
             else:
                 machine.power = machine.becomes
 
@@ -454,6 +449,7 @@ class Provider:
             ssh_port=22 if is_on else None,
             ssh_user="root" if is_on else None,
             reason=reason,
+            disk_handle=None if machine.disk is None else machine.disk.handle,
             use_percent=machine.use_percent if is_on and self.abilities.reports_use else None,
             evicts_at=machine.evicts_at,
         )

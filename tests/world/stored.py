@@ -40,6 +40,10 @@ def problems(db: Database, providers: Sequence[Provider], *, at_rest: bool) -> l
             for said in _settled(db, each, providers)
         ]
         known = {each.handle for each in kept if each.gone_at is None}
+        known |= {
+            row[0]
+            for row in rows(db, "SELECT handle FROM volumes WHERE os_of IS NOT NULL AND gone_at IS NULL")
+        }
         found += [sentence for provider in providers for sentence in _strays(provider, known)]
     return found
 
@@ -105,15 +109,18 @@ def _settled(db: Database, kept: Kept, providers: Sequence[Provider]) -> Iterato
 
 
 def _boot_disks(db: Database) -> Iterator[str]:
-    """One for each instance, there as long as that is."""
+    """One for each instance, there and paid for with it as long as that is; then it is gone, or on its own."""
+    for (volume_id,) in rows(db, "SELECT id FROM volumes WHERE os_of IS NOT NULL ORDER BY id"):
+        if is_storing(db, volume_id):
+            yield f"the boot disk {volume_id} costs beside its instance"
     for instance_id, status, disks, live in rows(
         db,
         "SELECT i.id, i.status, COUNT(v.id), COUNT(CASE WHEN v.status <> 'deleted' THEN 1 END) FROM instances i"
         " LEFT JOIN volumes v ON v.os_of = i.id GROUP BY i.id, i.status ORDER BY i.id",
     ):
-        if disks != 1:
+        if disks > 1:
             yield f"instance {instance_id} has {disks} boot disks"
-        if status in {"running", "offline"} and live != 1:
+        if status in {"ordered", "provisioning", "running", "offline"} and live != 1:
             yield f"instance {instance_id} ({status}) has lost its boot disk"
         if status == "deleted" and live != 0:
             yield f"instance {instance_id} ({status}) has left its boot disk"

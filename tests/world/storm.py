@@ -26,7 +26,8 @@ from berth.core.errors import Refusal
 from berth.core.instances import Instance
 from berth.core.volumes import Fate, NewVolume, Volume
 from tests import make
-from tests.world.provider import VERBS, Machine, Provider
+from tests.world.parts import Machine
+from tests.world.provider import VERBS, Provider
 from tests.world.world import PATIENCE, TICKS, Turnable, World
 
 CHANGING = ("create", "start", "stop", "restart", "destroy")
@@ -48,6 +49,8 @@ def providers(random: Random, clock: Turnable) -> list[Provider]:
             stop_keeps_hardware=random.random() < 0.5,
             ip_may_change=random.random() < 0.5,
             appears_within_s=lag_s,
+            keeps_disks=random.random() < 0.7,
+            clones_volumes=random.random() < 0.7,
         )
         built.append(Provider(clock, name, offers, abilities=abilities, listing_lag_s=lag_s))
     return built
@@ -116,6 +119,9 @@ class Storm:
             for volume in self._volumes_of(customer)
             if volume.status is volumes.Status.DETACHED and self.random.random() < 0.3
         ]
+        disks = [each.id for each in self._volumes_of(customer) if each.is_os_volume]
+        if disks and self.random.random() < 0.5:
+            return {"image_slug": disks[0], "existing_volumes": free[:1]}
         fate = self.random.choice(list(Fate))
         return {"volumes": [NewVolume("data", 20, "NVMe", fate)], "existing_volumes": free[:1]}
 
@@ -133,7 +139,7 @@ class Storm:
             return
         volume, by = self.random.choice(known), customer.by
         host = self.random.choice(self.ordered[-8:] or [None])
-        asked = self.random.choice(["attach", "attach", "detach", "resize", "trash", "purge"])
+        asked = self.random.choice(["attach", "attach", "detach", "resize", "trash", "purge", "clone"])
         if asked == "attach" and host is not None:
             self._ask_for(f"attach {volume.id} to {host.id}", instances.attach_volume, by, volume.id, host.id)
         elif asked == "detach":
@@ -144,6 +150,8 @@ class Storm:
             self._ask_for(f"trash {volume.id}", volumes.trash, by, volume.id)
             if self.random.random() < 0.5:
                 self._ask_for(f"restore {volume.id}", volumes.restore, by, volume.id)
+        elif asked == "clone":
+            self._ask_for(f"clone {volume.id}", instances.clone_volume, by, volume.id)
         elif asked == "purge":
             self._ask_for(f"purge {volume.id}", volumes.purge, by, volume.id)
 
@@ -164,7 +172,7 @@ class Storm:
         self._try(verb)
 
     async def _delete(self) -> None:
-        self._try(self.world.delete)
+        self._try(self.random.choice([self.world.delete, self.world.hibernate]))
 
     async def _top_up(self) -> None:
         make.topup(self.world.db, self.random.choice(self.customers).by, "25")

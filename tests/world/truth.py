@@ -14,7 +14,8 @@ from berth.base.db import Database, Row, Tx
 from berth.core import ledger
 from berth.core.billing import rates
 from berth.core.driver import Power
-from tests.world.provider import Machine, Provider
+from tests.world.parts import Machine
+from tests.world.provider import Provider
 
 
 @dataclass(frozen=True)

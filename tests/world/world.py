@@ -150,6 +150,11 @@ class World:
     def delete(self, instance: Instance) -> Instance:
         return self.act(instances.delete, make.owner(instance), instance.id, self.rules)
 
+    def hibernate(self, instance: Instance) -> Instance:
+        """It is deleted but for its boot disk."""
+        by = make.owner(instance)
+        return self.act(instances.delete, by, instance.id, self.rules, os_volume=volumes.Fate.DETACH)
+
     # What time does.
 
     async def tick(self, *names: str) -> list[Report]:

@@ -112,6 +112,8 @@ class Abilities:
     """A volume can be attached to and detached from an instance that runs."""
     clones_volumes: bool = False
     """A volume can be made as a copy of another."""
+    clones_live: bool = False
+    """Also one that is attached to an instance that runs."""
     keeps_disks: bool = False
     """The boot disk of a destroyed instance can stay, as a volume that another instance boots from."""
     startup_script: bool = True

@@ -210,9 +210,10 @@ async def _destroy_orphan(world: World, driver: Driver, orphan: Orphan, sighting
     # Looked at once more, now: between the listing and here a create may have been resolved to this very handle.
     if not await world.db.read(instances.is_orphan, orphan.provider, sighting):
         return
+    keeps = await world.db.read(instances.has_kept_disk, orphan.provider, sighting)
     try:
         async with asyncio.timeout(world.patience.call_s):
-            await driver.destroy(orphan.handle)
+            await driver.destroy(orphan.handle, keep_disk=keeps)
     except (DriverError, TimeoutError) as error:
         _log.warning("orphan_not_destroyed", handle=orphan.handle, error=repr(error))
         return

@@ -222,7 +222,7 @@ async def _verify(world: World, driver: Driver, instance: Instance) -> None:
     sighting, is_gone = await _look_for(world, driver, instance)
     if sighting is None and is_gone and instance.handle is not None:
         # Should it be there after all, it must not live beside the one that takes its place.
-        await driver.destroy(instance.handle)
+        await _end_at_provider(world, driver, instance, instance.handle)
         await world.db.write(
             instances.fail_over,
             instance,
@@ -273,7 +273,7 @@ async def _is_destroyed(world: World, driver: Driver, instance: Instance) -> boo
     """Destroys what a boot left; True once that is certainly gone."""
     sighting, is_gone = await _look_for(world, driver, instance)
     if sighting is not None:
-        await driver.destroy(sighting.handle)
+        await _end_at_provider(world, driver, instance, sighting.handle)
         sighting, is_gone = await _look_for(world, driver, instance)
     return sighting is None and is_gone
 
@@ -381,10 +381,16 @@ async def _destroy(world: World, driver: Driver, instance: Instance) -> None:
         instance = kept
     handle = instance.handle
     assert handle is not None
-    await driver.destroy(handle)
+    await _end_at_provider(world, driver, instance, handle)
     sighting = await driver.inspect(instance.label(world.install_id), handle)
     has_shown = instance.first_running_at is not None or _would_show(world, driver, instance)
     await (_confirm_gone if sighting is None and has_shown else _nothing)(world, driver, instance)
+
+
+async def _end_at_provider(world: World, driver: Driver, instance: Instance, handle: str) -> None:
+    """Destroys it, each time with its boot disk or without as its row says."""
+    keeps = await world.db.read(instances.keeps_disk, instance)
+    await driver.destroy(handle, keep_disk=keeps)
 
 
 async def _confirm_gone(world: World, _driver: Driver, instance: Instance) -> None:

@@ -23,6 +23,7 @@ from berth.core.driver import (
     RateLimited,
     Refused,
     Unreachable,
+    VolumeOrder,
     VolumeSighting,
 )
 from berth.core.instances import STANDING
@@ -44,6 +45,8 @@ class Step(StrEnum):
     CREATE = "create"
     RESOLVE = "resolve"
     """A create was sent and its answer is unknown: look for the label."""
+    COPY = "copy"
+    """It is being copied at its provider: look whether that is done."""
     DETACH = "detach"
     RESIZE = "resize"
     ATTACH = "attach"
@@ -52,7 +55,7 @@ class Step(StrEnum):
 
 def plan(volume: Volume, now: Instant) -> Step:
     """Pure: reads the next step off the row."""
-    if volume.is_os_volume or volume.gone_at is not None:
+    if volume.is_boot_disk or volume.gone_at is not None:
         return Step.NOTHING
     if volume.wanted is not Wanted.KEPT and not volume.attachments:
         is_over = volume.wanted is Wanted.PURGED or (volume.purge_at is not None and volume.purge_at <= now)
@@ -63,6 +66,8 @@ def plan(volume: Volume, now: Instant) -> Step:
         if volume.wanted is not Wanted.KEPT:
             return Step.NOTHING
         return Step.CREATE if volume.create_sent_at is None else Step.RESOLVE
+    if volume.cloning_from is not None:
+        return Step.COPY
     next_link = volumes.work(volume)
     if next_link is not None and next_link.link is Link.DETACHING:
         return Step.DETACH
@@ -111,6 +116,12 @@ async def _nothing(world: World, _driver: Driver, volume: Volume) -> None:
 
 
 async def _create(world: World, driver: Driver, volume: Volume) -> None:
+    source = None
+    if volume.cloning_from is not None:
+        source = await world.db.read(volumes.source_of, volume)
+        if source is None:
+            await _not_copied(world, volume, "its source is gone")
+            return
     intended = await world.db.write(volumes.intend_create, volume)
     if intended is None:
         await _look_again(world, volume)
@@ -119,9 +130,15 @@ async def _create(world: World, driver: Driver, volume: Volume) -> None:
         # We were frozen meanwhile, and others may be about to conclude that our call never went out.
         await world.db.write(volumes.did_not_happen, intended, retry_s=0)
         return
+    await _send(
+        world, driver, intended, volumes.volume_order(intended, install_id=world.install_id, source=source)
+    )
+
+
+async def _send(world: World, driver: Driver, intended: Volume, order: VolumeOrder) -> None:
     try:
         async with asyncio.timeout(world.patience.call_s):
-            sighting = await driver.create_volume(volumes.volume_order(intended, install_id=world.install_id))
+            sighting = await driver.create_volume(order)
     except (NoCapacity, Refused, BadCredentials, NotSupported) as error:
         code = "no_capacity" if isinstance(error, NoCapacity) else "refused"
         await _give_up(world, intended, code, error)
@@ -148,6 +165,21 @@ async def _give_up(world: World, volume: Volume, code: str, error: DriverError) 
 async def _created(world: World, volume: Volume, sighting: VolumeSighting) -> None:
     await world.db.write(volumes.created, volume, sighting)
     await _wake_booting(world, volume)
+
+
+async def _copy(world: World, driver: Driver, volume: Volume) -> None:
+    sighting, is_gone = await _look_for(world, driver, volume)
+    if sighting is not None and sighting.is_ready:
+        await world.db.write(volumes.created, volume, sighting)
+    elif sighting is None and is_gone:
+        await _not_copied(world, volume, "the provider has given it up")
+    else:
+        await _look_again(world, volume)
+
+
+async def _not_copied(world: World, volume: Volume, why: str) -> None:
+    _log.error("volume_not_copied", volume=volume.id, provider=volume.provider, error=why)
+    await world.db.write(instances.volume_not_created, volume, reason=volumes.because("clone_failed"))
 
 
 async def _wake_booting(world: World, volume: Volume) -> None:
@@ -300,6 +332,7 @@ _ACTIONS: dict[Step, Callable[[World, Driver, Volume], Awaitable[None]]] = {
     Step.NOTHING: _nothing,
     Step.CREATE: _create,
     Step.RESOLVE: _resolve,
+    Step.COPY: _copy,
     Step.DETACH: _detach,
     Step.RESIZE: _resize,
     Step.ATTACH: _attach,

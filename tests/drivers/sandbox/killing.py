@@ -13,10 +13,10 @@ VICTIM = Path(__file__).with_name("victim.py")
 VICTIM_LIMIT_S = 60.0
 
 
-def kill_during(rig: SandboxRig, verb: str, *arguments: object, at: str) -> None:
+def kill_during(rig: SandboxRig, verb: str, *arguments: object, at: str, **named: object) -> None:
     """Calls the driver's `verb` in another process, which is killed at the moment `at`: see `victim.watch`."""
     task = rig.config.state_dir.with_name("task")
-    task.write_bytes(pickle.dumps((rig.config, verb, arguments, at)))
+    task.write_bytes(pickle.dumps((rig.config, verb, arguments, named, at)))
     with subprocess.Popen(
         [sys.executable, str(VICTIM), str(task)],
         start_new_session=True,

@@ -12,6 +12,9 @@ from typing import Any
 
 from berth.drivers.sandbox import SandboxDriver
 
+BEHIND_THE_ANSWER = ("copying", "finishing")
+"""Moments that may come once the verb has answered."""
+
 
 def watch(at: str) -> None:
     """Ends this process when the interpreter reports the operation that `at` stands for.
@@ -28,12 +31,16 @@ def watch(at: str) -> None:
                 or (at == "recording" and target.endswith("run.json"))
                 or (at == "attaching" and target.endswith("attached.json"))
                 or (at == "growing" and target.endswith("spec.json"))
+                or (at == "finishing" and target.endswith("spec.json") and ".creating" not in target)
+                or (at == "packing" and target.endswith("disk/root"))
+                or (at == "shelving" and source.endswith("/disk"))
+                or (at == "deciding" and target.endswith("disk.json"))
             )
         if event == "socket.bind":
             # The port is tried while the tree is made, and taken once the instance is in place.
             return at == "listening" and is_in_place()
         if event == "subprocess.Popen":
-            return at == "launching"
+            return at == "launching" or (at == "copying" and str(arguments[0]).endswith("/cp"))
         if event == "os.rmdir":
             return at == "removing" and ".deleting" in str(arguments[0])
         return False
@@ -59,11 +66,13 @@ async def main() -> None:
     if at == "awaiting":
         threading.setprofile(watch_calls)
     watch(at)
-    await getattr(driver, verb)(*arguments)
+    await getattr(driver, verb)(*arguments, **named)
+    if at in BEHIND_THE_ANSWER:
+        await asyncio.Event().wait()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    config, verb, arguments, at = pickle.loads(Path(sys.argv[1]).read_bytes())
+    config, verb, arguments, named, at = pickle.loads(Path(sys.argv[1]).read_bytes())
     state_dir = config.state_dir
     asyncio.run(main())

@@ -41,7 +41,7 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
 def gate_together(tx: Tx, account: str, prices: Mapping[str, int], rules: Rules) -> None:
     """As `gate` for subjects that begin together, by their prices per hour: as if they were one at the sum of these."""
     state = ledger.lock(tx, account)
-    effective = _usable(tx, state)
+    effective = _usable(tx, state, rules)
     runway = rates.total(sum(prices.values()), rules.min_runway_minutes * 60)
     if effective < runway:
         raise _below_minimum(effective, state, runway, rules)

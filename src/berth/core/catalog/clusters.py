@@ -79,5 +79,8 @@ def boots_cluster(tx: Tx, image: Image, sold: ClusterType) -> bool:
     """Whether its nodes boot the image at who sells it. The host to reach them from boots what they do."""
     kind = store.find_type(tx, sold.worker_type)
     return (
-        kind is not None and image.is_cluster and sold.provider in image.providers and fits(image, kind, tx.now)
+        kind is not None
+        and image.is_cluster
+        and sold.provider in image.providers
+        and fits(image, kind, tx.now)
     )

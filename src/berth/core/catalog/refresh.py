@@ -61,7 +61,9 @@ def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, 
             price=Micros(price),
             counted_before=listed_at,
         )
-    _take_cluster_types(tx, provider, catalogue.cluster_types, {offer.provider_offer_id for offer, _ in offers})
+    _take_cluster_types(
+        tx, provider, catalogue.cluster_types, {offer.provider_offer_id for offer, _ in offers}
+    )
     store.unlist_offers(tx, provider, known - {offer.provider_offer_id for offer, _ in offers})
     store.note_refresh(tx, provider, failure=None)
     tx.signal("waitlist")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from berth.base.clock import Instant
 from berth.base.db import Tx
@@ -116,6 +117,26 @@ def pick_image(tx: Tx, image: str, instance_type: InstanceType) -> Image:
             compatible_images=[other.slug for other in compatible_images(tx, instance_type)][:_SHOWN_IMAGES],
         )
     return found
+
+
+def image_on_disk(tx: Tx, image_id: str, instance_type: InstanceType, provider: str) -> Image:
+    """The image that a disk at `provider` was made from: it boots there, whoever still offers the image.
+
+    Raises Invalid when it does not run on the type.
+    """
+    found = store.find_image(tx, image_id)
+    if found is None:
+        raise AssertionError(f"no image {image_id}, yet a disk was made from it")
+    here = replace(found, providers=frozenset({provider}), removed_at=None)
+    if not fits(here, instance_type, tx.now):
+        raise Invalid(
+            "image_incompatible",
+            f"image: {found.slug}, which this volume was made from, does not run on {instance_type.name} where the "
+            "volume is.",
+            field="image",
+            compatible_images=[],
+        )
+    return here
 
 
 def compatible_images(tx: Tx, instance_type: InstanceType) -> Sequence[Image]:

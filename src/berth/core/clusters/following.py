@@ -40,9 +40,7 @@ def attend(tx: Tx, cluster_id: str, rules: Rules) -> Cluster | None:
     return _take(tx, cluster, members, outlook, rules)
 
 
-def _take(
-    tx: Tx, cluster: Cluster, members: Sequence[Instance], outlook: Outlook, rules: Rules
-) -> Cluster:
+def _take(tx: Tx, cluster: Cluster, members: Sequence[Instance], outlook: Outlook, rules: Rules) -> Cluster:
     by = events.system(cluster.project, _ACTOR)
     if outlook.step is Step.END:
         is_free = cluster.first_running_at is None

@@ -34,7 +34,7 @@ def order(tx: Tx, by: Actor, spec: ClusterSpec, rules: Rules) -> Cluster:
         catalog.lock_line(tx, kind)
     asked = _asked(spec, sold[0])
     choice = instances.validate(tx, by, asked)
-    if not choice.image.is_cluster:
+    if not choice.image.is_cluster or choice.cargo.disk is not None:
         raise _no_cluster_image(tx, by, spec, choice.image.slug)
     shared, hosts = spec.shared_volume, max(each.worker_count for each in sold) + 1
     cargo = volumes.look_up_shared(

@@ -120,7 +120,9 @@ def lock_any(tx: Tx, cluster_id: str) -> Cluster | None:
     return None if row is None else _cluster(row)
 
 
-def page(tx: Tx, project: str, *, status: Status | None, after_row: After | None, limit: int) -> list[Cluster]:
+def page(
+    tx: Tx, project: str, *, status: Status | None, after_row: After | None, limit: int
+) -> list[Cluster]:
     """Newest first."""
     condition, values = _condition(status)
     if after_row is not None:

@@ -35,7 +35,9 @@ def check_alone(instance: Instance) -> None:
     """Raises Conflict for a member of a cluster: what is done is done with all of them."""
     if instance.cluster_id is not None:
         raise Conflict(
-            "cluster_member", "This instance belongs to a cluster: it changes and ends with that.", status=instance.status.value
+            "cluster_member",
+            "This instance belongs to a cluster: it changes and ends with that.",
+            status=instance.status.value,
         )
 
 

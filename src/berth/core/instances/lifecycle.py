@@ -13,13 +13,14 @@ from berth.base.db import Tx
 from berth.core import billing, catalog, events, idempotency
 from berth.core.billing import Rules
 from berth.core.catalog import Offer
-from berth.core.driver import CreateOrder, Hardware, Sighting
+from berth.core.driver import Sighting
 from berth.core.errors import Invalid
 from berth.core.events import Actor
 from berth.core.instances import charging, states, storage, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 from berth.core.instances.reasons import because
+from berth.core.volumes import Fate
 
 OFFERS_TRIED = 5
 """How many offers one order is placed at before it fails."""
@@ -50,39 +51,6 @@ def next_due(tx: Tx, *, providers: Collection[str]) -> Instant | None:
     return store.next_due(tx, providers={*providers, *adrift})
 
 
-def boot_timeout_s(tx: Tx, instance: Instance) -> int:
-    """How long this type may take from create to a reachable SSH server."""
-    return catalog.get_type(tx, _by(instance), instance.instance_type).boot_timeout_s
-
-
-def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
-    """What the provider is told, put together from what was ordered."""
-    offer = catalog.known_offer(tx, instance.offer_id)
-    specs = instance.specs
-    return CreateOrder(
-        label=instance.label(install_id),
-        provider_offer_id=offer.provider_offer_id,
-        hardware=Hardware(
-            instance.instance_type,
-            specs.gpu_model,
-            specs.gpu_count,
-            specs.gpu_vram_gb,
-            specs.vcpu_count,
-            specs.ram_gb,
-            specs.storage_gb,
-        ),
-        hostname=instance.hostname,
-        image_slug=instance.image_slug,
-        ssh_user=instance.ssh_user,
-        location=instance.location,
-        ssh_public_keys=instance.ssh_public_keys,
-        os_volume_gb=instance.os_volume_gb,
-        startup_script=instance.startup_script,
-        is_spot=instance.is_spot,
-        mounts=storage.mounts(tx, instance),
-    )
-
-
 def intend_create(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance | None:
     """Commits that something may exist at the provider from now on: always before the call that makes it."""
     current = _current(tx, leased)
@@ -103,6 +71,7 @@ def created(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     current = _current(tx, leased)
     if current is None:
         return None
+    storage.disk_seen(tx, current, sighting)
     catalog.count_claim(tx, current.id)
     changed = _with_address(replace(current, handle=sighting.handle, missing_since=None), sighting)
     return _keep(tx, replace(changed, due_at=tx.now))
@@ -113,6 +82,7 @@ def found(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     current = _current(tx, leased)
     if current is None:
         return None
+    storage.disk_seen(tx, current, sighting)
     return _keep(tx, replace(current, handle=sighting.handle), keep_lease=True)
 
 
@@ -132,7 +102,10 @@ def look_again(
     if current is None:
         return None
     changed = replace(current, due_at=_again_at(tx, leased, current, retry_s))
-    return _keep(tx, changed if sighting is None else _with_address(changed, sighting))
+    if sighting is not None:
+        storage.disk_seen(tx, current, sighting)
+        changed = _with_address(changed, sighting)
+    return _keep(tx, changed)
 
 
 def fail_over(
@@ -221,9 +194,12 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
     )
     if current.status is Status.RUNNING:
         return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
+    storage.disk_seen(tx, current, sighting)
     if current.cluster_id is not None and current.first_running_at is None:
         # It runs once all members of its cluster can: before that nobody pays for any.
-        waiting = replace(changed, ready_at=current.ready_at or tx.now, due_at=after(tx.now, seconds=READY_LOOK_S))
+        waiting = replace(
+            changed, ready_at=current.ready_at or tx.now, due_at=after(tx.now, seconds=READY_LOOK_S)
+        )
         return _keep(tx, waiting, event="instance.ready" if current.ready_at is None else None)
     return runs(tx, current, changed, bills_boot=bills_boot)
 
@@ -314,6 +290,7 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
         return None
     current = storage.left(tx, _by(current), current)
     catalog.release(tx, current.id)
+    storage.free_disk(tx, _by(current), current)
     if current.status is not Status.DELETING:
         return _keep(tx, replace(current, handle=None, create_sent_at=None))
     if billing.has_hold(tx, current.id) and current.first_running_at is None:
@@ -345,7 +322,10 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
     if current.is_spot:
         storage.leave(tx, _by(current), current, is_eviction=True)
     current = storage.left(tx, _by(current), current)
+    # Nobody asked for its end: what its disk holds is kept, if that is still there.
+    storage.decide_disk(tx, current, Fate.DETACH, is_eviction=current.is_spot, by_owner=False)
     catalog.release(tx, current.id)
+    storage.free_disk(tx, _by(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     if current.is_spot:
         idempotency.unpin(tx, current.id)
@@ -373,6 +353,7 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
     # Units before accounts, as everywhere: whoever takes both takes them in one order.
     if not current.may_exist:
         catalog.release(tx, current.id)
+        storage.free_disk(tx, _by(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     return _move(
         tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status
@@ -384,7 +365,10 @@ def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
         return None  # its cluster stays together
     kind = catalog.get_type(tx, _by(current), current.instance_type)
     try:
-        image = catalog.pick_image(tx, current.image_id, kind)
+        if current.boot_volume_id is not None:
+            image = catalog.image_on_disk(tx, current.image_id, kind, current.provider)
+        else:
+            image = catalog.pick_image(tx, current.image_id, kind)
     except Invalid:  # nobody boots it any more, or not on this type
         return None
     for offer in catalog.candidates(

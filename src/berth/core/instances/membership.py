@@ -21,7 +21,7 @@ from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Contract, Instance, OrderSpec, Wanted
 from berth.core.instances.ordering import Choice
-from berth.core.volumes import NewVolume, SharedCargo
+from berth.core.volumes import Fate, SharedCargo
 
 OS_VOLUME_TYPE = "NVMe_OS_Cluster"
 
@@ -80,7 +80,7 @@ def enlist(
         store.insert(tx, member)
         if period is not None and is_bound:
             terms.begin(tx, member, period, spec.extension, post.price)
-        ordering.add_disk(tx, by, member, OS_VOLUME_TYPE)
+        ordering.add_disk(tx, by, member, eviction_fate=Fate.PURGE, volume_type=OS_VOLUME_TYPE)
         announce(tx, by, "instance.ordered", member)
         members.append(member)
     return members, volume_ids

@@ -1,14 +1,17 @@
 """An instance: one row, whatever each face calls it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from berth.base.clock import Instant
 from berth.base.money import Micros
 from berth.core.driver import Label
-from berth.core.volumes import NewVolume
+from berth.core.volumes import Fate, NewVolume
+
+OS_VOLUME_NAME = "boot"
+"""What a boot disk is called where its owner does not say."""
 
 
 class Status(StrEnum):
@@ -132,16 +135,21 @@ class OrderSpec:
 
     instance_type: str
     image: str
+    """An image, by id or slug, or the id of a detached boot disk of the same location."""
     hostname: str
     ssh_key_ids: Sequence[str]
     location: str
     description: str = ""
-    os_volume_name: str = "boot"
+    os_volume_name: str = OS_VOLUME_NAME
     os_volume_gb: int | None = None
+    os_volume_eviction_fate: Fate = Fate.DETACH
+    """What becomes of the boot disk when the provider takes the instance away."""
     volumes: Sequence[NewVolume] = ()
     """Made for it, where it is."""
     existing_volumes: Sequence[str] = ()
     """Attached to it from its first boot on."""
+    mount_paths: Mapping[str, str] = field(default_factory=dict)
+    """Where existing volumes are mounted, by their id; not named: at `/mnt/<name>`."""
     startup_script: str | None = None
     startup_script_id: str | None = None
     """One that the project keeps, in place of `startup_script`."""
@@ -223,6 +231,8 @@ class Instance:
     """Since when a member of a cluster that does not run yet could run."""
     private_ip: str | None = None
     """Where instances of the same project reach it, where its provider says so."""
+    boot_volume_id: str | None = None
+    """The volume that it was ordered to boot from, in the place of a new boot disk."""
 
     def label(self, install_id: str) -> Label:
         return Label(install_id, self.id)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from berth.base.clock import MINUTE, Instant
 from berth.base.db import Tx
-from berth.core import billing, catalog, events
+from berth.core import billing, catalog, events, volumes
 from berth.core.driver import Sighting
 from berth.core.instances import states, store
 from berth.core.instances.announcing import announce
@@ -113,6 +113,11 @@ def is_orphan(tx: Tx, provider: str, sighting: Sighting) -> bool:
     if instance.status in states.FAILED and not instance.may_exist:
         return True  # it was given up for lost, and is back
     return instance.handle is not None and instance.handle != sighting.handle
+
+
+def has_kept_disk(tx: Tx, provider: str, sighting: Sighting) -> bool:
+    """Whether an orphan boots from a disk that is somebody's volume: that outlives it."""
+    return sighting.disk_handle is not None and volumes.is_kept_disk(tx, provider, sighting.disk_handle)
 
 
 def report_orphan(tx: Tx, provider: str, sighting: Sighting) -> Orphan:

@@ -15,9 +15,9 @@ from berth.core.events import Actor
 from berth.core.instances import endings, guards, store, terms
 from berth.core.instances.affording import check_hourly, foresee_hourly
 from berth.core.instances.announcing import announce
-from berth.core.instances.model import AutoDelete, Instance, OrderSpec, Specs, Status, Wanted
+from berth.core.instances.model import OS_VOLUME_NAME, AutoDelete, Instance, OrderSpec, Specs, Status, Wanted
 from berth.core.keys import SshKey
-from berth.core.volumes import Cargo, NewVolume
+from berth.core.volumes import Cargo, Fate, NewVolume, Origin, Volume
 
 HOSTNAME_LIMIT = 255
 DESCRIPTION_LIMIT = 1000
@@ -75,7 +75,8 @@ def order(
         store.put_reservation(tx, instance_id, spec.auto_delete)
     if period is not None:
         terms.begin(tx, instance, period, spec.extension, list_price)
-    add_disk(tx, by, instance, OS_VOLUME_TYPE)
+    if instance.boot_volume_id is None:
+        add_disk(tx, by, instance, eviction_fate=spec.os_volume_eviction_fate)
     announce(tx, by, "instance.ordered", instance)
     return instance
 
@@ -111,17 +112,53 @@ def _look_up(tx: Tx, by: Actor, spec: OrderSpec) -> Choice:
         kind = catalog.get_type(tx, events.system(by.project, by.key_id), spec.instance_type)
     except NotFound as error:
         raise _invalid("instance_type", error.message) from None
-    image = catalog.pick_image(tx, spec.image, kind)
-    size_gb = spec.os_volume_gb or max(OS_VOLUME_DEFAULT_GB, image.min_os_volume_gb)
-    if size_gb < image.min_os_volume_gb:
-        raise _invalid("os_volume.size", f"{image.slug} needs at least {image.min_os_volume_gb} GB.")
+    disk = volumes.find_bootable(tx, by, spec.image)
+    if disk is not None:
+        image, size_gb = _image_of(tx, disk, kind, spec), disk.size_gb
+    else:
+        image = catalog.pick_image(tx, spec.image, kind)
+        size_gb = spec.os_volume_gb or max(OS_VOLUME_DEFAULT_GB, image.min_os_volume_gb)
+        if size_gb < image.min_os_volume_gb:
+            raise _invalid("os_volume.size", f"{image.slug} needs at least {image.min_os_volume_gb} GB.")
     catalog.check_location(tx, spec.location)
     ssh_keys = keys.take(tx, by, spec.ssh_key_ids)
     script = spec.startup_script
     if spec.startup_script_id is not None:
         script = scripts.take(tx, by, spec.startup_script_id).text
-    cargo = volumes.look_up(tx, by, spec.volumes, spec.existing_volumes, spec.location)
+    cargo = volumes.look_up(
+        tx,
+        by,
+        spec.volumes,
+        spec.existing_volumes,
+        spec.location,
+        disk_id=None if disk is None else disk.id,
+        paths=spec.mount_paths,
+    )
     return Choice(kind, image, size_gb, ssh_keys, cargo, script)
+
+
+def _image_of(tx: Tx, disk: Volume, kind: InstanceType, spec: OrderSpec) -> Image:
+    """What a boot disk was made from, bootable only where the disk is. Raises as `_look_up`, and NotFound."""
+    of_a_new_one = (spec.os_volume_name, spec.os_volume_gb, spec.os_volume_eviction_fate)
+    if disk.origin is None or of_a_new_one != (OS_VOLUME_NAME, None, Fate.DETACH):
+        raise volumes.os_volume_not_found()
+    image = catalog.image_on_disk(tx, disk.origin.image_id, kind, disk.provider)
+    return replace(
+        image,
+        id=disk.origin.image_id,
+        slug=disk.origin.image_slug,
+        os_name=disk.origin.os_name,
+        ssh_user=disk.origin.ssh_user,
+    )
+
+
+def add_disk(
+    tx: Tx, by: Actor, instance: Instance, *, eviction_fate: Fate, volume_type: str = OS_VOLUME_TYPE
+) -> None:
+    """The new boot disk of a new instance."""
+    spec = NewVolume(instance.os_volume_name, instance.os_volume_gb, volume_type, eviction_fate=eviction_fate)
+    origin = Origin(instance.image_id, instance.image_slug, instance.os_name, instance.ssh_user)
+    volumes.add_os_volume(tx, by, instance.id, spec, instance.location, instance.provider, origin)
 
 
 def _claim(
@@ -178,11 +215,6 @@ def _cannot_end(tx: Tx, wanted: AutoDelete | None, offer: Offer) -> Invalid | No
     return None
 
 
-def add_disk(tx: Tx, by: Actor, instance: Instance, volume_type: str) -> None:
-    disk = NewVolume(instance.os_volume_name, instance.os_volume_gb, volume_type)
-    volumes.add_os_volume(tx, by, instance.id, disk, instance.location, instance.provider)
-
-
 def drafted(
     by: Actor,
     spec: OrderSpec,
@@ -194,6 +226,7 @@ def drafted(
     now: Instant,
 ) -> Instance:
     """An instance as it is ordered, not in the database yet."""
+    disk = choice.cargo.disk
     return Instance(
         id=instance_id,
         project=by.project,
@@ -208,7 +241,7 @@ def drafted(
         os_name=choice.image.os_name,
         ssh_user=choice.image.ssh_user,
         specs=_specs(choice.kind, offer),
-        os_volume_name=spec.os_volume_name,
+        os_volume_name=spec.os_volume_name if disk is None else disk.name,
         os_volume_gb=choice.os_volume_gb,
         ssh_key_ids=tuple(key.id for key in choice.ssh_keys),
         ssh_public_keys=tuple(key.public_key.strip() for key in choice.ssh_keys),
@@ -243,6 +276,7 @@ def drafted(
         contract=terms.contract_of(spec),
         startup_script_id=spec.startup_script_id,
         attempt=0,
+        boot_volume_id=None if disk is None else disk.id,
     )
 
 

@@ -11,10 +11,11 @@ from berth.core.billing import Rules
 from berth.core.driver import Abilities
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
-from berth.core.instances import charging, states, storage, store, terms
+from berth.core.instances import charging, guards, states, storage, store, terms
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
+from berth.core.volumes import Fate
 
 _COUNTED = 10_000
 _NOT_FOUND = ("instance_not_found", "Instance not found.")
@@ -83,6 +84,7 @@ def start(tx: Tx, by: Actor, instance_id: str, *, reason: str | None = None) -> 
     instance = locked(tx, by, instance_id, may_be_member=reason is not None)
     if not states.changes(instance, Action.START, abilities(tx, instance)):
         return instance
+    storage.check_start(tx, instance)
     billing.require_credit(tx, instance.project)
     if not catalog.reclaim(tx, instance.offer_id, instance.id, is_spot=instance.is_spot):
         raise NoCapacity("no_capacity", "The hardware is taken by others now. Try again later.")
@@ -123,19 +125,37 @@ def restart(tx: Tx, by: Actor, instance_id: str) -> Instance:
 
 
 def delete(
-    tx: Tx, by: Actor, instance_id: str, rules: Rules, *, delete_volumes: Collection[str] | None = ()
+    tx: Tx,
+    by: Actor,
+    instance_id: str,
+    rules: Rules,
+    *,
+    delete_volumes: Collection[str] | None = (),
+    is_permanent: bool = False,
+    os_volume: Fate = Fate.PURGE,
 ) -> Instance:
     """Accepts the end of an instance: its clock stops now, whatever the provider's teardown takes.
 
     A long term that is not over yet is paid as if there had been none. Its data volumes are kept, but for those that are set to end with it and `delete_volumes` (None: all), which go
-    to the trash. Raises NotFound, Invalid. Deleting twice is one delete.
+    to the trash, or end for good with `is_permanent`. `os_volume` says what becomes of its boot disk, once it has
+    run: where that cannot be kept, trash is the same as purge. Raises NotFound, Invalid, and Conflict
+    `not_supported` for a boot disk to detach that cannot be kept. Deleting twice is one delete.
     """
     instance = locked(tx, by, instance_id)
     if not states.changes(instance, Action.DELETE, abilities(tx, instance)):
         return instance
     ending = storage.doomed(tx, instance, delete_volumes)
     instance = terms.catch_up(tx, instance)
-    deleted = end(tx, by, instance, rules, ending=ending)
+    deleted = end(
+        tx,
+        by,
+        instance,
+        rules,
+        ending=ending,
+        is_permanent=is_permanent,
+        os_volume=os_volume,
+        by_owner=True,
+    )
     terms.end_early(tx, instance)
     return deleted
 
@@ -146,7 +166,7 @@ def _end_spending(tx: Tx, by: Actor, instance: Instance, able: Abilities, reason
         return instance
     if not able.stop:
         # Whoever ran out of credit keeps what they stored.
-        return end(tx, by, instance, Rules(), reason=reason, keeps_volumes=True)
+        return end(tx, by, instance, Rules(), reason=reason, keeps_volumes=True, os_volume=Fate.DETACH)
     is_off = instance.wanted is Wanted.OFFLINE and not instance.keeps_hardware
     if is_off or not states.spends(instance):
         return instance
@@ -169,16 +189,27 @@ def end(
     reason: str | None = None,
     ending: frozenset[str] | None = frozenset(),
     keeps_volumes: bool = False,
+    is_permanent: bool = False,
+    os_volume: Fate = Fate.PURGE,
     is_eviction: bool = False,
+    by_owner: bool = False,
 ) -> Instance:
     """Deletes what was locked before; `reason` says why, where it was not its owner.
 
-    An eviction costs no minimum, and leaves its volumes as was set for one.
-
-    Of its data volumes `ending` (None: all) go to the trash, the others by what is set for each; with
-    `keeps_volumes` all are kept.
+    Of its data volumes `ending` (None: all) go to the trash, or for good with `is_permanent`, the others by what is
+    set for each; with `keeps_volumes` all are kept. `is_eviction`: its provider takes it away, which costs no
+    minimum, and its volumes and boot disk go by what is set for that.
     """
-    storage.leave(tx, by, instance, ending=ending, keeps_all=keeps_volumes, is_eviction=is_eviction)
+    storage.leave(
+        tx,
+        by,
+        instance,
+        ending=ending,
+        keeps_all=keeps_volumes,
+        is_permanent=is_permanent,
+        is_eviction=is_eviction,
+    )
+    storage.decide_disk(tx, instance, os_volume, is_eviction=is_eviction, by_owner=by_owner)
     _settle_delete(tx, instance, rules, is_eviction=is_eviction)
     changed = replace(
         instance,

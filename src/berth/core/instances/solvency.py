@@ -78,17 +78,8 @@ def resume(tx: Tx, project: str, instance_id: str) -> None:
 
     Raises InsufficientCredits when the balance is used up.
     """
-    seen = store.find(tx, project, instance_id)
-    if seen is None:
-        return
-    if seen.cluster_id is None:
-        together = [seen]
-    else:
-        members = store.of_clusters(tx, [seen.cluster_id], lock=True)
-        together = [member for member in members if member.wanted is Wanted.OFFLINE]
-        if any(member.status is not Status.OFFLINE for member in members):
-            return  # some are still being stopped, or failed: it comes back whole or not at all
     by = events.system(project, _ACTOR)
+    together = _together(tx, project, instance_id)
     try:
         if len(together) > 1:
             _reclaim_all(tx, together)
@@ -109,20 +100,35 @@ def resume(tx: Tx, project: str, instance_id: str) -> None:
             announce(tx, by, "instance.resume_failed", _counted(tx, found), reason=code)
 
 
+def _together(tx: Tx, project: str, instance_id: str) -> Sequence[Instance]:
+    """What is started with it: itself, or all members of its cluster. While some of those are on, none."""
+    seen = store.find(tx, project, instance_id)
+    if seen is None or seen.cluster_id is None:
+        return () if seen is None else (seen,)
+    members = store.of_clusters(tx, [seen.cluster_id], lock=True)
+    is_off = all(member.status is Status.OFFLINE and member.wanted is Wanted.OFFLINE for member in members)
+    return members if is_off else ()
+
+
 def _reclaim_all(tx: Tx, members: Sequence[Instance]) -> None:
     """Makes sure that each has its unit and may cost what it does. Raises as `start`, and then none has more than before."""
     taken = []
+    for member in sorted(members, key=lambda member: (member.offer_id, member.id)):
+        if not catalog.reclaim(tx, member.offer_id, member.id):
+            _give_back(tx, taken)
+            raise NoCapacity("no_capacity", "The hardware is taken by others now. Try again later.")
+        taken.append(member)
     try:
-        for member in sorted(members, key=lambda member: (member.offer_id, member.id)):
-            if not catalog.reclaim(tx, member.offer_id, member.id):
-                raise NoCapacity("no_capacity", "The hardware is taken by others now. Try again later.")
-            taken.append(member)
         check_hourly(tx, members[0].project, Micros(sum(member.price for member in members)))
-    except (NoCapacity, InsufficientCredits):
-        for member in taken:
-            if not member.is_reserved:
-                catalog.release(tx, member.id)
+    except InsufficientCredits:
+        _give_back(tx, taken)
         raise
+
+
+def _give_back(tx: Tx, members: Sequence[Instance]) -> None:
+    for member in members:
+        if not member.is_reserved:
+            catalog.release(tx, member.id)
 
 
 def delete_offline(tx: Tx, project: str, instance_id: str, rules: Rules, *, reason: str) -> bool:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.core import volumes
-from berth.core.driver import Mount
+from berth.core.driver import Mount, Sighting
 from berth.core.errors import Conflict, Invalid
 from berth.core.events import Actor
 from berth.core.instances import guards, states, store
 from berth.core.instances.model import Instance, Status, Wanted
-from berth.core.volumes import Host, Link, Luggage, NewVolume, Volume
+from berth.core.volumes import Fate, Host, Link, Luggage, NewVolume, Volume
 
 _ENDING = frozenset({Link.DETACHING, Link.LEAVING})
 
@@ -35,12 +35,14 @@ def create_volume(
     return volume
 
 
-def attach_volume(tx: Tx, by: Actor, volume_id: str, instance_id: str) -> Volume:
-    """Raises NotFound for the volume, Invalid (invalid_field, location_mismatch), Conflict (invalid_state, in_use, quota)."""
+def attach_volume(
+    tx: Tx, by: Actor, volume_id: str, instance_id: str, *, mount_path: str | None = None
+) -> Volume:
+    """Mounted at `mount_path`, or at `/mnt/<name>`. Raises NotFound for the volume, Invalid (invalid_field, location_mismatch), Conflict (invalid_state, in_use, quota)."""
     by.may("volumes:write")
     volumes.get(tx, by, volume_id)
     instance = _lock(tx, by, instance_id, "deployment_id")
-    volume = volumes.attach(tx, by, volume_id, _host(instance))
+    volume = volumes.attach(tx, by, volume_id, _host(instance), mount_path=mount_path)
     _sync(tx, instance)
     return volume
 
@@ -49,7 +51,7 @@ def detach_volume(tx: Tx, by: Actor, volume_id: str, instance_id: str | None = N
     """Without `instance_id` from the one that has it. Raises as `attach_volume`; detaching what is not attached changes nothing."""
     by.may("volumes:write")
     volume = volumes.get(tx, by, volume_id)
-    if volume.is_os_volume:
+    if volume.is_boot_disk:
         raise Conflict(
             "invalid_state", "The boot disk of a deployment stays with it.", status=volume.status.value
         )
@@ -74,6 +76,35 @@ def detach_volume(tx: Tx, by: Actor, volume_id: str, instance_id: str | None = N
     volume = volumes.detach(tx, by, volume_id, _host(instance))
     _sync(tx, instance)
     return volume
+
+
+def clone_volume(
+    tx: Tx,
+    by: Actor,
+    volume_id: str,
+    *,
+    name: str | None = None,
+    type: str | None = None,  # noqa: A002 - as customers call it
+) -> Volume:
+    """A copy of a volume, of an instance's boot disk too. Raises as `volumes.clone`."""
+    by.may("volumes:write")
+    source = volumes.get(tx, by, volume_id)
+    hosts = [_lock(tx, by, instance_id, "id") for instance_id in sorted(source.instance_ids)]
+    return volumes.clone(
+        tx, by, volume_id, name=name, type=type, hosts=[_host(instance) for instance in hosts]
+    )
+
+
+def check_start(tx: Tx, instance: Instance) -> None:
+    """Raises Conflict while what it would write to is being copied."""
+    disk = volumes.os_volume_of(tx, instance.id)
+    mine = (*instance.volume_ids, *(() if disk is None else (disk.id,)))
+    if volumes.is_copied_from(tx, mine):
+        raise Conflict(
+            "invalid_state",
+            "A volume of the deployment is being copied; start it once that is done.",
+            deployment_status=instance.status.value,
+        )
 
 
 def volume_not_created(tx: Tx, leased: Volume, *, reason: str) -> Volume | None:
@@ -108,6 +139,34 @@ def volumes_kept(tx: Tx, instance: Instance) -> Sequence[Volume]:
 
 
 # What the verbs of instances do about volumes, under the lock of the instance's row.
+
+
+def disk_of(tx: Tx, instance: Instance) -> Volume | None:
+    """Its boot disk, as long as it has one."""
+    disk = volumes.os_volume_of(tx, instance.id)
+    return None if disk is None or disk.status is volumes.Status.DELETED else disk
+
+
+def disk_seen(tx: Tx, instance: Instance, sighting: Sighting) -> None:
+    """Its provider says which disk it boots from."""
+    if sighting.disk_handle is not None:
+        volumes.disk_seen(tx, instance.id, sighting.disk_handle)
+
+
+def keeps_disk(tx: Tx, instance: Instance) -> bool:
+    """Whether its boot disk is to stay when it is destroyed now."""
+    return volumes.keeps_disk(tx, instance.id)
+
+
+def decide_disk(tx: Tx, instance: Instance, fate: Fate, *, is_eviction: bool, by_owner: bool) -> None:
+    """What becomes of its boot disk; one that it was to boot from and never did is left as it was.
+
+    Raises Conflict `not_supported` when its owner wants one detached that cannot be kept.
+    """
+    if instance.first_running_at is not None:
+        volumes.decide(
+            tx, instance.id, None if is_eviction else fate, may_refuse=by_owner and not is_eviction
+        )
 
 
 def luggage(tx: Tx, instance: Instance) -> Luggage:
@@ -148,14 +207,23 @@ def leave(
     *,
     ending: frozenset[str] | None = frozenset(),
     keeps_all: bool = False,
+    is_permanent: bool = False,
     is_eviction: bool = False,
 ) -> None:
     """It ends: so do its attachments, once it is gone, and the volumes that are to end with it.
 
-    What its owner set for the end of the instance is no word about an eviction: those that are left are kept.
+    With `is_permanent` those of `ending` end for good; with `is_eviction` the others by what is set for that.
     """
     if instance.volume_ids:
-        volumes.leave(tx, by, instance.id, ending, keeps_all=keeps_all or is_eviction)
+        volumes.leave(
+            tx,
+            by,
+            instance.id,
+            ending,
+            keeps_all=keeps_all,
+            is_permanent=is_permanent,
+            is_eviction=is_eviction,
+        )
 
 
 def arrived(tx: Tx, by: Actor, instance: Instance) -> None:
@@ -172,12 +240,16 @@ def hold(tx: Tx, instance: Instance) -> None:
 
 
 def left(tx: Tx, by: Actor, instance: Instance) -> Instance:
-    """It is gone: nothing is attached to it, and its boot disk went with it. The row is still to be written."""
-    volumes.end_os_volume(tx, instance.id)
-    if not instance.volume_ids:
-        return instance
-    volumes.left(tx, by, instance.id)
+    """It is gone: nothing is attached to it any more. The row is still to be written, and its disk to be freed."""
+    if instance.volume_ids:
+        volumes.left(tx, by, instance.id)
+    volumes.hold_disk(tx, instance.id)
     return replace(instance, volume_ids=())
+
+
+def free_disk(tx: Tx, by: Actor, instance: Instance) -> None:
+    """It is gone: its boot disk went with it or is on its own, and paid for, from now on. Once its unit is free."""
+    volumes.free_disk(tx, by, instance.id)
 
 
 def failed(tx: Tx, by: Actor, instance: Instance) -> Instance:
@@ -190,13 +262,19 @@ def failed(tx: Tx, by: Actor, instance: Instance) -> Instance:
 
 def can_be_at(tx: Tx, instance: Instance, provider: str) -> bool:
     """Whether an instance that has not run could have its volumes at `provider`."""
-    if not instance.volume_ids or provider == instance.provider:
+    if provider == instance.provider:
+        return True
+    if instance.boot_volume_id is not None:
+        return False
+    if not instance.volume_ids:
         return True
     return volumes.can_move(tx, instance.id, instance.volume_ids, provider)
 
 
 def placed(tx: Tx, by: Actor, instance: Instance, provider: str) -> Instance:
     """It goes to an offer of `provider` instead. The row is still to be written."""
+    if instance.boot_volume_id is None:
+        volumes.disk_moved(tx, instance.id, provider)
     if not instance.volume_ids or provider == instance.provider:
         return instance
     return replace(instance, volume_ids=volumes.move(tx, by, instance.id, provider))

@@ -3,10 +3,9 @@
 The caller holds the lock on the instance's row, or is just making it; volumes are locked after it, by id.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from berth.base import ids
 from berth.base.db import Tx
 from berth.core import billing, catalog
 from berth.core.catalog import VolumeType
@@ -14,8 +13,8 @@ from berth.core.driver import Mount
 from berth.core.errors import Conflict
 from berth.core.events import Actor
 from berth.core.volumes import states, store
+from berth.core.volumes.disks import board_disk, check_bootable
 from berth.core.volumes.model import (
-    Action,
     Attachment,
     Fate,
     Link,
@@ -27,7 +26,10 @@ from berth.core.volumes.model import (
 from berth.core.volumes.reasons import sentence_of
 from berth.core.volumes.service import (
     VOLUMES_PER_INSTANCE,
+    check_attachable,
     check_new,
+    check_not_copied,
+    check_path,
     check_size,
     distinct_name,
     drafted,
@@ -46,10 +48,15 @@ class Cargo:
     specs: Sequence[NewVolume] = ()
     sold: Sequence[Sequence[VolumeType]] = ()
     existing: Sequence[Volume] = ()
+    disk: Volume | None = None
+    """What the instance boots from, in the place of a new boot disk."""
+    paths: Mapping[str, str] = field(default_factory=dict)
+    """Where those that exist are mounted, by their id; not named: at `/mnt/<name>`."""
 
     def fits(self, provider: str) -> bool:
         """Whether an instance at `provider` can have them all."""
-        return all(volume.provider == provider for volume in self.existing) and all(
+        there = self.existing if self.disk is None else (*self.existing, self.disk)
+        return all(volume.provider == provider for volume in there) and all(
             any(each.provider == provider for each in sold) for sold in self.sold
         )
 
@@ -71,10 +78,20 @@ NOTHING = Cargo()
 
 
 def look_up(
-    tx: Tx, by: Actor, specs: Sequence[NewVolume], existing_ids: Sequence[str], location: str
+    tx: Tx,
+    by: Actor,
+    specs: Sequence[NewVolume],
+    existing_ids: Sequence[str],
+    location: str,
+    *,
+    disk_id: str | None = None,
+    paths: Mapping[str, str] | None = None,
 ) -> Cargo:
-    """Checks and locks what an order names. Raises Invalid naming the member, Conflict (in_use, invalid_state, quota)."""
-    if not specs and not existing_ids:
+    """Checks and locks what an order names; `disk_id` is what it boots from, `paths` where existing ones are mounted.
+
+    Raises Invalid naming the member, Conflict (in_use, invalid_state, quota).
+    """
+    if not specs and not existing_ids and disk_id is None:
         return NOTHING
     by.may("volumes:write")
     if len(specs) + len(set(existing_ids)) > VOLUMES_PER_INSTANCE:
@@ -84,7 +101,10 @@ def look_up(
     sold = [_sold(tx, spec, location, number) for number, spec in enumerate(specs)]
     if specs:
         reserve(tx, by, specs)
-    return Cargo(tuple(specs), sold, _take(tx, by, existing_ids, location))
+    paths = {volume_id: path for volume_id, path in (paths or {}).items() if volume_id in existing_ids}
+    _check_paths([spec.mount_path for spec in specs], list(paths.values()))
+    existing, disk = _take(tx, by, existing_ids, location, disk_id)
+    return Cargo(tuple(specs), sold, existing, disk, paths)
 
 
 def board(tx: Tx, by: Actor, cargo: Cargo, instance_id: str, provider: str) -> Sequence[str]:
@@ -94,14 +114,17 @@ def board(tx: Tx, by: Actor, cargo: Cargo, instance_id: str, provider: str) -> S
     for spec, sold in zip(cargo.specs, cargo.sold, strict=True):
         offered = next(each for each in sold if each.provider == provider)
         volume = replace(drafted(tx, by, spec, offered), born_with=instance_id)
-        volume = replace(volume, attachments=(_ticket(tx, volume, instance_id, taken),))
+        ticket = _ticket(tx, volume, instance_id, taken, spec.mount_path)
+        volume = replace(volume, attachments=(ticket,))
         boarded.append(insert(tx, by, volume).id)
     for volume in cargo.existing:
-        ticket = _ticket(tx, volume, instance_id, taken)
+        ticket = _ticket(tx, volume, instance_id, taken, cargo.paths.get(volume.id))
         store.insert_attachment(tx, ticket)
         changed = replace(volume, attachments=(*volume.attachments, ticket), status_reason=None)
         write(tx, by, changed, "volume.attach_wanted", instance_id=instance_id)
         boarded.append(volume.id)
+    if cargo.disk is not None:
+        board_disk(tx, by, cargo.disk, instance_id)
     return tuple(boarded)
 
 
@@ -123,7 +146,7 @@ def luggage(tx: Tx, instance_id: str, volume_ids: Sequence[str]) -> Luggage:
 def mounts(tx: Tx, instance_id: str) -> Sequence[Mount]:
     """The volumes that exist of those that an instance is to have, for its provider."""
     return [
-        Mount(volume.handle, attachment.mount_name)
+        Mount(volume.handle, attachment.mount_name, attachment.mount_path)
         for volume in store.of_instance(tx, instance_id)
         if volume.handle is not None
         and (attachment := attachment_to(volume, instance_id)) is not None
@@ -167,15 +190,19 @@ def leave(
     doomed: frozenset[str] | None = frozenset(),
     *,
     keeps_all: bool = False,
+    is_permanent: bool = False,
+    is_eviction: bool = False,
 ) -> None:
     """The instance ends, and its end detaches its volumes.
 
     Those ordered with it that it never ran with go with it, at no charge. Of the others `doomed` (None: all) go to
-    the trash, and the rest by what is set for each; one that other instances have too is always kept, and with
-    `keeps_all` everything is.
+    the trash, or for good with `is_permanent`, and the rest by what is set for each, for its own end or for an
+    eviction; one that other instances have too is always kept, and with `keeps_all` everything is.
     """
+    named = Fate.PURGE if is_permanent else Fate.TRASH
     for volume in store.of_instance(tx, instance_id, lock=True):
-        fate = Fate.TRASH if doomed is None or volume.id in doomed else volume.fate
+        own = volume.eviction_fate if is_eviction else volume.fate
+        fate = named if doomed is None or volume.id in doomed else own
         if keeps_all or len(volume.attachments) > 1:
             fate = Fate.DETACH
         changed = _ending(tx, link(tx, volume, instance_id, Link.LEAVING), instance_id, fate)
@@ -204,7 +231,7 @@ def move(tx: Tx, by: Actor, instance_id: str, provider: str) -> Sequence[str]:
     """
     old = store.born_with(tx, instance_id)
     cargo = Cargo(
-        [NewVolume(volume.name, volume.wanted_size_gb, volume.type, volume.fate) for volume in old],
+        [_as_ordered(volume, instance_id) for volume in old],
         [catalog.sold_volume_types(tx, volume.type, volume.location) for volume in old],
     )
     for volume in old:
@@ -228,58 +255,6 @@ def can_move(tx: Tx, instance_id: str, volume_ids: Sequence[str], provider: str)
     )
 
 
-# Boot disks: one for each instance, which brings it, pays for it and takes it along.
-
-
-def add_os_volume(tx: Tx, by: Actor, instance_id: str, spec: NewVolume, location: str, provider: str) -> None:
-    """One statement: it is part of every order."""
-    store.insert(
-        tx,
-        Volume(
-            id=ids.new(tx.now),
-            project=by.project,
-            created_by=by.key_id,
-            name=spec.name,
-            type=spec.type,
-            location=location,
-            provider=provider,
-            size_gb=spec.size_gb,
-            wanted_size_gb=spec.size_gb,
-            is_shared=False,
-            max_attachments=1,
-            attaches_live=False,
-            price_micros_per_gb_month=0,
-            cost_micros_per_gb_month=0,
-            os_of=instance_id,
-            born_with=None,
-            fate=Fate.PURGE,
-            handle=None,
-            status=Status.ORDERED,
-            wanted=Wanted.KEPT,
-            status_reason=None,
-            created_at=tx.now,
-            updated_at=tx.now,
-            deleted_at=None,
-            purge_at=None,
-            gone_at=None,
-            create_sent_at=None,
-            missing_since=None,
-            sequence=1,
-            due_at=None,
-            lease_token=0,
-            attempt=0,
-        ),
-    )
-
-
-def os_volume_is_there(tx: Tx, instance_id: str) -> None:
-    store.set_os_status(tx, instance_id, Status.ATTACHED)
-
-
-def end_os_volume(tx: Tx, instance_id: str) -> None:
-    store.end_os(tx, instance_id)
-
-
 def _sold(tx: Tx, spec: NewVolume, location: str, number: int) -> Sequence[VolumeType]:
     field = f"volumes[{number}]."
     check_new(spec, field)
@@ -292,29 +267,60 @@ def _sold(tx: Tx, spec: NewVolume, location: str, number: int) -> Sequence[Volum
     return roomy
 
 
-def _take(tx: Tx, by: Actor, wanted: Sequence[str], location: str) -> Sequence[Volume]:
-    """The volumes that exist, in the order asked for, each once. Locked by id, as everywhere."""
+def _as_ordered(volume: Volume, instance_id: str) -> NewVolume:
+    attachment = attachment_to(volume, instance_id)
+    return NewVolume(
+        volume.name,
+        volume.wanted_size_gb,
+        volume.type,
+        volume.fate,
+        volume.eviction_fate,
+        None if attachment is None else attachment.mount_path,
+    )
+
+
+def _check_paths(new: Sequence[str | None], existing: Sequence[str]) -> None:
+    for path in existing:
+        check_path(path)
+    named = [path for path in (*new, *existing) if path is not None]
+    if len(set(named)) < len(named):
+        raise invalid("mount_path", "two volumes of a deployment cannot be mounted at one place.")
+
+
+def _take(
+    tx: Tx, by: Actor, wanted: Sequence[str], location: str, disk_id: str | None
+) -> tuple[Sequence[Volume], Volume | None]:
+    """The volumes that exist, in the order asked for, each once, and the boot disk. Locked by id, as everywhere."""
     locked: dict[str, Volume] = {}
-    for volume_id in sorted(set(wanted)):
+    for volume_id in sorted({*wanted, *(() if disk_id is None else (disk_id,))}):
         found = store.find(tx, by.project, volume_id, lock=True)
         if found is None:
             raise invalid("existing_volumes", f"unknown volume {volume_id}.")
         locked[volume_id] = found
+    disk = None if disk_id is None else locked.pop(disk_id)
+    if disk is not None:
+        if disk.location != location:
+            raise mismatch("image", disk.location)
+        if disk.id in wanted:
+            raise invalid("existing_volumes", "a deployment cannot boot from a volume and mount it too.")
+        check_bootable(tx, disk)
     for volume in locked.values():
         if volume.location != location:
             raise mismatch("existing_volumes", volume.location)
-        states.check(volume, Action.ATTACH)
+        check_attachable(volume)
+        check_not_copied(tx, volume)
         if len(volume.attachments) >= volume.max_attachments:
             raise Conflict("in_use", f"The volume {volume.name} is attached; detach it first.")
-    if len({volume.provider for volume in locked.values()}) > 1:
+    together = [*locked.values(), *(() if disk is None else (disk,))]
+    if len({volume.provider for volume in together}) > 1:
         raise mismatch("existing_volumes", location)
-    return [locked[volume_id] for volume_id in dict.fromkeys(wanted)]
+    return [locked[volume_id] for volume_id in dict.fromkeys(wanted)], disk
 
 
-def _ticket(tx: Tx, volume: Volume, instance_id: str, taken: set[str]) -> Attachment:
+def _ticket(tx: Tx, volume: Volume, instance_id: str, taken: set[str], mount_path: str | None) -> Attachment:
     name = distinct_name(volume, taken)
     taken.add(name)
-    return Attachment(volume.id, instance_id, name, Link.BOOT, tx.now)
+    return Attachment(volume.id, instance_id, name, Link.BOOT, tx.now, mount_path)
 
 
 def _ending(tx: Tx, volume: Volume, instance_id: str, fate: Fate) -> Volume:

@@ -37,17 +37,22 @@ def next_due(tx: Tx, *, providers: Collection[str]) -> Instant | None:
     return store.next_due(tx, providers=providers)
 
 
-def volume_order(volume: Volume, *, install_id: str) -> VolumeOrder:
-    """What the provider is told."""
+def volume_order(volume: Volume, *, install_id: str, source: str | None = None) -> VolumeOrder:
+    """What the provider is told; `source` is the handle of what it is to be a copy of."""
     return VolumeOrder(
-        volume.label(install_id), volume.name, volume.type, volume.wanted_size_gb, volume.location
+        volume.label(install_id),
+        volume.name,
+        volume.type,
+        volume.wanted_size_gb,
+        volume.location,
+        source=source,
     )
 
 
 def mount_of(volume: Volume, attachment: Attachment) -> Mount:
     """What the provider is told of an attachment of a volume that exists."""
     assert volume.handle is not None
-    return Mount(volume.handle, attachment.mount_name)
+    return Mount(volume.handle, attachment.mount_name, attachment.mount_path)
 
 
 def intend_create(tx: Tx, leased: Volume) -> Volume | None:
@@ -59,15 +64,24 @@ def intend_create(tx: Tx, leased: Volume) -> Volume | None:
 
 
 def created(tx: Tx, leased: Volume, sighting: VolumeSighting) -> Volume | None:
-    """The provider made it, or has it: its handle is known and it costs from now on."""
+    """The provider made it, or has it: its handle is known and, unless it is still being copied, it costs from now on."""
     current = _current(tx, leased)
     if current is None:
         return None
-    changed = replace(current, handle=sighting.handle, size_gb=sighting.size_gb, missing_since=None)
+    changed = replace(current, handle=sighting.handle, missing_since=None)
+    if changed.cloning_from is not None and not sighting.is_ready:
+        return _keep(tx, changed)
+    changed = replace(changed, cloning_from=None, size_gb=sighting.size_gb)
     changed = replace(changed, wanted_size_gb=max(changed.wanted_size_gb, changed.size_gb))
     if changed.wanted is Wanted.KEPT and changed.born_with is None:
         start_storage(tx, changed)
     return _keep(tx, changed, "volume.created")
+
+
+def source_of(tx: Tx, leased: Volume) -> str | None:
+    """The handle of what it is to be a copy of; None when that is gone."""
+    source = None if leased.cloning_from is None else store.find_any(tx, leased.cloning_from, lock=False)
+    return None if source is None or source.gone_at is not None else source.handle
 
 
 def found(tx: Tx, leased: Volume, sighting: VolumeSighting) -> Volume | None:
@@ -106,7 +120,8 @@ def cannot_create(tx: Tx, leased: Volume, *, reason: str) -> Volume | None:
         wanted=Wanted.PURGED,
         status_reason=reason,
         create_sent_at=None,
-        gone_at=tx.now,
+        # What began as a copy and came to nothing may have left something.
+        gone_at=tx.now if current.handle is None else None,
         attachments=(),
     )
     return _keep(tx, changed, "volume.deleted", reason=reason)

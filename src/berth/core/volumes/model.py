@@ -13,6 +13,8 @@ class Status(StrEnum):
     """What a customer is told. It follows from the rest of the row: see `states.status_of`."""
 
     ORDERED = "ordered"
+    CLONING = "cloning"
+    """Ordered as a copy of another, and not whole yet."""
     ATTACHING = "attaching"
     ATTACHED = "attached"
     DETACHED = "detached"
@@ -68,6 +70,13 @@ class Attachment:
     """Mounted at `/mnt/<mount_name>`; unique among the volumes of one instance."""
     link: Link
     created_at: Instant
+    mount_path: str | None = None
+    """Mounted there instead."""
+
+    @property
+    def path(self) -> str:
+        """Where the instance finds it."""
+        return self.mount_path or f"/mnt/{self.mount_name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,20 @@ class NewVolume:
     size_gb: int
     type: str
     fate: Fate = Fate.DETACH
+    eviction_fate: Fate = Fate.DETACH
+    """What becomes of it when its provider takes the instance away."""
+    mount_path: str | None = None
+    """Where it is mounted, for example `/home`; None: at `/mnt/<name>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a boot disk was made from: what it boots, whatever becomes of the image."""
+
+    image_id: str
+    image_slug: str
+    os_name: str
+    ssh_user: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +118,7 @@ class Host:
 class Filter:
     """Which volumes to list. Absent members do not filter; the deleted are listed only by their status."""
 
-    status: Status | None = None
+    statuses: frozenset[Status] | None = None
     location: str | None = None
     type: str | None = None
     is_attached: bool | None = None
@@ -122,10 +145,11 @@ class Volume:
     """Frozen when it was ordered."""
     cost_micros_per_gb_month: int
     os_of: str | None
-    """The instance whose boot disk it is: such a volume comes, goes and is paid for with its instance."""
+    """The instance whose boot disk it is, which it comes with and is paid for with; kept once that is gone with it."""
     born_with: str | None
     """The instance that it was ordered with, until that runs for the first time: so long it costs nothing."""
     fate: Fate
+    """Of a boot disk: what its instance's end does to it, decided when that end is asked for."""
     handle: str | None
     """The provider's id for it; None while nothing is known to exist there."""
     status: Status
@@ -146,6 +170,13 @@ class Volume:
     due_at: Instant | None
     lease_token: int
     attempt: int
+    is_bootable: bool = False
+    """It is, was or can be the boot disk of an instance."""
+    origin: Origin | None = None
+    """What it boots, where it is bootable."""
+    eviction_fate: Fate = Fate.DETACH
+    cloning_from: str | None = None
+    """The volume that it is being made a copy of; None once it is whole."""
     attachments: Sequence[Attachment] = ()
 
     def label(self, install_id: str) -> Label:
@@ -153,6 +184,11 @@ class Volume:
 
     @property
     def is_os_volume(self) -> bool:
+        return self.is_bootable
+
+    @property
+    def is_boot_disk(self) -> bool:
+        """Whether it goes with an instance: what is done about it is done about that."""
         return self.os_of is not None
 
     @property
@@ -178,7 +214,9 @@ class Volume:
 
     @property
     def price_micros_per_month(self) -> Micros:
-        """Of 730 hours."""
+        """Of 730 hours; nothing for the boot disk of an instance, which is paid for with that."""
+        if self.os_of is not None:
+            return Micros(0)
         return Micros(self.price_micros_per_gb_month * self.size_gb)
 
 

@@ -10,6 +10,8 @@ SENTENCES = {
     "volume_lost": "The provider no longer has this volume.",
     "attach_refused": "The provider did not attach the volume.",
     "detach_refused": "The provider did not detach the volume.",
+    "clone_failed": "The volume could not be copied.",
+    "clone_cancelled": "The copy was cancelled.",
     "resize_refused": "The provider did not grow the volume.",
 }
 

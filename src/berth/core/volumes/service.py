@@ -30,8 +30,10 @@ VOLUMES_PER_PROJECT = 1000
 GB_PER_PROJECT = 1_000_000
 """Quotas. What is in the trash counts."""
 VOLUMES_PER_INSTANCE = 16
-_LONGEST_NAME = 64
-_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{_LONGEST_NAME}}}", re.ASCII)
+NAME_LIMIT = 64
+_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{NAME_LIMIT}}}", re.ASCII)
+_PATH = re.compile(r"(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,64}){1,4}", re.ASCII)
+_PATH_TOPS = frozenset({"home", "mnt", "media", "srv", "opt", "data"})
 _BOOT_ONLY = frozenset({"NVMe_OS_Cluster"})
 """Types that come with an instance, never alone."""
 
@@ -82,28 +84,26 @@ def create(tx: Tx, by: Actor, spec: NewVolume, location: str, hosts: Sequence[Ho
     volume = drafted(tx, by, spec, sold)
     for host in hosts:
         _check_host(volume, host)
-        made = Attachment(
-            volume.id, host.instance_id, mount_name(tx, volume, host.instance_id), Link.ATTACHING, tx.now
-        )
+        made = _attaching(tx, volume, host, spec.mount_path)
         volume = replace(volume, attachments=(*volume.attachments, made))
     return insert(tx, by, volume)
 
 
-def attach(tx: Tx, by: Actor, volume_id: str, host: Host) -> Volume:
+def attach(tx: Tx, by: Actor, volume_id: str, host: Host, *, mount_path: str | None = None) -> Volume:
     """Attaching to an instance that has it changes nothing. Raises NotFound, Invalid, Conflict."""
+    check_path(mount_path)
     volume = lock(tx, by, volume_id)
     known = attachment_to(volume, host.instance_id)
     if known is not None and known.link not in states.ENDING:
         return volume
-    states.check(volume, Action.ATTACH)
+    check_attachable(volume)
+    check_not_copied(tx, volume)
     _check_host(volume, host)
     if known is not None or len(volume.attachments) >= volume.max_attachments:
         raise Conflict(
             "in_use", "The volume has all the attachments that it can have.", status=volume.status.value
         )
-    made = Attachment(
-        volume.id, host.instance_id, mount_name(tx, volume, host.instance_id), Link.ATTACHING, tx.now
-    )
+    made = _attaching(tx, volume, host, mount_path)
     store.insert_attachment(tx, made)
     changed = replace(volume, attachments=(*volume.attachments, made), status_reason=None)
     return write(tx, by, changed, "volume.attach_wanted", instance_id=host.instance_id)
@@ -129,6 +129,7 @@ def resize(tx: Tx, by: Actor, volume_id: str, size_gb: int) -> Volume:
     if volume.status is not Status.DELETED and size_gb == volume.wanted_size_gb > volume.size_gb:
         return volume
     states.check(volume, Action.RESIZE)
+    check_not_copied(tx, volume)
     if size_gb <= volume.wanted_size_gb:
         raise invalid(
             "size", f"must be more than the {volume.wanted_size_gb} GB that it has; volumes only grow."
@@ -159,6 +160,7 @@ def trash(tx: Tx, by: Actor, volume_id: str) -> Volume:
     if volume.status is Status.DELETED:
         return volume
     states.check(volume, Action.DELETE)
+    check_not_copied(tx, volume)
     return _end(tx, by, volume, Wanted.TRASHED)
 
 
@@ -177,6 +179,7 @@ def purge(tx: Tx, by: Actor, volume_id: str) -> Volume:
     if volume.status is Status.DELETED:
         return write(tx, by, replace(volume, wanted=Wanted.PURGED), "volume.purge_wanted")
     states.check(volume, Action.DELETE)
+    check_not_copied(tx, volume)
     return _end(tx, by, volume, Wanted.PURGED)
 
 
@@ -187,7 +190,8 @@ def restore(tx: Tx, by: Actor, volume_id: str) -> Volume:
     if volume.purge_at is not None and volume.purge_at <= tx.now:
         raise Conflict("invalid_state", "The volume's time in the trash is over.", status=volume.status.value)
     billing.require_credit(tx, by.project)
-    start_storage(tx, volume)
+    if volume.cloning_from is None:
+        start_storage(tx, volume)
     return write(tx, by, replace(volume, wanted=Wanted.KEPT), "volume.restored")
 
 
@@ -197,6 +201,13 @@ def start_storage(tx: Tx, volume: Volume) -> None:
         cost = volume.cost_micros_per_gb_month * volume.size_gb
         price = volume.price_micros_per_month
         billing.start_storage(tx, volume.project, volume.id, price, cost_micros_per_month=cost)
+
+
+def _attaching(tx: Tx, volume: Volume, host: Host, mount_path: str | None) -> Attachment:
+    if mount_path is not None and mount_path in store.mount_paths(tx, host.instance_id):
+        raise invalid("mount_path", f"another volume is mounted at {mount_path}.")
+    name = mount_name(tx, volume, host.instance_id)
+    return Attachment(volume.id, host.instance_id, name, Link.ATTACHING, tx.now, mount_path)
 
 
 def _end(tx: Tx, by: Actor, volume: Volume, wanted: Wanted) -> Volume:
@@ -257,6 +268,7 @@ def _check_power(volume: Volume, host: Host) -> None:
 def check_new(spec: NewVolume, field: str = "") -> None:
     """Raises Invalid; `field` is put before the member's name."""
     check_name(spec.name, f"{field}name")
+    check_path(spec.mount_path, f"{field}mount_path")
     if spec.type in _BOOT_ONLY:
         raise invalid(f"{field}type", f"{spec.type} comes with a deployment and cannot be created alone.")
 
@@ -264,6 +276,27 @@ def check_new(spec: NewVolume, field: str = "") -> None:
 def check_name(name: str, field: str = "name") -> None:
     if not _NAME.fullmatch(name):
         raise invalid(field, "must be 1 to 64 letters, digits, dots, dashes and underscores.")
+
+
+def check_path(path: str | None, field: str = "mount_path") -> None:
+    """Nothing that an instance needs of its own is mounted over."""
+    if path is not None and not (_PATH.fullmatch(path) and path.split("/")[1] in _PATH_TOPS):
+        raise invalid(field, f"must be a path below /{', /'.join(sorted(_PATH_TOPS))}, or one of them.")
+
+
+def check_attachable(volume: Volume) -> None:
+    """Raises Conflict, also for what is only booted from."""
+    if volume.is_os_volume and not volume.is_boot_disk and volume.status is Status.DETACHED:
+        raise Conflict(
+            "invalid_state", "A boot disk is booted from, not attached.", status=volume.status.value
+        )
+    states.check(volume, Action.ATTACH)
+
+
+def check_not_copied(tx: Tx, volume: Volume) -> None:
+    """Raises Conflict while it is being copied."""
+    if store.copies_of(tx, [volume.id]):
+        raise Conflict("in_use", "The volume is being copied; try again later.", status=volume.status.value)
 
 
 def check_size(size_gb: int, sold: VolumeType, field: str = "size") -> None:
@@ -316,6 +349,7 @@ def drafted(tx: Tx, by: Actor, spec: NewVolume, sold: VolumeType) -> Volume:
         due_at=tx.now,
         lease_token=0,
         attempt=0,
+        eviction_fate=spec.eviction_fate,
     )
 
 
@@ -334,7 +368,7 @@ def mount_name(tx: Tx, volume: Volume, instance_id: str) -> str:
 
 def distinct_name(volume: Volume, taken: set[str]) -> str:
     is_usable = volume.name not in taken and set(volume.name) - {"."}
-    return volume.name if is_usable else f"{volume.name[: _LONGEST_NAME - 9]}-{volume.id[-8:].lower()}"
+    return volume.name if is_usable else f"{volume.name[: NAME_LIMIT - 9]}-{volume.id[-8:].lower()}"
 
 
 def lock(tx: Tx, by: Actor, volume_id: str) -> Volume:

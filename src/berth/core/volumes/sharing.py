@@ -50,7 +50,9 @@ def look_up_shared(
         if not volume.is_shared:
             raise invalid("existing_volumes", f"{volume.type} is attached to one deployment at a time.")
         if len(volume.attachments) + hosts > volume.max_attachments:
-            raise Conflict("in_use", f"The volume {volume.name} cannot be attached to {hosts} more deployments.")
+            raise Conflict(
+                "in_use", f"The volume {volume.name} cannot be attached to {hosts} more deployments."
+            )
     return SharedCargo(name, size_gb, sold, existing)
 
 

@@ -7,6 +7,7 @@ from berth.core.volumes.model import Action, Attachment, Link, Status, Volume, W
 ENDING = frozenset({Link.DETACHING, Link.LEAVING})
 _ALLOWED: dict[Status, tuple[Action, ...]] = {
     Status.ORDERED: (Action.RENAME, Action.DELETE),
+    Status.CLONING: (Action.RENAME, Action.DELETE),
     Status.ATTACHING: (Action.RENAME,),
     Status.ATTACHED: (Action.DETACH, Action.RESIZE, Action.RENAME),
     Status.DETACHED: (Action.ATTACH, Action.RESIZE, Action.RENAME, Action.DELETE),
@@ -15,9 +16,13 @@ _ALLOWED: dict[Status, tuple[Action, ...]] = {
 
 
 def status_of(volume: Volume) -> Status:
-    """What a data volume is, read off what is known of it."""
+    """What a volume is, read off what is known of it. A boot disk's follows its instance's."""
+    if volume.is_boot_disk:
+        return volume.status
     if volume.wanted is not Wanted.KEPT and not volume.attachments:
         return Status.DELETED
+    if volume.cloning_from is not None:
+        return Status.CLONING
     if volume.handle is None:
         return Status.ORDERED
     links = {attachment.link for attachment in volume.attachments}
@@ -28,7 +33,7 @@ def status_of(volume: Volume) -> Status:
 
 def pending(volume: Volume) -> Action | None:
     """What was asked for and is not seen yet, where the status does not say so by itself."""
-    if volume.is_os_volume:
+    if volume.is_boot_disk:
         return None
     if volume.status is Status.DELETED:
         return Action.PURGE if volume.wanted is Wanted.PURGED and volume.gone_at is None else None
@@ -44,14 +49,17 @@ def pending(volume: Volume) -> Action | None:
 
 def allowed(volume: Volume) -> tuple[Action, ...]:
     """The actions that would change something now."""
-    if volume.is_os_volume or volume.is_permanently_deleted:
+    if volume.is_boot_disk or volume.is_permanently_deleted:
         return ()
     if volume.status is not Status.DELETED:
         if volume.wanted is not Wanted.KEPT:
             return ()
         if volume.born_with is not None:
             return (Action.RENAME,)
-    actions = tuple(action for action in _ALLOWED[volume.status] if action not in _hindered(volume))
+    hindered = _hindered(volume)
+    if volume.is_os_volume:
+        hindered.add(Action.ATTACH)  # it is booted from, never mounted beside another's boot disk
+    actions = tuple(action for action in _ALLOWED[volume.status] if action not in hindered)
     has_room = len(volume.attachments) < volume.max_attachments
     is_taken_again = volume.is_shared and volume.status is Status.ATTACHED and has_room
     return (*actions, Action.ATTACH) if is_taken_again else actions
@@ -59,9 +67,9 @@ def allowed(volume: Volume) -> tuple[Action, ...]:
 
 def check(volume: Volume, action: Action) -> None:
     """Raises Conflict when `action` is not allowed now."""
-    if volume.is_os_volume and action in {Action.DELETE, Action.PURGE} and volume.instance_ids:
+    if volume.is_boot_disk and action in {Action.DELETE, Action.PURGE} and volume.instance_ids:
         raise _in_use(volume, "The boot disk of a deployment is deleted with it.")
-    if volume.is_os_volume:
+    if volume.is_boot_disk:
         raise Conflict(
             "invalid_state",
             f"Cannot {action.value} the boot disk of a deployment: it goes with it.",
@@ -104,11 +112,14 @@ def work(volume: Volume) -> Attachment | None:
 
 def due_at(volume: Volume, now: Instant) -> Instant | None:
     """When something is to be done for it; None when what is seen is what is wanted."""
-    if volume.is_os_volume or volume.gone_at is not None:
+    if volume.is_boot_disk or volume.gone_at is not None:
         return None
     if volume.wanted is not Wanted.KEPT and not volume.attachments:
         # Whether anything was made is found out for the trash too.
         return now if volume.wanted is Wanted.PURGED or volume.is_unresolved else volume.purge_at
     if volume.handle is None:
         return now if volume.wanted is Wanted.KEPT else None
-    return now if volume.wanted_size_gb > volume.size_gb or work(volume) is not None else None
+    has_more = (
+        volume.wanted_size_gb > volume.size_gb or volume.cloning_from is not None or work(volume) is not None
+    )
+    return now if has_more else None

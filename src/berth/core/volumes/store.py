@@ -7,7 +7,17 @@ from functools import lru_cache
 from berth.base.clock import Instant, after
 from berth.base.db import Row, Tx
 from berth.base.paging import After
-from berth.core.volumes.model import Attachment, Fate, Filter, Link, Orphan, Status, Volume, Wanted
+from berth.core.volumes.model import (
+    Attachment,
+    Fate,
+    Filter,
+    Link,
+    Origin,
+    Orphan,
+    Status,
+    Volume,
+    Wanted,
+)
 
 _COLUMNS = (
     "id",
@@ -42,9 +52,16 @@ _COLUMNS = (
     "due_at",
     "lease_token",
     "attempt",
+    "is_bootable",
+    "image_id",
+    "image_slug",
+    "os_name",
+    "ssh_user",
+    "on_eviction",
+    "cloning_from",
 )
 _VOLUME = ", ".join(_COLUMNS)
-_ATTACHMENT = "volume_id, instance_id, mount_name, state, created_at"
+_ATTACHMENT = "volume_id, instance_id, mount_name, state, created_at, mount_path"
 _INSERT = f"INSERT INTO volumes ({_VOLUME}) VALUES ({', '.join(':' + column for column in _COLUMNS)})"
 _FIXED = {"id", "project_id", "created_by", "created_at"}
 _UPDATE = "UPDATE volumes SET " + ", ".join(f"{name} = :{name}" for name in _COLUMNS if name not in _FIXED)
@@ -63,17 +80,22 @@ def _volume(row: Row, attachments: Sequence[Attachment] = ()) -> Volume:
             row[17],
             Status(row[18]),
             Wanted(row[19]),
-            *row[20:],
+            *row[20:32],
+            bool(row[32]),
+            None if row[33] is None else Origin(*row[33:37]),
+            Fate(row[37]),
+            row[38],
             tuple(attachments),
         )
     )
 
 
 def _attachment(row: Row) -> Attachment:
-    return Attachment(*(*row[:3], Link(row[3]), row[4]))
+    return Attachment(*(*row[:3], Link(row[3]), *row[4:]))
 
 
 def _values(volume: Volume) -> dict[str, object]:
+    origin = volume.origin
     return {
         "id": volume.id,
         "project_id": volume.project,
@@ -107,6 +129,13 @@ def _values(volume: Volume) -> dict[str, object]:
         "due_at": volume.due_at,
         "lease_token": volume.lease_token,
         "attempt": volume.attempt,
+        "is_bootable": int(volume.is_bootable),
+        "image_id": None if origin is None else origin.image_id,
+        "image_slug": None if origin is None else origin.image_slug,
+        "os_name": None if origin is None else origin.os_name,
+        "ssh_user": None if origin is None else origin.ssh_user,
+        "on_eviction": volume.eviction_fate.value,
+        "cloning_from": volume.cloning_from,
     }
 
 
@@ -125,12 +154,14 @@ def save(tx: Tx, volume: Volume, *, keep_lease: bool = False) -> None:
 
 def insert_attachment(tx: Tx, attachment: Attachment) -> None:
     tx.run(
-        f"INSERT INTO attachments ({_ATTACHMENT}) VALUES (:volume, :instance, :mount_name, :state, :created_at)",
+        f"INSERT INTO attachments ({_ATTACHMENT}) VALUES"
+        " (:volume, :instance, :mount_name, :state, :created_at, :mount_path)",
         volume=attachment.volume_id,
         instance=attachment.instance_id,
         mount_name=attachment.mount_name,
         state=attachment.link.value,
         created_at=attachment.created_at,
+        mount_path=attachment.mount_path,
     )
 
 
@@ -187,8 +218,10 @@ def born_with(tx: Tx, instance_id: str) -> list[Volume]:
     return _all_whole(tx, rows)
 
 
-def os_of(tx: Tx, instance_id: str) -> Volume | None:
-    row = tx.one(f"SELECT {_VOLUME} FROM volumes WHERE os_of = :instance", instance=instance_id)
+def os_of(tx: Tx, instance_id: str, *, lock: bool = False) -> Volume | None:
+    """The boot disk of an instance, or of one that took it along when it ended."""
+    suffix = tx.for_update if lock else ""
+    row = tx.one(f"SELECT {_VOLUME} FROM volumes WHERE os_of = :instance" + suffix, instance=instance_id)
     return None if row is None else _volume(row)
 
 
@@ -200,6 +233,46 @@ def set_os_status(tx: Tx, instance_id: str, status: Status) -> None:
         instance=instance_id,
         now=tx.now,
     )
+
+
+def set_os_handle(tx: Tx, instance_id: str, handle: str) -> None:
+    tx.run(
+        "UPDATE volumes SET handle = :handle WHERE os_of = :instance AND status <> 'deleted'"
+        " AND (handle IS NULL OR handle <> :handle)",
+        instance=instance_id,
+        handle=handle,
+    )
+
+
+def move_os(tx: Tx, instance_id: str, provider: str) -> None:
+    """It is made anew elsewhere: nothing of it is known to exist."""
+    tx.run(
+        "UPDATE volumes SET provider = :provider, handle = NULL WHERE os_of = :instance AND status <> 'deleted'",
+        instance=instance_id,
+        provider=provider,
+    )
+
+
+def by_handle(tx: Tx, provider: str, handle: str) -> Volume | None:
+    """The volume that exists, or is to exist, under this handle."""
+    row = tx.one(
+        f"SELECT {_VOLUME} FROM volumes WHERE provider = :provider AND handle = :handle AND gone_at IS NULL"
+        " ORDER BY id LIMIT 1",
+        provider=provider,
+        handle=handle,
+    )
+    return None if row is None else _volume(row)
+
+
+def copies_of(tx: Tx, volume_ids: Collection[str]) -> list[str]:
+    """The volumes that are being made as copies of one of these."""
+    names = {f"id_{number}": volume_id for number, volume_id in enumerate(sorted(volume_ids))}
+    rows = tx.all(
+        f"SELECT id FROM volumes WHERE cloning_from IN ({_listed(names)}) AND gone_at IS NULL"
+        " AND wanted = 'kept' ORDER BY id LIMIT 100",
+        **names,
+    )
+    return [row[0] for row in rows]
 
 
 def end_os(tx: Tx, instance_id: str) -> None:
@@ -224,6 +297,14 @@ def used(tx: Tx, project: str) -> tuple[int, int]:
 def mount_names(tx: Tx, instance_id: str) -> set[str]:
     rows = tx.all(
         "SELECT mount_name FROM attachments WHERE instance_id = :instance LIMIT 1000", instance=instance_id
+    )
+    return {row[0] for row in rows}
+
+
+def mount_paths(tx: Tx, instance_id: str) -> set[str]:
+    rows = tx.all(
+        "SELECT mount_path FROM attachments WHERE instance_id = :instance AND mount_path IS NOT NULL LIMIT 1000",
+        instance=instance_id,
     )
     return {row[0] for row in rows}
 
@@ -350,11 +431,12 @@ def end_orphan(tx: Tx, orphan: Orphan) -> None:
 def _conditions(project: str, wanted: Filter) -> tuple[str, dict[str, object]]:
     conditions = ["project_id = :project"]
     values: dict[str, object] = {"project": project}
-    if wanted.status is None:
+    if wanted.statuses is None:
         conditions.append("status <> 'deleted'")
     else:
-        conditions.append("status = :status")
-        values["status"] = wanted.status.value
+        names = {f"status_{number}": status.value for number, status in enumerate(sorted(wanted.statuses))}
+        conditions.append(f"status IN ({_listed(names)})")
+        values |= names
     if wanted.location is not None:
         conditions.append("location = :location")
         values["location"] = wanted.location

@@ -95,6 +95,11 @@ def attachment_to(volume: Volume, instance_id: str) -> Attachment | None:
     return next((each for each in volume.attachments if each.instance_id == instance_id), None)
 
 
+def _told(status: Status) -> str:
+    # Those who are told of events know no other word for what does not exist yet.
+    return Status.ORDERED.value if status is Status.CLONING else status.value
+
+
 def _record(
     tx: Tx,
     by: Actor,
@@ -112,8 +117,8 @@ def _record(
         "volume_type": volume.type,
         "location": volume.location,
         "size_gb": volume.size_gb,
-        "status": volume.status.value,
-        "previous_status": previous.value,
+        "status": _told(volume.status),
+        "previous_status": _told(previous),
     }
     if instance_id is not None:
         data["instance_id"] = instance_id

@@ -1,13 +1,15 @@
 """Statements of the waitlist. An entry for any location has the location ''."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
+from enum import StrEnum
+from typing import Any
 
 from berth.base.clock import Instant
 from berth.base.db import Row, Tx
 from berth.core.catalog import ANYWHERE
-from berth.core.instances import AutoDelete, OrderSpec
+from berth.core.instances import AutoDelete, Contract, Extension, OrderSpec
 from berth.core.volumes import Fate, NewVolume
 from berth.core.waitlist.model import Entry, Obstacle, Status
 
@@ -51,6 +53,13 @@ _UPSERT = (
 _ACTIVE = "status IN ('waiting', 'notified', 'deploying')"
 _PASSED_OVER = "status = 'waiting' AND blocked_reason IN ('price_above_max', 'image_unavailable')"
 _IN_TURN = "status = 'waiting' AND blocked_reason IS NULL"
+_KINDS: Mapping[str, type[StrEnum]] = {
+    "fate": Fate,
+    "eviction_fate": Fate,
+    "os_volume_eviction_fate": Fate,
+    "contract": Contract,
+    "extension": Extension,
+}
 COUNTED = 10_000
 """How far a position is counted."""
 
@@ -73,10 +82,20 @@ def _entry(row: Row) -> Entry:
 
 
 def _config(text: str) -> OrderSpec:
+    """Entries from before orders had a member take its default."""
     kept = json.loads(text)
     ending = kept.pop("auto_delete", None)
-    new = [NewVolume(**{**each, "fate": Fate(each["fate"])}) for each in kept.pop("volumes", ())]
-    return OrderSpec(**kept, volumes=tuple(new), auto_delete=None if ending is None else AutoDelete(**ending))
+    new = tuple(NewVolume(**_with_kinds(each)) for each in kept.pop("volumes", ()))
+    ends = None if ending is None else AutoDelete(**ending)
+    return OrderSpec(**_with_kinds(kept), volumes=new, auto_delete=ends)
+
+
+def _with_kinds(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Members that are one of a few words, as such."""
+    return {
+        member: _KINDS[member](value) if member in _KINDS and value is not None else value
+        for member, value in kept.items()
+    }
 
 
 def write(tx: Tx, entry: Entry, due_at: Instant | None) -> None:

@@ -18,7 +18,6 @@ from berth.core.driver import (
     Label,
     Listing,
     Mount,
-    NotSupported,
     Power,
     Sighting,
     Unreachable,
@@ -28,6 +27,7 @@ from berth.core.driver import (
 )
 from berth.drivers.sandbox import images, simulated
 from berth.drivers.sandbox.config import SandboxConfig
+from berth.drivers.sandbox.copying import Copies, is_being_copied
 from berth.drivers.sandbox.instances import Instances
 from berth.drivers.sandbox.store import Store
 from berth.drivers.sandbox.volumes import Volumes
@@ -47,6 +47,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE
 
 _THREADS = 16
 """How many instances are worked on at once; a stop may hold one for its whole grace."""
+_COPIES = 2
+"""How many volumes are copied at once."""
 
 
 class SandboxDriver:
@@ -67,10 +69,19 @@ class SandboxDriver:
         self._images = images.SIMULATED if config.simulate else (images.of_this_host(),)
         self._cluster_types = simulated.cluster_types() if config.simulate else []
         self._abilities = Abilities(
-            stop_keeps_hardware=True, reports_use=True, volumes=True, limits=host.limits, notes=tuple(notes)
+            stop_keeps_hardware=True,
+            reports_use=True,
+            volumes=True,
+            clones_volumes=True,
+            keeps_disks=True,
+            limits=host.limits,
+            notes=tuple(notes),
         )
         # Threads of our own: waiting for an instance must not hold up the other users of the loop's pool.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sandbox")
+        self._copies = Copies(self._volumes)
+        self._copiers = ThreadPoolExecutor(_COPIES, thread_name_prefix="sandbox-copy")
+        self._copying: dict[str, asyncio.Future[None]] = {}
         self._removals: set[asyncio.Future[None]] = set()
         self._recovery: asyncio.Future[None] | None = None
 
@@ -110,22 +121,24 @@ class SandboxDriver:
         await self._run(lambda: self._instances.restart(handle))
 
     async def destroy(self, handle: str, *, keep_disk: bool = False) -> None:
-        if keep_disk:
-            raise NotSupported("a sandbox's disk ends with it")
-        await self._run(lambda: self._instances.condemn(handle))
+        await self._run(lambda: self._instances.condemn(handle, keep_disk=keep_disk))
         self._remove_later(self._instances.remove_condemned, handle)
 
     async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
-        return await self._run(lambda: self._volumes.create(order))
+        return self._seen(await self._run(lambda: self._volumes.create(order)))
 
     async def inspect_volume(self, label: Label, handle: str | None) -> VolumeSighting | None:
         volume_id = handle or label.instance_id
-        return await self._run(lambda: self._volumes.inspect(label.install_id, volume_id))
+        sighting = await self._run(lambda: self._volumes.inspect(label.install_id, volume_id))
+        return None if sighting is None else self._seen(sighting)
 
     async def list_own_volumes(self, install_id: str) -> VolumeListing:
         for volume_id in await self._run(self._volumes.condemned_ids):
-            self._remove_later(self._volumes.remove_condemned, volume_id)
-        return await self._run(lambda: self._volumes.list_own(install_id))
+            self._remove_later(self._remove_volume, volume_id)
+        listing = await self._run(lambda: self._volumes.list_own(install_id))
+        for sighting in listing.sightings:
+            self._seen(sighting)
+        return listing
 
     async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
         await self._run(lambda: self._volumes.attach(instance_handle, mount))
@@ -138,10 +151,31 @@ class SandboxDriver:
 
     async def destroy_volume(self, handle: str) -> None:
         await self._run(lambda: self._volumes.condemn(handle))
-        self._remove_later(self._volumes.remove_condemned, handle)
+        self._remove_later(self._remove_volume, handle)
 
     async def close(self) -> None:
+        self._copies.close()
+        self._copiers.shutdown(wait=False, cancel_futures=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _seen(self, sighting: VolumeSighting) -> VolumeSighting:
+        """Makes sure that what is to be a copy becomes one, also after the control plane that began it."""
+        if not sighting.is_ready and sighting.handle not in self._copying:
+            copying = asyncio.get_running_loop().run_in_executor(
+                self._copiers, lambda: self._copies.finish(sighting.handle)
+            )
+            self._copying[sighting.handle] = copying
+            copying.add_done_callback(lambda done: self._forget_copying(sighting.handle, done))
+        return sighting
+
+    def _forget_copying(self, handle: str, copying: asyncio.Future[None]) -> None:
+        # What did not become whole is looked at again with the next look.
+        _has_failed(copying)
+        self._copying.pop(handle, None)
+
+    def _remove_volume(self, handle: str) -> None:
+        if not is_being_copied(self._volumes.deleting(handle)):
+            self._volumes.remove_condemned(handle)
 
     def _remove_later(self, remove: Callable[[str], None], handle: str) -> None:
         """Large trees take long to remove; nobody can see them any more."""

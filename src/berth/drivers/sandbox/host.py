@@ -94,7 +94,9 @@ def _try(runtime: Runtime, store: Store, wanted: Layout) -> tuple[str | None, _R
                 arguments=["/run/trial.py", *map(str, runtime.library_paths)],
                 binds=[(_TRIAL, "/run/trial.py")],
             )
-            line = layout.arguments(runtime, directory, "trial", program, layout=wanted, has_network=False)
+            line = layout.arguments(
+                runtime, directory, directory, "trial", program, layout=wanted, has_network=False
+            )
             answer = subprocess.run(
                 line,
                 stdin=subprocess.DEVNULL,

@@ -150,14 +150,18 @@ class Instances:
             self._stop(spec)
             self._start(spec)
 
-    def condemn(self, instance_id: str) -> None:
-        """Ends the instance for good; its files are then `remove_condemned`'s. Safe to repeat."""
+    def condemn(self, instance_id: str, *, keep_disk: bool = False) -> None:
+        """Ends the instance for good, with `keep_disk` but for its boot disk, which is a volume when this returns.
+
+        Its files are then `remove_condemned`'s. Safe to repeat.
+        """
         if not ids.is_id(instance_id):
             return
         with self._store.instance_locked(instance_id) as exists:
             if exists:
                 if self._shelf.deleting(instance_id).exists():
                     self.remove_condemned(instance_id)
+                self._decide(instance_id, keeps_disk=keep_disk)
                 self._shelf.directory(instance_id).rename(self._shelf.deleting(instance_id))
             self._end_condemned(instance_id)
 
@@ -183,13 +187,12 @@ class Instances:
                 return
             spec = Spec.from_order(order, port=self._free_port(), host_key_fingerprint=key.get_fingerprint())
             self._volumes.check(spec, order.mounts)
+            self._volumes.check_disk(spec)
             creating = self._shelf.creating(order.label.instance_id)
             trees.remove_tree(creating)
             try:
                 creating.mkdir(mode=0o700)
-                layout.build(
-                    creating, spec, layout=self.host.layout, has_network=self._config.network == "host"
-                )
+                self._build(creating, spec)
                 records.replace_file(creating / "agent" / "host_key", key.export_private_key())
                 layout.write_keys(creating, order.ssh_public_keys)
                 if order.startup_script is not None:
@@ -202,12 +205,20 @@ class Instances:
                 trees.remove_tree(creating)
                 raise
 
+    def _build(self, creating: Path, spec: Spec) -> None:
+        if spec.boots_from is not None:
+            layout.build_agent(creating)
+            layout.rename_host(self._volumes.directory(spec.boots_from), spec.hostname)
+            return
+        layout.build(creating, spec, layout=self.host.layout, has_network=self._config.network == "host")
+
     def _begin(self, instance_id: str) -> None:
-        """The first start. What cannot be started was not created."""
+        """The first start. What cannot be started was not created, and what it was to boot from is as before."""
         try:
             self.start(instance_id)
         except (DriverError, OSError):
-            self.condemn(instance_id)
+            spec = records.read_spec(self._shelf.directory(instance_id))
+            self.condemn(instance_id, keep_disk=spec is not None and spec.boots_from is not None)
             self.remove_condemned(instance_id)
             raise
 
@@ -239,6 +250,7 @@ class Instances:
                 launch(
                     self.host,
                     directory,
+                    directory if spec.boots_from is None else self._volumes.directory(spec.boots_from),
                     spec,
                     listen_host=self._config.listen_host,
                     has_network=self._config.network == "host",
@@ -275,6 +287,28 @@ class Instances:
         if found is not None and not process.end(found.identity, grace_s=0):
             raise Unreachable(f"process {found.identity.pid} did not end")
         self._bury(run.outer_pid if run is not None else None, f"berth-{install_id}-{instance_id}")
+        self._settle_disk(self._shelf.deleting(instance_id))
+
+    def _decide(self, instance_id: str, *, keeps_disk: bool) -> None:
+        directory = self._shelf.directory(instance_id)
+        spec = records.read_spec(directory)
+        if keeps_disk and (spec is None or spec.disk_id is None):
+            reason = "The boot disk cannot be kept: the deployment is older than that."
+            raise Refused(f"instance {instance_id} was made without a name for its disk", reason=reason)
+        records.write_decision(directory, keeps_disk=keeps_disk)
+
+    def _settle_disk(self, condemned: Path) -> None:
+        """Does with the boot disk of what has ended as was decided before."""
+        spec, decision = records.read_spec(condemned), records.read_decision(condemned)
+        # Others may be removing these files already: then the disk has been seen to.
+        if spec is None or decision is None:
+            return
+        if decision.keeps_disk:
+            if spec.boots_from is None:
+                self._volumes.adopt(spec, condemned)
+        elif spec.boots_from is not None:
+            self._volumes.condemn(spec.boots_from)
+            self._volumes.remove_condemned(spec.boots_from)
 
     def _bury(self, outer_pid: int | None, group: str) -> None:
         reap(expected_pid=outer_pid)
@@ -317,6 +351,7 @@ class Instances:
             ssh_user=spec.ssh_user,
             reason=reason,
             ssh_host_key_fingerprint=spec.host_key_fingerprint,
+            disk_handle=spec.disk_id,
             use_percent=None if living is None or power != Power.RUNNING else self._use_percent(directory),
         )
 

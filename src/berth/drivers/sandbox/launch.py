@@ -39,6 +39,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 def launch(
     host: Host,
     directory: Path,
+    disk: Path,
     spec: Spec,
     *,
     listen_host: str,
@@ -46,7 +47,7 @@ def launch(
     devices: Sequence[str],
     volumes: Sequence[VolumeBind],
 ) -> Run:
-    """Starts the instance in `directory`, whose lock the caller holds.
+    """Starts the instance in `directory`, whose lock the caller holds, with the boot disk in `disk`.
 
     Raises PortTaken, Refused when the sandbox does not start, Unreachable when the host lacks room.
     """
@@ -56,9 +57,9 @@ def launch(
         # Our copy of the listener is closed: kept open, clients of a dead instance would hang.
         with contextlib.closing(listener):
             # Only now that the port is ours: nobody is in there any more.
-            layout.prepare(host.runtime, directory, volumes)
+            layout.prepare(host.runtime, directory, disk, volumes, layout=host.layout)
             program = _program(directory, spec, listener, devices=devices, volumes=volumes)
-            outer, status = _start(host, directory, spec, program, listener, has_network=has_network)
+            outer, status = _start(host, directory, disk, spec, program, listener, has_network=has_network)
     except BaseException:
         limits.leave(host.control_groups, group_name(spec))
         raise
@@ -143,6 +144,7 @@ def _program(
 def _start(
     host: Host,
     directory: Path,
+    disk: Path,
     spec: Spec,
     program: Program,
     listener: socket.socket,
@@ -155,7 +157,7 @@ def _start(
     try:
         program = replace(program, status_descriptor=status_write)
         line = layout.arguments(
-            host.runtime, directory, spec.hostname, program, layout=host.layout, has_network=has_network
+            host.runtime, directory, disk, spec.hostname, program, layout=host.layout, has_network=has_network
         )
         order = json.dumps({"cgroups": joined, "rlimits": _rlimits(host, spec)})
         log = os.open(directory / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)

@@ -70,7 +70,8 @@ class Program:
 
 
 def build(directory: Path, spec: Spec, *, layout: Layout, has_network: bool) -> None:
-    """Makes the files that an instance begins with."""
+    """Makes the files that an instance begins with, its boot disk among them."""
+    build_agent(directory)
     root = directory / "root"
     for name in _OWN_DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)
@@ -84,19 +85,38 @@ def build(directory: Path, spec: Spec, *, layout: Layout, has_network: bool) -> 
     if layout == "overlay":
         (directory / "usr.up").mkdir()
         (directory / "usr.work").mkdir()
-    (directory / "agent").mkdir(mode=0o700)
     _fill_etc(root / "etc", spec.hostname, has_network=has_network)
 
 
+def build_agent(directory: Path) -> None:
+    """Makes what an instance has beside its boot disk."""
+    (directory / "agent").mkdir(mode=0o700)
+
+
+def rename_host(disk: Path, hostname: str) -> None:
+    """Has a boot disk that others wrote to say the name of who boots from it now."""
+    trees.make_directory(disk, PurePosixPath("root", "etc"))
+    for name, text in _host_files(hostname).items():
+        trees.remove(disk / "root" / "etc" / name)
+        replace_file(disk / "root" / "etc" / name, text.encode(), mode=0o644)
+
+
 def arguments(
-    runtime: Runtime, directory: Path, hostname: str, program: Program, *, layout: Layout, has_network: bool
+    runtime: Runtime,
+    directory: Path,
+    disk: Path,
+    hostname: str,
+    program: Program,
+    *,
+    layout: Layout,
+    has_network: bool,
 ) -> list[str]:
-    """The command line that becomes the instance in `directory`."""
+    """The command line that becomes the instance in `directory`, with the boot disk in `disk`."""
     line = [str(runtime.bubblewrap), "--unshare-all", "--hostname", hostname, "--uid", "0", "--gid", "0"]
     if has_network:
         line += ["--share-net"]
-    line += ["--bind", str(directory / "root"), "/"]
-    line += _shared_with_host(directory, layout)
+    line += ["--bind", str(disk / "root"), "/"]
+    line += _shared_with_host(disk, layout)
     line += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/tmp"]  # noqa: S108
     # Late, because they may lie below one of the directories above.
     for path in runtime.bound_paths:
@@ -116,7 +136,9 @@ def arguments(
     return [*line, str(runtime.python), "-I", "-S", *program.arguments]
 
 
-def prepare(runtime: Runtime, directory: Path, volumes: Sequence[VolumeBind]) -> None:
+def prepare(
+    runtime: Runtime, directory: Path, disk: Path, volumes: Sequence[VolumeBind], *, layout: Layout
+) -> None:
     """Takes out of the way what a stopped instance left there, by mistake or not. Before each start.
 
     Bubblewrap makes mount points with our rights and in sight of the host's files, and it follows links.
@@ -124,7 +146,11 @@ def prepare(runtime: Runtime, directory: Path, volumes: Sequence[VolumeBind]) ->
     trees.make_directory(directory, PurePosixPath("agent"))
     trees.remove(directory / "agent" / "ready")
     for point in [*mount_points(runtime), *(volume.point for volume in volumes)]:
-        trees.make_directory(directory, "root" / point)
+        trees.make_directory(disk, "root" / point)
+    if layout == "overlay":
+        # A disk may have been made where there was no overlay.
+        for name in ("usr.up", "usr.work"):
+            (disk / name).mkdir(exist_ok=True)
 
 
 def mount_points(runtime: Runtime) -> list[PurePosixPath]:
@@ -182,15 +208,15 @@ def write_agent_settings(
     replace_file(directory / "agent.json", msgspec.json.encode(settings))
 
 
-def _shared_with_host(directory: Path, layout: Layout) -> list[str]:
+def _shared_with_host(disk: Path, layout: Layout) -> list[str]:
     """`/usr` and what belongs to it."""
     if layout == "overlay":
         line = [
             "--overlay-src",
             "/usr",
             "--overlay",
-            str(directory / "usr.up"),
-            str(directory / "usr.work"),
+            str(disk / "usr.up"),
+            str(disk / "usr.work"),
             "/usr",
         ]
     else:
@@ -222,8 +248,16 @@ def _fill_etc(etc: Path, hostname: str, *, has_network: bool) -> None:
                 shutil.copy2(host, etc / name, follow_symlinks=name != "localtime")
     (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")
     (etc / "group").write_text("root:x:0:\n")
-    (etc / "hostname").write_text(f"{hostname}\n")
-    (etc / "hosts").write_text(f"127.0.0.1 localhost {hostname}\n::1 localhost\n")
+    for name, text in _host_files(hostname).items():
+        (etc / name).write_text(text)
     if has_network:
         with contextlib.suppress(OSError):
             (etc / "resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
+
+
+def _host_files(hostname: str) -> dict[str, str]:
+    """What says below `/etc` how the instance is called."""
+    return {
+        "hostname": f"{hostname}\n",
+        "hosts": f"127.0.0.1 localhost {hostname}\n::1 localhost\n",
+    }

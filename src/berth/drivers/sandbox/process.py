@@ -22,7 +22,7 @@ KILL_LIMIT_S = 5.0
 
 _LABEL = re.compile(r"([0-9a-z]+)/([0-9A-Z]{26})")
 _DEVICE = re.compile(r"/dev/nvidia\d+")
-_VOLUME = re.compile(r"/.*/volumes/([0-9A-Z]{26})/content")
+_VOLUME = re.compile(r"/.*/volumes/([0-9A-Z]{26})/(?:content|root)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     ram_gb: int
     gpu_count: int
     environment: dict[str, str]
+    disk_id: str | None = None
+    """What its boot disk is known by, should that outlive it; None: it does not."""
+    boots_from: str | None = None
+    """The volume that is its boot disk; None: the disk was made with it and lies in its own directory."""
 
     @classmethod
     def from_order(cls, order: CreateOrder, *, port: int, host_key_fingerprint: str) -> "Spec":
@@ -56,6 +60,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
             ram_gb=order.hardware.ram_gb,
             gpu_count=order.hardware.gpu_count,
             environment=dict(order.environment),
+            disk_id=order.boot_volume or (None if order.disk_label is None else order.disk_label.instance_id),
+            boots_from=order.boot_volume,
         )
 
     @property
@@ -90,6 +96,12 @@ class Attached(msgspec.Struct, frozen=True):
     mounts: tuple[Mount, ...] = ()
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """`disk.json`: what the end of an instance does to its boot disk."""
+
+    keeps_disk: bool
+
+
 class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """`spec.json` of a volume: written when it is made, and when it grows."""
 
@@ -99,6 +111,10 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     size_gb: int
     location: str
+    is_bootable: bool = False
+    """It is a boot disk: the root of instances, not something mounted in them."""
+    copying_from: str | None = None
+    """What it is being made a copy of; None once it is whole."""
 
     @classmethod
     def from_order(cls, order: VolumeOrder) -> "VolumeSpec":
@@ -109,7 +125,28 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
             type=order.type,
             size_gb=order.size_gb,
             location=order.location,
+            copying_from=order.source,
         )
+
+    @classmethod
+    def of_disk(cls, instance: Spec, volume_type: str) -> "VolumeSpec":
+        """Of the boot disk that an instance leaves behind."""
+        assert instance.disk_id is not None
+        return cls(
+            install_id=instance.install_id,
+            volume_id=instance.disk_id,
+            name=instance.hostname,
+            type=volume_type,
+            size_gb=instance.os_volume_gb,
+            location=instance.location,
+            is_bootable=True,
+        )
+
+    def booting(self, *, is_bootable: bool) -> "VolumeSpec":
+        return msgspec.structs.replace(self, is_bootable=is_bootable)
+
+    def copied(self) -> "VolumeSpec":
+        return msgspec.structs.replace(self, copying_from=None)
 
     def resized(self, size_gb: int) -> "VolumeSpec":
         return msgspec.structs.replace(self, size_gb=size_gb)
@@ -119,7 +156,7 @@ class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
         return Label(self.install_id, self.volume_id)
 
 
-Record = TypeVar("Record", Spec, Run, Attached, VolumeSpec)
+Record = TypeVar("Record", Spec, Run, Attached, Decision, VolumeSpec)
 
 
 def host_label(hostname: str) -> str:
@@ -158,6 +195,16 @@ def write_run(directory: Path, run: Run) -> None:
 
 def write_mounts(directory: Path, mounts: Iterable[Mount]) -> None:
     replace_file(directory / "attached.json", msgspec.json.encode(Attached(tuple(mounts))))
+
+
+def write_decision(directory: Path, *, keeps_disk: bool) -> None:
+    """Decides, before the instance in `directory` is condemned, what becomes of its boot disk."""
+    replace_file(directory / "disk.json", msgspec.json.encode(Decision(keeps_disk)))
+
+
+def read_decision(directory: Path) -> Decision | None:
+    """None while nothing is decided, or nothing is left to be done: then no disk is touched."""
+    return _read(directory / "disk.json", Decision)
 
 
 def forget_run(directory: Path) -> None:

@@ -9,7 +9,8 @@ import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from berth.base import ids
 from berth.core.driver import (
@@ -31,6 +32,18 @@ from berth.drivers.sandbox.store import Store
 MAX_MOUNTS = 32
 """How many volumes one instance may have."""
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PATH = re.compile(r"(/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,64}){1,8}")
+_TAKEN = frozenset("bin boot dev etc lib lib32 lib64 libx32 proc root run sbin sys tmp usr var".split())
+"""What an instance has of its own or of the host: nothing is mounted there, or below."""
+DISK_PARTS = ("root", "usr.up", "usr.work")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a copy is made of."""
+
+    directory: Path
+    is_bootable: bool
 
 
 class Volumes:
@@ -52,7 +65,10 @@ class Volumes:
                 raise Refused(f"volume {volume_id} is being destroyed")
             if not self._shelf.directory(volume_id).exists():
                 self._check_size(order.type, order.location, order.size_gb)
-                self._make(VolumeSpec.from_order(order))
+                spec = VolumeSpec.from_order(order)
+                if order.source is not None:
+                    spec = spec.booting(is_bootable=self.source(order.source).is_bootable)
+                self._make(spec)
         sighting = self.inspect(order.label.install_id, volume_id)
         if sighting is None:
             raise Refused(f"volume {volume_id} was destroyed while it was created")
@@ -96,7 +112,7 @@ class Volumes:
 
     def resize(self, volume_id: str, size_gb: int) -> None:
         with self._store.locked():
-            spec = self._get(volume_id)
+            spec = self._whole(volume_id)
             if size_gb < spec.size_gb:
                 raise Refused(
                     f"volume {volume_id} has {spec.size_gb} GB", reason="A volume cannot be made smaller."
@@ -123,18 +139,80 @@ class Volumes:
         if self._shelf.deleting(volume_id).exists():
             self._shelf.remove_condemned(volume_id)
 
+    def deleting(self, volume_id: str) -> Path:
+        return self._shelf.deleting(volume_id)
+
+    def directory(self, volume_id: str) -> Path:
+        return self._shelf.directory(volume_id)
+
+    def source(self, handle: str) -> Source:
+        """What `handle` is, to copy it: a volume, or the boot disk of an instance. Raises Refused while it is in use."""
+        spec = self._find(handle)
+        if spec is not None:
+            spec = self._whole(handle)
+            if any(handle in living.volumes for living in process.scan(self._config.install_id).values()):
+                raise _in_use(handle)
+            return Source(self._shelf.directory(handle), spec.is_bootable)
+        for instance_id in self._store.instances.ids():
+            directory = self._store.instances.directory(instance_id)
+            instance = records.read_spec(directory)
+            if instance is not None and instance.disk_id == handle and instance.boots_from is None:
+                self._require_down(instance)
+                return Source(directory, is_bootable=True)
+        raise _unknown(handle)
+
+    def copied(self, volume_id: str) -> None:
+        """The copy is whole."""
+        with self._store.locked():
+            spec = self._find(volume_id)
+            if spec is not None:
+                records.write_spec(self._shelf.directory(volume_id), spec.copied())
+
+    def check_disk(self, instance: Spec) -> None:
+        """Raises Refused unless `instance` can boot from what it is to boot from. Only under the state's lock."""
+        if instance.boots_from is None:
+            return
+        spec = self._whole(instance.boots_from)
+        if not spec.is_bootable:
+            raise Refused(
+                f"volume {spec.volume_id} is no boot disk", reason="The volume cannot be booted from."
+            )
+        if spec.location != instance.location:
+            reason = "The volume is in another location than the instance."
+            raise Refused(f"volume {spec.volume_id} is in {spec.location}", reason=reason)
+        if self._attachments().get(spec.volume_id, set()) - {instance.instance_id}:
+            raise _in_use(spec.volume_id)
+
+    def adopt(self, instance: Spec, directory: Path) -> None:
+        """Makes the boot disk in the condemned `directory` a volume, by moving it. Safe to repeat at any point."""
+        assert instance.disk_id is not None
+        with self._store.locked():
+            packed, target = directory / "disk", self._shelf.directory(instance.disk_id)
+            if target.exists() or not (packed.exists() or (directory / "root").exists()):
+                return  # done, or done and ended since
+            packed.mkdir(mode=0o700, exist_ok=True)
+            for part in DISK_PARTS:
+                if (directory / part).exists():
+                    (directory / part).rename(packed / part)
+            (packed / LOCK).touch(mode=0o600)
+            records.write_spec(packed, VolumeSpec.of_disk(instance, self._config.volume_medium))
+            packed.rename(target)
+
     def check(self, instance: Spec, mounts: Iterable[Mount]) -> None:
         """Raises Refused unless `instance` can have all of `mounts`. Only under the state's lock."""
         attachments = self._attachments()
         names: set[str] = set()
         handles: set[str] = set()
+        points: list[PurePosixPath] = []
         for mount in mounts:
             if not _NAME.fullmatch(mount.name) or mount.name in {".", ".."}:
                 raise Refused(f"not a name of a mount: {mount.name!r}")
             if mount.name in names or mount.volume_handle in handles:
                 reason = "Another volume of this name is attached to the instance."
                 raise Refused(f"{mount.name} or {mount.volume_handle} is there already", reason=reason)
+            _check_point(mount, points)
             self._check_volume(instance, mount.volume_handle, attachments)
+            points.append(_point(mount))
             names.add(mount.name)
             handles.add(mount.volume_handle)
         if len(names) > MAX_MOUNTS:
@@ -147,7 +225,7 @@ class Volumes:
         for mount in records.read_mounts(self._store.instances.directory(instance.instance_id)):
             self._get(mount.volume_handle)
             content = self._shelf.directory(mount.volume_handle) / "content"
-            found.append(VolumeBind(content, PurePosixPath("mnt", mount.name)))
+            found.append(VolumeBind(content, _point(mount)))
         return found
 
     @contextlib.contextmanager
@@ -166,7 +244,8 @@ class Volumes:
         try:
             creating.mkdir(mode=0o700)
             (creating / LOCK).touch(mode=0o600)
-            (creating / "content").mkdir(mode=0o755)
+            if spec.copying_from is None:
+                (creating / "content").mkdir(mode=0o755)
             records.write_spec(creating, spec)
             creating.rename(self._shelf.directory(spec.volume_id))
         except BaseException:
@@ -191,7 +270,9 @@ class Volumes:
             )
 
     def _check_volume(self, instance: Spec, volume_id: str, attachments: Mapping[str, set[str]]) -> None:
-        spec = self._get(volume_id)
+        spec = self._whole(volume_id)
+        if spec.is_bootable:
+            raise Refused(f"volume {volume_id} is a boot disk", reason="A boot disk cannot be attached.")
         if spec.location != instance.location:
             reason = "The volume is in another location than the instance."
             raise Refused(f"volume {volume_id} is in {spec.location}", reason=reason)
@@ -211,8 +292,12 @@ class Volumes:
         """By volume, the instances that have it: on record, or alive with it whatever the records say."""
         found: defaultdict[str, set[str]] = defaultdict(set)
         for instance_id in self._store.instances.ids():
-            for mount in records.read_mounts(self._store.instances.directory(instance_id)):
+            directory = self._store.instances.directory(instance_id)
+            for mount in records.read_mounts(directory):
                 found[mount.volume_handle].add(instance_id)
+            spec = records.read_spec(directory)
+            if spec is not None and spec.boots_from is not None:
+                found[spec.boots_from].add(instance_id)
         for instance_id, living in process.scan(self._config.install_id).items():
             for volume_id in living.volumes:
                 found[volume_id].add(instance_id)
@@ -224,10 +309,40 @@ class Volumes:
     def _get(self, volume_id: str) -> VolumeSpec:
         spec = self._find(volume_id)
         if spec is None:
-            raise Refused(
-                f"no volume {volume_id!r}", reason="The volume does not exist on its host any more."
-            )
+            raise _unknown(volume_id)
         return spec
+
+    def _whole(self, volume_id: str) -> VolumeSpec:
+        spec = self._get(volume_id)
+        if spec.copying_from is not None:
+            raise Refused(f"volume {volume_id} is being copied", reason="The volume is not whole yet.")
+        return spec
+
+
+def _point(mount: Mount) -> PurePosixPath:
+    """Where it is mounted, below the instance's root."""
+    return PurePosixPath("mnt", mount.name) if mount.path is None else PurePosixPath(mount.path.lstrip("/"))
+
+
+def _check_point(mount: Mount, others: Iterable[PurePosixPath]) -> None:
+    point = _point(mount)
+    is_path = mount.path is None or _PATH.fullmatch(mount.path) is not None
+    if not is_path or point.parts[0] in _TAKEN:
+        raise Refused(f"nothing is mounted at {mount.path!r}", reason="Nothing can be mounted there.")
+    for other in others:
+        if point.is_relative_to(other) or other.is_relative_to(point):
+            reason = "One volume cannot be mounted in another."
+            raise Refused(f"/{point} and /{other} are one below the other", reason=reason)
+
+
+def _unknown(volume_id: str) -> Refused:
+    return Refused(f"no volume {volume_id!r}", reason="The volume does not exist on its host any more.")
+
+
+def _in_use(volume_id: str) -> Refused:
+    return Refused(
+        f"volume {volume_id} is in use", reason="An instance has the volume; stop or end it first."
+    )
 
 
 def _see(spec: VolumeSpec, attachments: Mapping[str, set[str]]) -> VolumeSighting:
@@ -236,4 +351,5 @@ def _see(spec: VolumeSpec, attachments: Mapping[str, set[str]]) -> VolumeSightin
         handle=spec.volume_id,
         size_gb=spec.size_gb,
         attached_to=frozenset(attachments.get(spec.volume_id, ())),
+        is_ready=spec.copying_from is None,
     )

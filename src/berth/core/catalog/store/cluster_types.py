@@ -68,4 +68,4 @@ def unlist_cluster_types(tx: Tx, provider: str) -> None:
 
 def _cluster_type(row: Row) -> ClusterType:
     details = tuple((name, value) for name, value in json.loads(row[10]))
-    return ClusterType(*row[:8], Micros(row[8]), row[9], details, bool(row[11]))
+    return ClusterType(*(*row[:8], Micros(row[8]), row[9], details, bool(row[11])))

@@ -62,6 +62,7 @@ _COLUMNS = (
     "cluster_id",
     "ready_at",
     "private_ip",
+    "boot_volume_id",
 )
 _INSTANCE = ", ".join(_COLUMNS)
 _VERSION = ", ".join(Version._fields)
@@ -174,6 +175,7 @@ def insert(tx: Tx, instance: Instance) -> None:
         cluster_id=instance.cluster_id,
         ready_at=instance.ready_at,
         private_ip=instance.private_ip,
+        boot_volume_id=instance.boot_volume_id,
     )
     if instance.cluster_id is None:
         count(tx, instance.project, instance.status, 1)
@@ -280,7 +282,11 @@ def page_of_versions(
 def _page(
     tx: Tx, columns: str, project: str, status: Status | None, after_row: After | None, limit: int
 ) -> list[Row]:
-    conditions = ["project_id = :project", "cluster_id IS NULL", "status <> 'deleted'" if status is None else "status = :status"]
+    conditions = [
+        "project_id = :project",
+        "cluster_id IS NULL",
+        "status <> 'deleted'" if status is None else "status = :status",
+    ]
     values: dict[str, object] = {"project": project, "limit": limit}
     if status is not None:
         values["status"] = status.value

@@ -14,6 +14,8 @@ from berth.faces.huddle.words import DEPLOYMENT, VOLUME, optional_time
 
 MONTH_HOURS = 730
 _HOUR_S = 3600
+_STATUSES = {Status.CLONING: "ordered"}
+"""What core tells apart and this API does not."""
 _SHOWN_DIGITS = Context(prec=14, rounding=ROUND_HALF_UP)
 
 
@@ -45,12 +47,16 @@ def host(request: wire.VolumeActionRequest) -> str | None:
 
 def filter_of(query: wire.VolumesQuery) -> Filter:
     return Filter(
-        status=None if query.status is None else Status(query.status),
+        statuses=None if query.status is None else _statuses(query.status),
         location=query.location,
         type=query.type,
         is_attached=query.attached,
         instance_id=None if query.deployment_id is None else query.deployment_id.removeprefix(DEPLOYMENT),
     )
+
+
+def _statuses(word: str) -> frozenset[Status]:
+    return frozenset(status for status in Status if _STATUSES.get(status, status.value) == word)
 
 
 def volume(made: Volume) -> wire.Volume:
@@ -63,7 +69,7 @@ def volume(made: Volume) -> wire.Volume:
         size=made.size_gb,
         type=made.type,
         location=made.location,
-        status=made.status.value,
+        status=_STATUSES.get(made.status, made.status.value),  # type: ignore[arg-type]
         pending_action=None if pending is None else pending.value,  # type: ignore[arg-type]
         status_reason=made.status_reason,
         is_os_volume=made.is_os_volume,
@@ -99,9 +105,9 @@ def hourly(micros_per_month: int) -> Decimal:
 def _mount(made: Volume) -> wire.Mount | None:
     if made.is_os_volume:
         return None
-    name = made.attachments[0].mount_name if made.attachments else made.name
+    path = made.attachments[0].path if made.attachments else f"/mnt/{made.name}"
     # Which device it is differs between providers, and the path does not.
-    return wire.Mount(device=None, path=f"/mnt/{name}", fstab=None)
+    return wire.Mount(device=None, path=path, fstab=None)
 
 
 def _volume_type(sold: Sequence[VolumeType]) -> wire.VolumeType:
