@@ -55,7 +55,8 @@ def enlist(
     period = terms.pick(spec, rules)
     for post in posts:
         guards.check_hostname(tx, by, replace(spec, hostname=post.hostname))
-    member_ids = [ids.new(tx.now) for _ in posts]
+    # By id they are in this order, always: they are listed by it, and locked by it.
+    member_ids = sorted(ids.new(tx.now) for _ in posts)
     _claim(tx, dict(zip(member_ids, posts, strict=True)))
     prices = [
         post.price if period is None else billing.discounted(post.price, period.discount_percentage)

@@ -112,7 +112,7 @@ def _together(tx: Tx, project: str, instance_id: str) -> Sequence[Instance]:
 
 def _reclaim_all(tx: Tx, members: Sequence[Instance]) -> None:
     """Makes sure that each has its unit and may cost what it does. Raises as `start`, and then none has more than before."""
-    taken = []
+    taken: list[Instance] = []
     for member in sorted(members, key=lambda member: (member.offer_id, member.id)):
         if not catalog.reclaim(tx, member.offer_id, member.id):
             _give_back(tx, taken)
