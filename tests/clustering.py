@@ -24,9 +24,17 @@ PRICE = "63.840001"
 
 def offers(*, workers: int = 4, jump_hosts: int = 4, location: str = "FIN-03") -> list[ProviderOffer]:
     return [
-        make.offer(WORKER, location=location, price="31.92", cost="20", free=workers, gpu_model="B200", gpu_count=8),
         make.offer(
-            JUMP_HOST, location=location, price="0.028", cost="0", free=jump_hosts, gpu_model=None, gpu_count=0
+            WORKER, location=location, price="31.92", cost="20", free=workers, gpu_model="B200", gpu_count=8
+        ),
+        make.offer(
+            JUMP_HOST,
+            location=location,
+            price="0.028",
+            cost="0",
+            free=jump_hosts,
+            gpu_model=None,
+            gpu_count=0,
         ),
     ]
 
@@ -37,7 +45,11 @@ def images() -> list[ProviderImage]:
 
 def volume_types(*, location: str = "FIN-03", name: str = "NVMe_Shared_Cluster") -> list[ProviderVolumeType]:
     kinds = [make.volume_type(name, location=location, live=False, max_attachments=64)]
-    return [*kinds, make.volume_type(location=location), make.volume_type("HDD_Shared", location=location, max_attachments=2)]
+    return [
+        *kinds,
+        make.volume_type(location=location),
+        make.volume_type("HDD_Shared", location=location, max_attachments=2),
+    ]
 
 
 def cluster_type(

@@ -195,6 +195,14 @@ def test_a_price_nobody_set_is_cost_and_margin_rounded_up(db: Database) -> None:
     assert search(db, by)[0].price == 1_150_002
 
 
+def test_a_spot_price_nobody_set_is_its_cost_and_margin_rounded_up(db: Database) -> None:
+    by = make.project(db).by
+    sold = replace(make.offer(), spot_cost_micros_per_hour=333_333)
+    make.catalogue(db, sold, make.offer(location="FIN-02"), margin_percent=15)
+    prices = {region.location.code: region.spot_price for region in search(db, by)[0].regions}
+    assert prices == {"FIN-01": 383_333, "FIN-02": None}
+
+
 def test_a_listing_takes_off_the_units_it_cannot_know_of(db: Database, clock: FakeClock) -> None:
     by = make.project(db, credit="1000").by
     make.catalogue(db, make.offer(free=5))

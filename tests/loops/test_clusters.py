@@ -188,7 +188,13 @@ async def test_a_cluster_is_not_started_again_in_part(db: Database, clock: FakeC
     assert _status(world, cluster) == "offline"
     other = make.project(db, credit="10000")
     for _ in range(3):
-        make.ordered(db, other.by, instance_type=clustering.WORKER, location="FIN-03", ssh_key_ids=[make.ssh_key(db, other.by).id])
+        make.ordered(
+            db,
+            other.by,
+            instance_type=clustering.WORKER,
+            location="FIN-03",
+            ssh_key_ids=[make.ssh_key(db, other.by).id],
+        )
     await world.settle()
     make.topup(db, customer.by, "500")
     await world.live(600)

@@ -9,7 +9,7 @@ from berth.base.db import Database, Tx
 from berth.core import instances, volumes
 from berth.core.driver import Label, NoCapacity, OutcomeUnknown, Refused
 from berth.core.errors import Conflict, Invalid, NotFound
-from berth.core.instances import Instance, service
+from berth.core.instances import Instance, because, service
 from berth.core.volumes import Fate, NewVolume, Volume
 from tests import make
 from tests.conftest import FakeClock
@@ -135,7 +135,7 @@ async def test_a_deployment_boots_from_a_detached_disk_and_pays_for_it(able: Wor
     assert able.charged_for(disk) == charged
     with pytest.raises(Conflict) as refusal:
         able.act(volumes.purge, customer.by, disk.id)
-    assert refusal.value.code == "invalid_state"
+    assert refusal.value.code == "in_use"
     delete(able, customer, instance, os_volume=Fate.DETACH)
     await able.settle()
     assert able.volume(disk.id).status == "detached"
@@ -265,7 +265,7 @@ async def test_an_eviction_does_to_each_volume_what_was_set_for_it(able: World, 
 
     def evict(tx: Tx) -> None:
         current = service.locked(tx, customer.by, instance.id)
-        service.end(tx, customer.by, current, able.rules, is_eviction=True)
+        service.end(tx, customer.by, current, able.rules, is_eviction=True, reason=because("evicted"))
 
     able.act(evict)
     await able.settle()

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from berth.base.db import Database, Row
+from berth.core import clusters
 from berth.core.clusters import states
 from berth.core.events import system
-from berth.core import clusters
 from tests.world import truth
 
-_CLUSTERS = "SELECT id, project_id, cluster_type, status, first_running_at, volume_ids FROM clusters ORDER BY id"
+_CLUSTERS = (
+    "SELECT id, project_id, cluster_type, status, first_running_at, volume_ids FROM clusters ORDER BY id"
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def _at_rest(db: Database, whole: Whole) -> Iterator[str]:
     if step is not states.Step.NOTHING:
         yield f"it is to {step.value}"
     home = view.volumes[0]
-    if whole.first_running_at is None and whole.status not in {"provisioning"}:
+    if whole.first_running_at is None and whole.status != "provisioning":
         if not home.is_permanently_deleted or home.gone_at is None:
             yield f"it never ran, and its volume is {home.status.value}"
         if truth.charged(db, home.id):

@@ -1,6 +1,7 @@
 """Takes in what a provider says it sells. An offer that is no longer named is no longer sold, never deleted."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from berth.base import ids
 from berth.base.clock import Instant
@@ -40,8 +41,8 @@ def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, 
     """Replaces what `provider` sells. `listed_at` is when its answer was asked for. Returns how many offers."""
     offers = [
         (offer, price)
-        for offer in catalogue.offers
-        if _is_sane(offer, price := _price(offer, margin_percent))
+        for sold in catalogue.offers
+        if _is_sane(offer := _with_spot_price(sold, margin_percent), price := _price(sold, margin_percent))
     ]
     store.add_provider(tx, provider)
     store.lock_providers(tx)  # all of them: locations, types and images are common
@@ -127,6 +128,14 @@ def _price(offer: ProviderOffer, margin_percent: int) -> int:
     if offer.price_micros_per_hour is not None:
         return offer.price_micros_per_hour
     return _with_margin(offer.cost_micros_per_hour, margin_percent)
+
+
+def _with_spot_price(offer: ProviderOffer, margin_percent: int) -> ProviderOffer:
+    """The offer with what spot costs the customer, where the provider says no more than what it costs us."""
+    cost = offer.spot_cost_micros_per_hour
+    if cost is None or offer.spot_price_micros_per_hour is not None:
+        return offer
+    return replace(offer, spot_price_micros_per_hour=_with_margin(cost, margin_percent))
 
 
 def _with_margin(cost_micros: int, margin_percent: int) -> int:

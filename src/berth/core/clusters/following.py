@@ -13,7 +13,6 @@ from berth.core.clusters.writing import move
 from berth.core.instances import FAILED, Instance
 
 _ACTOR = "loop:clusters"
-_DISBANDED = "cluster_failed: Another member of the cluster failed."
 
 
 def unsettled(tx: Tx, *, after_id: str = "", limit: int) -> tuple[Sequence[str], str | None]:
@@ -44,12 +43,14 @@ def _take(tx: Tx, cluster: Cluster, members: Sequence[Instance], outlook: Outloo
     by = events.system(cluster.project, _ACTOR)
     if outlook.step is Step.END:
         is_free = cluster.first_running_at is None
-        reason = outlook.reason or "ended: A member of the cluster was ended."
+        reason = outlook.reason or instances.because("cluster_ended")
         return service.end(tx, by, cluster, members, rules, reason=reason, is_free=is_free)
     if outlook.step is Step.FAIL:
         for member in members:
             if member.status not in FAILED:
-                instances.dismiss(tx, by, member, rules, reason=_DISBANDED, is_free=True)
+                instances.dismiss(
+                    tx, by, member, rules, reason=instances.because("cluster_failed"), is_free=True
+                )
         return move(tx, by, cluster, outlook.status, outlook.reason)
     if outlook.step is Step.MUSTER:
         instances.muster(tx, members, bills_boot=rules.bills_boot)

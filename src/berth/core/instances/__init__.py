@@ -12,6 +12,8 @@ from berth.core.instances.lifecycle import (
     ADRIFT_AFTER_S,
     OFFERS_TRIED,
     boot_failed,
+    boot_timeout_s,
+    create_order,
     created,
     did_not_happen,
     down_after_restart,
@@ -31,7 +33,6 @@ from berth.core.instances.lifecycle import (
     vanished,
     wait_for_boot,
 )
-from berth.core.instances.making import boot_timeout_s, create_order
 from berth.core.instances.membership import (
     Post,
     dismiss,

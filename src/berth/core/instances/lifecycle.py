@@ -8,18 +8,17 @@ from the row as it is now, never from the one that was leased.
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from berth.base.clock import SECOND, Instant, after
+from berth.base.clock import Instant, after
 from berth.base.db import Tx
-from berth.core import billing, catalog, events, idempotency
+from berth.core import billing, catalog, idempotency
 from berth.core.billing import Rules
 from berth.core.catalog import Offer
-from berth.core.driver import Sighting
+from berth.core.driver import CreateOrder, Hardware, Sighting
 from berth.core.errors import Invalid
-from berth.core.events import Actor
 from berth.core.instances import charging, states, storage, store
-from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 from berth.core.instances.reasons import because
+from berth.core.instances.writing import again_at, by_loop, current_of, keep, move, with_address
 from berth.core.volumes import Fate
 
 OFFERS_TRIED = 5
@@ -28,7 +27,6 @@ ADRIFT_AFTER_S = 3600
 """A provider that no process had configured for so long is one that anybody may clear up after."""
 READY_LOOK_S = 15
 """How often a member that waits for the others of its cluster is looked at."""
-_ACTOR = "loop:provisioning"
 
 
 def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -> Sequence[Instance]:
@@ -51,9 +49,45 @@ def next_due(tx: Tx, *, providers: Collection[str]) -> Instant | None:
     return store.next_due(tx, providers={*providers, *adrift})
 
 
+def boot_timeout_s(tx: Tx, instance: Instance) -> int:
+    """How long this type may take from create to a reachable SSH server."""
+    return catalog.get_type(tx, by_loop(instance), instance.instance_type).boot_timeout_s
+
+
+def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
+    """What the provider is told, put together from what was ordered."""
+    offer = catalog.known_offer(tx, instance.offer_id)
+    disk = storage.disk_of(tx, instance)
+    specs = instance.specs
+    return CreateOrder(
+        label=instance.label(install_id),
+        provider_offer_id=offer.provider_offer_id,
+        hardware=Hardware(
+            instance.instance_type,
+            specs.gpu_model,
+            specs.gpu_count,
+            specs.gpu_vram_gb,
+            specs.vcpu_count,
+            specs.ram_gb,
+            specs.storage_gb,
+        ),
+        hostname=instance.hostname,
+        image_slug=instance.image_slug,
+        ssh_user=instance.ssh_user,
+        location=instance.location,
+        ssh_public_keys=instance.ssh_public_keys,
+        os_volume_gb=instance.os_volume_gb,
+        startup_script=instance.startup_script,
+        is_spot=instance.is_spot,
+        mounts=storage.mounts(tx, instance),
+        disk_label=None if disk is None else disk.label(install_id),
+        boot_volume=None if disk is None or instance.boot_volume_id is None else disk.handle,
+    )
+
+
 def intend_create(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance | None:
     """Commits that something may exist at the provider from now on: always before the call that makes it."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None or current.wanted is not Wanted.RUNNING or current.create_sent_at is not None:
         return None
     changed = replace(
@@ -62,50 +96,50 @@ def intend_create(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance 
         deadline_at=current.deadline_at or after(tx.now, seconds=boot_timeout_s),
     )
     if current.status is Status.ORDERED:
-        return _move(tx, changed, Status.PROVISIONING, keep_lease=True)
-    return _keep(tx, changed, keep_lease=True)
+        return move(tx, changed, Status.PROVISIONING, keep_lease=True)
+    return keep(tx, changed, keep_lease=True)
 
 
 def created(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     """The provider made it, or has it: its handle is known from now on."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     storage.disk_seen(tx, current, sighting)
     catalog.count_claim(tx, current.id)
-    changed = _with_address(replace(current, handle=sighting.handle, missing_since=None), sighting)
-    return _keep(tx, replace(changed, due_at=tx.now))
+    changed = with_address(replace(current, handle=sighting.handle, missing_since=None), sighting)
+    return keep(tx, replace(changed, due_at=tx.now))
 
 
 def found(tx: Tx, leased: Instance, sighting: Sighting) -> Instance | None:
     """What is about to be destroyed did exist: kept before it goes, and the row stays leased."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     storage.disk_seen(tx, current, sighting)
-    return _keep(tx, replace(current, handle=sighting.handle), keep_lease=True)
+    return keep(tx, replace(current, handle=sighting.handle), keep_lease=True)
 
 
 def did_not_happen(tx: Tx, leased: Instance, *, retry_s: float) -> Instance | None:
     """The create certainly made nothing: it may be tried again after `retry_s`."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
-    return _keep(tx, replace(current, create_sent_at=None, due_at=_again_at(tx, leased, current, retry_s)))
+    return keep(tx, replace(current, create_sent_at=None, due_at=again_at(tx, leased, current, retry_s)))
 
 
 def look_again(
     tx: Tx, leased: Instance, *, retry_s: float, sighting: Sighting | None = None
 ) -> Instance | None:
     """Nothing new to act on: the row is due again after `retry_s`."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
-    changed = replace(current, due_at=_again_at(tx, leased, current, retry_s))
+    changed = replace(current, due_at=again_at(tx, leased, current, retry_s))
     if sighting is not None:
         storage.disk_seen(tx, current, sighting)
-        changed = _with_address(changed, sighting)
-    return _keep(tx, changed)
+        changed = with_address(changed, sighting)
+    return keep(tx, changed)
 
 
 def fail_over(
@@ -120,7 +154,7 @@ def fail_over(
     """This offer will not do and made nothing: claims the next one that costs us no more than the order pays,
     or fails the order. `elsewhere`: this provider will not do at all.
     """
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     storage.hold(tx, current)
@@ -138,14 +172,14 @@ def fail_over(
         ssh_port=None,
     )
     if current.wanted is Wanted.DELETED:
-        return _keep(tx, replace(cleared, due_at=tx.now))
+        return keep(tx, replace(cleared, due_at=tx.now))
     avoided = current.provider if elsewhere else None
     offer = _next_offer(tx, current, avoided) if len(current.tried_offers) < offers_allowed else None
     if offer is None:
         status = Status.FAILED_NO_CAPACITY if is_sold_out else Status.ERROR
         return _fail(tx, cleared, status, reason)
     placed = replace(
-        storage.placed(tx, _by(current), cleared, offer.provider),
+        storage.placed(tx, by_loop(current), cleared, offer.provider),
         offer_id=offer.id,
         provider=offer.provider,
         cost=offer.cost,
@@ -153,36 +187,36 @@ def fail_over(
         attempt=0,
         due_at=tx.now,
     )
-    return _keep(tx, placed, event="instance.placed_again", reason=reason)
+    return keep(tx, placed, event="instance.placed_again", reason=reason)
 
 
 def boot_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
     """This boot will come to nothing: its time is over now, and the row says why."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     deadline_at = min(current.deadline_at or tx.now, tx.now)
-    return _keep(tx, replace(current, deadline_at=deadline_at, status_reason=reason, due_at=tx.now))
+    return keep(tx, replace(current, deadline_at=deadline_at, status_reason=reason, due_at=tx.now))
 
 
 def fail(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
     """The order failed for good and costs nothing. What is left at the provider is still to be destroyed."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     if current.wanted is Wanted.DELETED:
-        return _keep(tx, replace(current, due_at=tx.now))
+        return keep(tx, replace(current, due_at=tx.now))
     return _fail(tx, current, Status.ERROR, reason)
 
 
 def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool = False) -> Instance | None:
     """Its SSH server answered: it runs, and its clock with it, as if since the order if it `bills_boot`."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
-    changed = _with_address(current, sighting)
+    changed = with_address(current, sighting)
     if current.wanted is not Wanted.RUNNING:
-        return _keep(tx, replace(changed, due_at=tx.now))
+        return keep(tx, replace(changed, due_at=tx.now))
     changed = replace(
         changed,
         is_restart_wanted=False,
@@ -193,66 +227,66 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
         missing_since=None,
     )
     if current.status is Status.RUNNING:
-        return _keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
+        return keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
     storage.disk_seen(tx, current, sighting)
     if current.cluster_id is not None and current.first_running_at is None:
         # It runs once all members of its cluster can: before that nobody pays for any.
         waiting = replace(
             changed, ready_at=current.ready_at or tx.now, due_at=after(tx.now, seconds=READY_LOOK_S)
         )
-        return _keep(tx, waiting, event="instance.ready" if current.ready_at is None else None)
+        return keep(tx, waiting, event="instance.ready" if current.ready_at is None else None)
     return runs(tx, current, changed, bills_boot=bills_boot)
 
 
 def runs(tx: Tx, current: Instance, changed: Instance, *, bills_boot: bool) -> Instance:
     """From now on it runs, and costs. `changed` is what `current`, which is locked, is to be written as."""
     if current.first_running_at is None:
-        storage.arrived(tx, _by(current), current)
+        storage.arrived(tx, by_loop(current), current)
     catalog.count_claim(tx, current.id)
     charging.start_clock(tx, current, bills_boot=bills_boot)
     store.wake_reservation(tx, current.id)
     changed = replace(changed, first_running_at=current.first_running_at or tx.now)
-    return _move(tx, changed, Status.RUNNING)
+    return move(tx, changed, Status.RUNNING)
 
 
 def stopped(tx: Tx, leased: Instance, *, releases_hardware: bool) -> Instance | None:
     """It is off. Where that gives the hardware back, the clock stops and the unit is free for others."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     if current.wanted is not Wanted.OFFLINE:
-        return _keep(tx, replace(current, due_at=tx.now))
+        return keep(tx, replace(current, due_at=tx.now))
     if releases_hardware:
         catalog.release(tx, current.id)
         billing.pause(tx, current.project, current.id, tx.now)
     changed = replace(current, deadline_at=None, is_reserved=not releases_hardware)
     if current.status is Status.OFFLINE:
         released = current.is_reserved and releases_hardware
-        return _keep(tx, changed, event="instance.hardware_released" if released else None)
-    return _move(tx, changed, Status.OFFLINE)
+        return keep(tx, changed, event="instance.hardware_released" if released else None)
+    return move(tx, changed, Status.OFFLINE)
 
 
 def start_failed(tx: Tx, leased: Instance, *, reason: str, releases_hardware: bool = True) -> Instance | None:
     """It could not be started: it stays off, and says why."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     if current.wanted is not Wanted.RUNNING:
-        return _keep(tx, replace(current, due_at=tx.now))
+        return keep(tx, replace(current, due_at=tx.now))
     if releases_hardware:
         catalog.release(tx, current.id)
         billing.pause(tx, current.project, current.id, tx.now)
     changed = replace(current, wanted=Wanted.OFFLINE, status_reason=reason, deadline_at=None)
-    return _keep(tx, changed, event="instance.resume_failed", reason=reason)
+    return keep(tx, changed, event="instance.resume_failed", reason=reason)
 
 
 def restart_unconfirmed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
     """It was restarted and does not answer: its disk is the customer's, so it is left as it is, and says why."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     changed = replace(current, is_restart_wanted=False, deadline_at=None, status_reason=reason, due_at=tx.now)
-    return _keep(tx, changed, event="instance.unreachable", reason=reason)
+    return keep(tx, changed, event="instance.unreachable", reason=reason)
 
 
 def down_after_restart(tx: Tx, leased: Instance, *, boot_timeout_s: int, reason: str) -> Instance | None:
@@ -260,39 +294,39 @@ def down_after_restart(tx: Tx, leased: Instance, *, boot_timeout_s: int, reason:
 
     Nobody asked for that, so that nobody pays for its hardware: it was given back.
     """
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     if current.status is not Status.RUNNING or current.wanted is not Wanted.RUNNING:
-        return _keep(tx, replace(current, due_at=tx.now))
+        return keep(tx, replace(current, due_at=tx.now))
     catalog.release(tx, current.id)
     down_since = after(current.deadline_at or tx.now, seconds=-boot_timeout_s)
     billing.pause(tx, current.project, current.id, min(down_since, tx.now))
     changed = replace(
         current, wanted=Wanted.OFFLINE, is_restart_wanted=False, deadline_at=None, status_reason=reason
     )
-    return _move(tx, changed, Status.OFFLINE)
+    return move(tx, changed, Status.OFFLINE)
 
 
 def wait_for_boot(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance | None:
     """Starts the deadline of a start or restart; the row stays leased."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
     deadline_at = current.deadline_at or after(tx.now, seconds=boot_timeout_s)
-    return _keep(tx, replace(current, deadline_at=deadline_at), keep_lease=True)
+    return keep(tx, replace(current, deadline_at=deadline_at), keep_lease=True)
 
 
 def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     """The provider confirms that nothing is left. Only now is a delete complete and the unit free."""
-    current = _current(tx, leased)
+    current = current_of(tx, leased)
     if current is None:
         return None
-    current = storage.left(tx, _by(current), current)
+    current = storage.left(tx, by_loop(current), current)
     catalog.release(tx, current.id)
-    storage.free_disk(tx, _by(current), current)
+    storage.free_disk(tx, by_loop(current), current)
     if current.status is not Status.DELETING:
-        return _keep(tx, replace(current, handle=None, create_sent_at=None))
+        return keep(tx, replace(current, handle=None, create_sent_at=None))
     if billing.has_hold(tx, current.id) and current.first_running_at is None:
         # A delete that met a create in flight waited for this answer: did anything exist?
         existed = current.handle is not None
@@ -308,7 +342,7 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
         )
     changed = replace(current, handle=None, create_sent_at=None, deleted_at=tx.now, ip=None, ssh_port=None)
     idempotency.unpin(tx, changed.id)
-    return _move(tx, changed, Status.DELETED)
+    return move(tx, changed, Status.DELETED)
 
 
 def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> Instance | None:
@@ -320,12 +354,12 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
     if current is None or current.sequence != instance.sequence or current.status not in states.STANDING:
         return None
     if current.is_spot:
-        storage.leave(tx, _by(current), current, is_eviction=True)
-    current = storage.left(tx, _by(current), current)
+        storage.leave(tx, by_loop(current), current, is_eviction=True)
+    current = storage.left(tx, by_loop(current), current)
     # Nobody asked for its end: what its disk holds is kept, if that is still there.
     storage.decide_disk(tx, current, Fate.DETACH, is_eviction=current.is_spot, by_owner=False)
     catalog.release(tx, current.id)
-    storage.free_disk(tx, _by(current), current)
+    storage.free_disk(tx, by_loop(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     if current.is_spot:
         idempotency.unpin(tx, current.id)
@@ -344,26 +378,24 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
         # Whoever is at work on it was told by a provider that still had it: what they bring back is void.
         lease_token=current.lease_token + 1,
     )
-    return _move(tx, changed, Status.DELETED if current.is_spot else Status.ERROR)
+    return move(tx, changed, Status.DELETED if current.is_spot else Status.ERROR)
 
 
 def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
     seen_at = tx.now
-    current = storage.failed(tx, _by(current), current)
+    current = storage.failed(tx, by_loop(current), current)
     # Units before accounts, as everywhere: whoever takes both takes them in one order.
     if not current.may_exist:
         catalog.release(tx, current.id)
-        storage.free_disk(tx, _by(current), current)
+        storage.free_disk(tx, by_loop(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
-    return _move(
-        tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status
-    )
+    return move(tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status)
 
 
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
     if current.cluster_id is not None:
         return None  # its cluster stays together
-    kind = catalog.get_type(tx, _by(current), current.instance_type)
+    kind = catalog.get_type(tx, by_loop(current), current.instance_type)
     try:
         if current.boot_volume_id is not None:
             image = catalog.image_on_disk(tx, current.image_id, kind, current.provider)
@@ -387,98 +419,3 @@ def _ends_as_ordered(tx: Tx, current: Instance, offer: Offer) -> bool:
     """Whether the offer's provider tells what is to be known to end the instance by itself."""
     kept = store.find_reservation(tx, current.id)
     return kept is None or kept.wanted.idle_s is None or catalog.abilities(tx, offer.provider).reports_use
-
-
-def _by(instance: Instance) -> Actor:
-    return events.system(instance.project, _ACTOR)
-
-
-def _current(tx: Tx, leased: Instance) -> Instance | None:
-    """The row now, locked; None when another holder has it."""
-    current = store.find_any(tx, leased.id)
-    if current is None or current.lease_token != leased.lease_token:
-        return None
-    return current
-
-
-def _with_address(instance: Instance, sighting: Sighting) -> Instance:
-    return replace(
-        instance,
-        ip=sighting.ip or instance.ip,
-        ssh_port=sighting.ssh_port or instance.ssh_port,
-        ssh_user=sighting.ssh_user or instance.ssh_user,
-        private_ip=sighting.private_ip or instance.private_ip,
-    )
-
-
-def _again_at(tx: Tx, leased: Instance, current: Instance, retry_s: float) -> Instant:
-    """After the pause, or at once when its owner asked for something since it was leased."""
-    if current.sequence != leased.sequence:
-        return tx.now
-    return Instant(tx.now + int(retry_s * SECOND))
-
-
-def _move(tx: Tx, instance: Instance, status: Status, *, keep_lease: bool = False) -> Instance:
-    """A new status: counted, dated, recorded."""
-    store.count_move(tx, instance, status)
-    previous = instance.status
-    changed = replace(instance, status=status, status_changed_at=tx.now, attempt=0, due_at=tx.now)
-    return _keep(
-        tx,
-        changed,
-        keep_lease=keep_lease,
-        event=f"instance.{status.value}",
-        previous=previous,
-        reason=instance.status_reason,
-    )
-
-
-def _keep(
-    tx: Tx,
-    instance: Instance,
-    *,
-    keep_lease: bool = False,
-    event: str | None = None,
-    previous: Status | None = None,
-    reason: str | None = None,
-) -> Instance:
-    """Writes the row, ends the lease unless the step goes on, and makes it due again unless all is as wanted."""
-    changed = instance
-    if event is not None:
-        changed = replace(changed, sequence=changed.sequence + 1)
-        announce(tx, _by(changed), event, changed, previous=previous, reason=reason)
-    if states.is_settled(changed):
-        changed = replace(changed, due_at=None)
-    columns: dict[str, object] = {
-        "offer_id": changed.offer_id,
-        "provider": changed.provider,
-        "cost_micros_per_hour": changed.cost,
-        "tried_offers": store.json_list(changed.tried_offers),
-        "volume_ids": store.json_list(changed.volume_ids),
-        "handle": changed.handle,
-        "status": changed.status.value,
-        "wanted": changed.wanted.value,
-        "status_reason": changed.status_reason,
-        "status_changed_at": changed.status_changed_at,
-        "restart_wanted": int(changed.is_restart_wanted),
-        "keeps_hardware": int(changed.keeps_hardware),
-        "is_reserved": int(changed.is_reserved),
-        "ip": changed.ip,
-        "ssh_port": changed.ssh_port,
-        "ssh_user": changed.ssh_user,
-        "updated_at": tx.now,
-        "first_running_at": changed.first_running_at,
-        "deleted_at": changed.deleted_at,
-        "create_sent_at": changed.create_sent_at,
-        "deadline_at": changed.deadline_at,
-        "missing_since": changed.missing_since,
-        "ready_at": changed.ready_at,
-        "private_ip": changed.private_ip,
-        "lease_token": changed.lease_token,
-        "sequence": changed.sequence,
-        "attempt": changed.attempt,
-    }
-    if not keep_lease:
-        columns |= {"due_at": changed.due_at, "lease_expires_at": 0}
-    store.update(tx, changed.id, **columns)
-    return changed
