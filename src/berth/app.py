@@ -22,7 +22,7 @@ from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
 from berth.drivers.verda import VerdaConfig, VerdaDriver
-from berth.faces import huddle
+from berth.faces import huddle, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
     catalog,
@@ -102,6 +102,7 @@ def _verda(settings: Settings, _install_id: str) -> VerdaDriver | None:
 FACES: Mapping[str, Callable[[Context], Asgi]] = {
     huddle.PREFIX: huddle.build,
     huddle.NESTED_PREFIX: partial(huddle.build, is_nested=True),
+    verda.PREFIX: verda.build,
 }
 """Who calls us, by the prefix of their paths."""
 
@@ -256,6 +257,7 @@ def _policy(settings: Settings) -> Policy:
         scripts_per_project=settings.access.scripts_per_project,
         eur_per_usd_micros=_euros(settings),
         free_units_shown=settings.access.free_units_shown or None,
+        shown_provisioning_s=settings.iaas.shown_provisioning_s,
     )
 
 

@@ -69,6 +69,13 @@ class Access(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The most free units that an offer tells of; 0: all."""
 
 
+class Iaas(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The IaaS API under /v1."""
+
+    shown_provisioning_s: Annotated[int, msgspec.Meta(ge=0, le=600)] = 2
+    """Seconds that a new instance is shown as provisioning at least: its clients expect to see that."""
+
+
 class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Money."""
 
@@ -238,6 +245,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: Server = Server()
     requests: Requests = Requests()
     access: Access = Access()
+    iaas: Iaas = Iaas()
     billing: Billing = Billing()
     contracts: Contracts = Contracts()
     currency: Currency = Currency()

@@ -111,6 +111,7 @@ def test_a_status_follows_from_the_row(made: Volume, status: Status, doing: Acti
             volume(Link.ATTACHED, is_shared=True, max_attachments=2),
             {Action.DETACH, Action.RESIZE, Action.RENAME, Action.ATTACH},
         ),
+        (volume(Link.ATTACHING, is_shared=True, max_attachments=2), {Action.RENAME, Action.ATTACH}),
         (
             volume(Link.ATTACHED, Link.LEAVING, is_shared=True, max_attachments=2),
             {Action.DETACH, Action.RESIZE, Action.RENAME},

@@ -67,6 +67,11 @@ def rfc3339(instant: Instant) -> str:
     return f"{_date(days)}T{_time(minute_of_day)}:{second:02}Z"
 
 
+def rfc3339_millis(instant: Instant) -> str:
+    """`2026-04-03T10:00:00.250Z`: as `rfc3339`, to the millisecond, rounded down."""
+    return f"{rfc3339(instant)[:-1]}.{instant % SECOND // 1000:03}Z"
+
+
 # An answer holds many timestamps, and most are of a few days: their text is kept.
 @lru_cache(4096)
 def _date(days: int) -> str:

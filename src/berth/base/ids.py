@@ -4,12 +4,15 @@ The same 128 bits can be shown as a UUID, so a face may choose its own form and 
 """
 
 import os
+import re
+from uuid import UUID
 
 from berth.base.clock import Instant
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _LENGTH = 26
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _NUMBER_LENGTH = 13
 """65 bits: with a first character up to 7 they are 63."""
 
@@ -28,6 +31,21 @@ def is_id(text: str) -> bool:
     """Whether `text` could have come from `new`."""
     # 26 characters hold 130 bits: the first is never more than 7.
     return len(text) == _LENGTH and text[0] < "8" and not set(text) - set(_ALPHABET)
+
+
+def to_uuid(text: str) -> str:
+    """The same 128 bits as `text`, an id, written as a UUID in lower case."""
+    value = 0
+    for character in text:
+        value = value << 5 | _ALPHABET.index(character)
+    return str(UUID(int=value))
+
+
+def of_uuid(text: str) -> str | None:
+    """The id that `to_uuid` wrote as `text`, in whichever case; None for anything else."""
+    if not _UUID.fullmatch(text):
+        return None
+    return _written(int(text.replace("-", ""), 16))
 
 
 def of_number(number: int) -> str:

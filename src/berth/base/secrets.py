@@ -54,6 +54,12 @@ def unseal(pepper: bytes, sealed: str, *, about: str) -> bytes:
 
 
 @lru_cache(8)
+def derived(pepper: bytes, purpose: str) -> bytes:
+    """A key of 32 bytes for one purpose, the same wherever the pepper is the same."""
+    return HKDF(SHA256(), length=_BYTES, salt=None, info=purpose.encode()).derive(pepper)
+
+
+@lru_cache(8)
 def _cipher(pepper: bytes) -> AESGCM:
     return AESGCM(HKDF(SHA256(), length=_BYTES, salt=None, info=_PURPOSE).derive(pepper))
 

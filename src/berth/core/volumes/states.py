@@ -61,7 +61,7 @@ def allowed(volume: Volume) -> tuple[Action, ...]:
         hindered.add(Action.ATTACH)  # it is booted from, never mounted beside another's boot disk
     actions = tuple(action for action in _ALLOWED[volume.status] if action not in hindered)
     has_room = len(volume.attachments) < volume.max_attachments
-    is_taken_again = volume.is_shared and volume.status is Status.ATTACHED and has_room
+    is_taken_again = volume.is_shared and volume.status in {Status.ATTACHING, Status.ATTACHED} and has_room
     return (*actions, Action.ATTACH) if is_taken_again else actions
 
 

@@ -10,7 +10,7 @@ from berth.faces.face.edge import Edge
 from berth.faces.face.known_keys import KnownKeys
 from berth.faces.face.openapi import About, document
 from berth.faces.face.origins import parse_networks
-from berth.faces.face.rates import Quotas, Rate, Rates
+from berth.faces.face.rates import Limits, Quotas, Rate, Rates
 from berth.faces.face.refusals import (
     BodyTooLarge,
     Crashed,
@@ -18,7 +18,7 @@ from berth.faces.face.refusals import (
     RouteNotFound,
     UnsupportedMediaType,
 )
-from berth.faces.face.table import Call, Face, Headers, Listing, Page, Reply, Route, Text
+from berth.faces.face.table import Call, Face, Headers, Listing, Page, Reply, Route, Sent, Text
 
 __all__ = [
     "About",
@@ -30,6 +30,7 @@ __all__ = [
     "Face",
     "Headers",
     "KnownKeys",
+    "Limits",
     "Listing",
     "MethodNotAllowed",
     "Page",
@@ -40,6 +41,7 @@ __all__ = [
     "Reply",
     "Route",
     "RouteNotFound",
+    "Sent",
     "Text",
     "UnsupportedMediaType",
     "authenticate_by_key",

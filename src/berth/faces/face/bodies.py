@@ -19,6 +19,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 _QUERY_LIMIT = 100
 """Parameters of one query string."""
 _JSON = re.compile(rb"\s*(application/json|application/[\w.-]+\+json|text/json)\s*(;.*)?", re.IGNORECASE)
+_FORM = re.compile(rb"\s*application/x-www-form-urlencoded\s*(;.*)?", re.IGNORECASE)
 _PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
 _WRONG_TYPE = re.compile(r"Expected `([^`]*)`, got `([^`]*)`")
@@ -56,11 +57,16 @@ async def read(receive: Receive, headers: Headers, limit: int) -> bytes:
             return part if len(parts) == 1 else b"".join(parts)
 
 
-def parse(body: bytes, headers: Headers) -> dict[str, Any]:
-    """The JSON object in `body`; an empty body is an empty object. Raises Invalid, UnsupportedMediaType."""
+def parse(body: bytes, headers: Headers, *, takes_form: bool = False) -> dict[str, Any]:
+    """The JSON object in `body`; an empty body is an empty object. Raises Invalid, UnsupportedMediaType.
+
+    With `takes_form` the members may be those of a form instead, all of them text.
+    """
     if not body.strip():
         return {}
     media_type = headers.get(b"content-type")
+    if takes_form and media_type is not None and _FORM.fullmatch(media_type):
+        return dict(pairs_of(body))
     if media_type is not None and not _JSON.fullmatch(media_type):
         shown = media_type.decode("latin-1")[:100]
         raise UnsupportedMediaType(

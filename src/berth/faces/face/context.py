@@ -28,6 +28,8 @@ class Policy:
     """Millionths of a euro that a dollar is shown as; everything is charged in dollars."""
     free_units_shown: int | None = None
     """The most free units that an offer tells of; None: all."""
+    shown_provisioning_s: int = 2
+    """How long the IaaS API shows a new instance as provisioning at least, however soon it runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ th, td { text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top; }
 """
 
 
-def docs_page(document: Mapping[str, Any], routes: Sequence[Route]) -> str:
-    """The page for the face whose OpenAPI document is `document`."""
+def docs_page(document: Mapping[str, Any], routes: Sequence[Route], how: str | None = None) -> str:
+    """The page for the face whose OpenAPI document is `document`; `how` is HTML that says how to begin."""
     prefix = document["servers"][0]["url"]
     title = f"{document['info']['title']} {document['info']['version']}"
     by_tag: dict[str, list[Route]] = {}
@@ -36,15 +36,17 @@ def docs_page(document: Mapping[str, Any], routes: Sequence[Route]) -> str:
         f"<h2>{escape(tag)}</h2>" + "".join(_route(document, route) for route in by_tag[tag])
         for tag in by_tag
     )
+    how = how or (
+        "<p>Every request carries an API key:</p>"
+        f'<pre>curl -H "X-API-Key: mk_your_key" http://localhost:8080{escape(prefix)}{escape(routes[0].path)}</pre>'
+    )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
         f"<p>Everything below <code>{escape(prefix)}</code>. As a document for programs: "
         f'<a href="{escape(prefix)}/openapi.json">openapi.json</a>.</p>'
-        "<p>Every request carries an API key:</p>"
-        f'<pre>curl -H "X-API-Key: mk_your_key" http://localhost:8080{escape(prefix)}{escape(routes[0].path)}</pre>'
-        f"{sections}</body></html>"
+        f"{how}{sections}</body></html>"
     )
 
 
@@ -58,7 +60,10 @@ def _route(document: Mapping[str, Any], route: Route) -> str:
     parts.append(_table("Parameters", parameters))
     if route.body is not None:
         parts.append(_table("Body", _members(document, route.body.__name__)))
-    parts.append(_table("Answer", _members(document, route.answer.__name__)))
+    for answer in route.answer if isinstance(route.answer, tuple) else (route.answer,):
+        name = getattr(answer, "__name__", "")
+        if name in document["components"]["schemas"]:
+            parts.append(_table("Answer", _members(document, name)))
     return (
         f'<details><summary><span class="method">{route.method}</span> <code>{escape(route.path)}</code>'
         f" {escape(route.summary)}</summary><div>{''.join(parts)}</div></details>"

@@ -22,11 +22,13 @@ from berth.core.events import Actor
 from berth.core.idempotency import Answer
 from berth.faces.face import bodies, origins, replays
 from berth.faces.face.context import Context
+from berth.faces.face.rates import Counted, Limited
 from berth.faces.face.refusals import Crashed
 from berth.faces.face.routing import Router
-from berth.faces.face.table import Call, Face, Follow, Headers, Page, Reply, Route, Text
+from berth.faces.face.table import Call, Face, Follow, Headers, Page, Reply, Route, Sent, Text
 
 OK = 200
+NO_CONTENT = 204
 _REQUEST_ID = re.compile(rb"[\w.:+/=@-]{1,128}", re.ASCII)
 _REPLAYED = ((b"idempotent-replayed", b"true"),)
 _PAGE_HEADERS = (
@@ -43,7 +45,9 @@ class _Done:
     """What a handler did, and how its face says it."""
 
     result: object
+    status: int
     body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 @dataclass(slots=True)
@@ -52,7 +56,8 @@ class _Visit:
 
     request_id: str
     by: Actor | None = None
-    route: Route | None = None
+    counted: Limited | None = None
+    """What a request of this kind counts as."""
 
 
 class Edge:
@@ -61,7 +66,7 @@ class Edge:
     def __init__(self, context: Context, face: Face) -> None:
         self._context = context
         self._face = face
-        self._router = Router(face.routes)
+        self._router = Router(face.routes, hides=face.hides_templates)
         self._pages: Mapping[str, Page] = {page.path: page for page in face.pages}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,8 +97,7 @@ class Edge:
                 "type": "http.response.start",
                 "status": reply.status,
                 "headers": [
-                    (b"content-type", reply.media_type),
-                    (b"content-length", str(len(reply.body)).encode()),
+                    *_about_body(reply),
                     (b"cache-control", b"no-store"),
                     (b"x-request-id", request_id.encode()),
                     *reply.headers,
@@ -107,9 +111,9 @@ class Edge:
     def _standing(self, visit: _Visit) -> Sequence[tuple[bytes, bytes]]:
         """How often whoever was let in may still ask."""
         rates = self._context.rates
-        if rates is None or visit.by is None or visit.route is None:
+        if rates is None or visit.by is None or visit.counted is None:
             return ()
-        return rates.headers(visit.by.project, visit.route)
+        return rates.headers(visit.by.project, visit.counted, self._face.limits)
 
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive, visit: _Visit) -> Reply:
         path = _path_below(scope)
@@ -120,11 +124,17 @@ class Edge:
         route, parameters = self._router.find(method, path)
         context = self._context
         address = origins.address_of(scope, headers, context.policy.trusted_proxies)
-        by = await self._face.authenticate(context, headers, address)
-        visit.by, visit.route = by, route
-        by.may(route.scope)
-        if context.rates is not None:
-            await context.rates.admit(by.project, route)
+        if route.is_public:
+            by = Actor("", "anybody", "anybody", frozenset({route.scope}))
+        else:
+            by = await self._face.authenticate(context, headers, address)
+            counted: Limited = route
+            if self._face.limits.counts_paths:
+                counted = Counted(route.method, scope.get("root_path", "") + path, route.rate)
+            visit.by, visit.counted = by, counted
+            by.may(route.scope)
+            if context.rates is not None:
+                await context.rates.admit(by.project, counted)
         pairs = bodies.pairs_of(scope["query_string"])
         call = Call(context, by, parameters, None, None, headers)
         if route.is_read:
@@ -138,14 +148,14 @@ class Edge:
         document = None
         if route.body is not None:
             body = await bodies.read(receive, call.headers, self._context.body_limit)
-            document = bodies.parse(body, call.headers)
+            document = bodies.parse(body, call.headers, takes_form=route.takes_form)
         refusal = _translate(route, call, document, pairs)
         if refusal is not None:
             raise refusal
         result = await self._context.db.read(route.handler, call)
         if isinstance(result, Text):
             return Reply(OK, result.body, result.headers, result.media_type)
-        return Reply(OK, self._face.render(result))
+        return self._reply(route, self._done(route, result))
 
     async def _write(
         self,
@@ -155,7 +165,7 @@ class Edge:
         path: str,
         pairs: Sequence[tuple[str, str]],
     ) -> Reply:
-        key = replays.key_of(call.headers)
+        key = replays.key_of(call.headers) if self._face.takes_keys else None
         body = await bodies.read(receive, call.headers, self._context.body_limit)
         document = None if route.body is None else bodies.parse(body, call.headers)
         # What is wrong with the members is said only when there is nothing to replay.
@@ -172,11 +182,11 @@ class Edge:
             return Reply(done.status, done.body.encode(), _REPLAYED)
         if route.pokes is not None:
             self._context.poke(route.pokes)
-        return Reply(OK, done.body)
+        return self._reply(route, done)
 
     async def _run(self, route: Route, call: Call) -> _Done | Answer:
         done = await self._context.db.write(self._execute, route, call)
-        return done if route.follow is None else await self._follow(route.follow, call, done.result)
+        return done if route.follow is None else await self._follow(route, route.follow, call, done.result)
 
     async def _once(self, route: Route, call: Call, key: str, refusal: Refusal | None) -> _Done | Answer:
         """Does the work, or gives the Answer that it got the first time."""
@@ -192,8 +202,8 @@ class Edge:
         try:
             done: _Done | Answer = await self._context.db.write(self._execute_once, route, call, key, refusal)
             if route.follow is not None and isinstance(done, _Done):
-                done = await self._follow(route.follow, call, done.result)
-                whole = Answer(OK, done.body.decode())
+                done = await self._follow(route, route.follow, call, done.result)
+                whole = Answer(done.status, done.body.decode())
                 await self._context.db.write(idempotency.amend, call.by, key, call.fingerprint, whole)
             return done
         except Refusal:
@@ -205,13 +215,20 @@ class Edge:
         finally:
             in_flight.discard(running)
 
-    async def _follow(self, follow: Follow, call: Call, result: object) -> _Done:
-        ended = await follow(call, result)
-        return _Done(ended, self._face.render(ended))
+    async def _follow(self, route: Route, follow: Follow, call: Call, result: object) -> _Done:
+        return self._done(route, await follow(call, result))
 
     def _execute(self, tx: Tx, route: Route, call: Call) -> _Done:
-        result = route.handler(tx, call)
-        return _Done(result, self._face.render(result))
+        return self._done(route, route.handler(tx, call))
+
+    def _done(self, route: Route, answered: object) -> _Done:
+        if isinstance(answered, Sent):
+            body = self._face.render(answered.result)
+            return _Done(answered, answered.status or route.status, body, answered.headers)
+        return _Done(answered, route.status, self._face.render(answered))
+
+    def _reply(self, route: Route, done: _Done) -> Reply:
+        return Reply(done.status, done.body, done.headers, route.media_type)
 
     def _execute_once(
         self, tx: Tx, route: Route, call: Call, key: str, refusal: Refusal | None
@@ -228,7 +245,7 @@ class Edge:
             call.by,
             key,
             call.fingerprint,
-            Answer(OK, kept.decode()),
+            Answer(done.status, kept.decode()),
             retention_s=self._context.policy.idempotency_retention_s,
             lives=None if route.lives is None else route.lives(done.result),
             is_minted=key.startswith(self._face.minted_prefix),
@@ -248,6 +265,13 @@ def _translate(
     except Invalid as refusal:
         return refusal
     return None
+
+
+def _about_body(reply: Reply) -> Sequence[tuple[bytes, bytes]]:
+    if reply.status == NO_CONTENT:
+        return ()
+    length = (b"content-length", str(len(reply.body)).encode())
+    return ((b"content-type", reply.media_type), length) if reply.body else (length,)
 
 
 def _headers(raw: Sequence[tuple[bytes, bytes]]) -> Headers:

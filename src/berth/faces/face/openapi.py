@@ -10,6 +10,7 @@ import msgspec
 from berth.faces.face.table import Listing, Route
 
 _PARAMETER = re.compile(r"{(\w+)}")
+_NO_CONTENT = 204
 _REFERENCE = "#/components/schemas/{name}"
 
 Schema = dict[str, Any]
@@ -29,14 +30,24 @@ class About:
     problem: type[msgspec.Struct]
     problems: Mapping[int, str]
     """What each status of a refusal means."""
+    takes_keys: bool = True
+    """Whether an Idempotency-Key means anything to this API."""
+    answer_headers: Sequence[tuple[str, str]] = ()
+    """Headers of every answer to somebody known, each with what it says."""
 
 
 def document(about: About, routes: Sequence[Route]) -> Schema:
     """The whole document, as plain JSON values."""
     schemas = _Schemas([about.problem, *(wanted for route in routes for wanted in _types(route))])
     paths: dict[str, Schema] = {}
+    names: set[str] = set()
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(about, route, schemas)
+        operation = _operation(about, route, schemas)
+        name = operation["operationId"]
+        if name in names:  # the same under another path
+            operation["operationId"] = f"{name}_at{re.sub(r'[^a-z0-9]+', '_', route.path.lower())}"
+        names.add(name)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": about.title, "version": about.version},
@@ -58,6 +69,8 @@ class _Schemas:
         self._known = list(zip(known, found, strict=True))
 
     def of(self, wanted: Any) -> Schema:
+        if isinstance(wanted, tuple):
+            return {"oneOf": [self.of(each) for each in wanted]}
         return next(_with_numbers(schema) for known, schema in self._known if known is wanted)
 
     def has_required(self, wanted: type[msgspec.Struct]) -> bool:
@@ -70,41 +83,64 @@ class _Schemas:
 
 
 def _types(route: Route) -> list[Any]:
-    return [wanted for wanted in (route.answer, route.query, route.body) if wanted is not None]
+    answers = route.answer if isinstance(route.answer, tuple) else (route.answer,)
+    return [wanted for wanted in (*answers, route.query, route.body) if wanted is not None]
 
 
 def _operation(about: About, route: Route, schemas: _Schemas) -> Schema:
     problem = {"application/json": {"schema": schemas.of(about.problem)}}
-    success = about.envelope(schemas.of(route.answer), route.listing)
     operation: Schema = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
-        "description": f"Needs the scope `{route.scope}`.",
+        "description": "Needs no credentials." if route.is_public else f"Needs the scope `{route.scope}`.",
         "tags": [route.path.split("/")[1]],
-        "parameters": _parameters(route, schemas),
+        "parameters": _parameters(about, route, schemas),
         "responses": {
-            "200": {
-                "description": "Done",
-                "content": {
-                    "application/json": {"schema": success},
-                    **{other: {"schema": {"type": "string"}} for other in route.other_media_types},
-                },
-            },
+            **_successes(about, route, schemas),
             **{
                 str(status): {"description": meaning, "content": problem}
                 for status, meaning in about.problems.items()
             },
         },
     }
+    if route.is_public:
+        operation["security"] = []
+    if route.is_deprecated:
+        operation["deprecated"] = True
     if route.body is not None:
+        content = {"schema": schemas.of(route.body)}
         operation["requestBody"] = {
             "required": schemas.has_required(route.body),
-            "content": {"application/json": {"schema": schemas.of(route.body)}},
+            "content": {"application/json": content}
+            | ({"application/x-www-form-urlencoded": content} if route.takes_form else {}),
         }
     return operation
 
 
-def _parameters(route: Route, schemas: _Schemas) -> list[Schema]:
+def _successes(about: About, route: Route, schemas: _Schemas) -> Schema:
+    success: Schema = {"description": "Done"} | _headers(about, route)
+    if route.answer is not None:
+        schema = about.envelope(schemas.of(route.answer), route.listing)
+        success["content"] = {
+            route.media_type.decode().partition(";")[0]: {"schema": schema},
+            **{other: {"schema": {"type": "string"}} for other in route.other_media_types},
+        }
+    found = {str(route.status): success}
+    for status, meaning in route.other_statuses:
+        other = success | {"description": meaning}
+        if status == _NO_CONTENT:
+            other.pop("content", None)
+        found[str(status)] = other
+    return found
+
+
+def _headers(about: About, route: Route) -> Schema:
+    told = (*route.answer_headers, *(() if route.is_public else about.answer_headers))
+    described = {name: {"description": what, "schema": {"type": "string"}} for name, what in told}
+    return {"headers": described} if described else {}
+
+
+def _parameters(about: About, route: Route, schemas: _Schemas) -> list[Schema]:
     text = {"type": "string"}
     found: list[Schema] = [
         {"name": name, "in": "path", "required": True, "schema": text}
@@ -115,7 +151,7 @@ def _parameters(route: Route, schemas: _Schemas) -> list[Schema]:
             {"name": name, "in": "query", "required": False, "schema": schema}
             for name, schema in schemas.members_of(route.query).items()
         ]
-    if route.is_idempotent:
+    if route.is_idempotent and about.takes_keys:
         found.append(
             {
                 "name": "Idempotency-Key",

@@ -9,7 +9,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -41,7 +41,7 @@ class Rate(StrEnum):
 
 
 class Limited(Protocol):
-    """What is counted: one method and path template."""
+    """What is counted: one method and path template, or path."""
 
     @property
     def method(self) -> str: ...
@@ -51,6 +51,27 @@ class Limited(Protocol):
 
     @property
     def rate(self) -> Rate: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How a face's requests are counted, and what the two limits are called in headers."""
+
+    all_word: bytes = b"account"
+    one_word: bytes = b"route"
+    counts_paths: bool = False
+    """Each full path has a count of its own, instead of each template."""
+
+
+_USUAL = Limits()
+
+
+class Counted(NamedTuple):
+    """A full path, counted by itself."""
+
+    method: str
+    path: str
+    rate: Rate
 
 
 _Place = tuple[str, str, str]
@@ -119,14 +140,26 @@ class Rates:
         if self._db.is_shared and self._sender is None:
             self._sender = asyncio.get_running_loop().create_task(self._send_soon())
 
-    def headers(self, project: str, route: Limited) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    def headers(
+        self, project: str, route: Limited, limits: Limits = _USUAL
+    ) -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
         """What is allowed and what is left of it, as the IETF draft on rate limit headers writes them."""
+        every, one = limits.all_word, limits.one_word
         quota = self._quotas.of(route.rate)
         seconds = self._seconds_left()
-        policy = b'"account";q=%d;w=%d, "route";q=%d;w=%d' % (self._quotas.account, WINDOW_S, quota, WINDOW_S)
-        left = b'"account";r=%d;t=%d, "route";r=%d;t=%d' % (
+        policy = b'"%b";q=%d;w=%d, "%b";q=%d;w=%d' % (
+            every,
+            self._quotas.account,
+            WINDOW_S,
+            one,
+            quota,
+            WINDOW_S,
+        )
+        left = b'"%b";r=%d;t=%d, "%b";r=%d;t=%d' % (
+            every,
             max(0, self._quotas.account - self._count((project, *_ALL)).made),
             seconds,
+            one,
             max(0, quota - self._count((project, route.method, route.path)).made),
             seconds,
         )

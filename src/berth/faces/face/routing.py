@@ -22,9 +22,13 @@ _NO_PARAMETERS: Mapping[str, str] = {}
 
 
 class Router(Generic[R]):
-    """A fixed path wins over one with parameters: `/deployments/clusters` before `/deployments/{id}`."""
+    """A fixed path wins over one with parameters: `/deployments/clusters` before `/deployments/{id}`.
 
-    def __init__(self, routes: Sequence[R]) -> None:
+    With `hides`, whatever the method: `trash` is no id then, and has the methods of its own path alone.
+    """
+
+    def __init__(self, routes: Sequence[R], *, hides: bool = False) -> None:
+        self._hides = hides
         self._fixed: dict[str, dict[str, R]] = {}
         self._templates: dict[int, dict[tuple[str, ...], dict[str, R]]] = {}
         for route in routes:
@@ -46,6 +50,8 @@ class Router(Generic[R]):
             route = methods.get(method)
             if route is not None:
                 return route, _NO_PARAMETERS
+            if self._hides:
+                raise MethodNotAllowed(method, sorted(methods))
         parts = path.split("/")
         allow = set(methods or ())
         for segments, others in self._templates.get(len(parts), {}).items():

@@ -11,7 +11,7 @@ from berth.base.db import Tx
 from berth.core.errors import Refusal
 from berth.core.events import Actor
 from berth.faces.face.context import Context
-from berth.faces.face.rates import Rate
+from berth.faces.face.rates import Limits, Rate
 
 Headers = Mapping[bytes, bytes]
 """Names in lower case; a header sent twice is joined with a comma."""
@@ -66,7 +66,7 @@ class Route:
     scope: str
     """The least that a key must be allowed."""
     answer: Any
-    """The wire type of the answer, or of its rows."""
+    """The wire type of the answer, or of its rows; several are alternatives, and None is an empty body."""
     listing: Listing = Listing.ONE
     query: type[Struct] | None = None
     body: type[Struct] | None = None
@@ -82,6 +82,19 @@ class Route:
     """A question that needs a body: sent with POST, and yet it changes nothing."""
     other_media_types: Sequence[str] = ()
     """What the handler answers with a `Text` to whoever accepts it."""
+    status: int = 200
+    """Of a success, where the handler does not say otherwise."""
+    other_statuses: Sequence[tuple[int, str]] = ()
+    """The successes that the handler may answer instead, each with what it means; 204 is one without a body."""
+    media_type: bytes = b"application/json"
+    """Of a success."""
+    answer_headers: Sequence[tuple[str, str]] = ()
+    """Headers that a success has, each with what it says."""
+    is_public: bool = False
+    """Asked by anybody, without credentials; `scope` says what its verb looks for."""
+    takes_form: bool = False
+    """Its body may come as a form too."""
+    is_deprecated: bool = False
 
     @property
     def is_read(self) -> bool:
@@ -112,6 +125,16 @@ class Text:
     headers: Sequence[tuple[bytes, bytes]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a handler returns to say more of its answer than the routes table does."""
+
+    result: object
+    status: int | None = None
+    """None: the route's own."""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+
 @dataclass(slots=True)
 class Reply:
     """What goes back."""
@@ -137,3 +160,9 @@ class Face:
     pages: Sequence[Page] = field(default=())
     minted_prefix: str = "\0"
     """How Idempotency-Keys begin that a client made up afresh for each attempt, so that they protect nobody."""
+    takes_keys: bool = True
+    """Whether an Idempotency-Key means anything to this API."""
+    hides_templates: bool = False
+    """Whether a fixed path means nothing else: its last part is no parameter of another route, whatever the method."""
+    limits: Limits = field(default_factory=Limits)
+    """How requests are counted, and how the headers about that are worded."""
