@@ -229,6 +229,16 @@ def test_a_long_term_takes_its_share_off_every_worker(db: Database, by: Actor) -
     assert view.jump_host.contract is Contract.PAY_AS_YOU_GO
 
 
+def test_the_long_terms_of_clusters_are_their_own(db: Database, by: Actor) -> None:
+    month = make.RULES.periods[0]
+    rules = replace(make.RULES, cluster_periods=(replace(month, code="OURS", discount_percentage=50),))
+    with pytest.raises(Invalid) as refusal:
+        clustering.ordered(db, by, rules=rules, contract=Contract.LONG_TERM, long_term_period=month.code)
+    assert refusal.value.details["field"] == "long_term_period"
+    cluster = clustering.ordered(db, by, rules=rules, contract=Contract.LONG_TERM)
+    assert [worker.price for worker in clustering.now(db, cluster).workers] == [15_960_001, 15_960_000]
+
+
 def test_the_catalogue_says_who_sells_which_clusters_and_forgets_what_is_not_sold(
     db: Database, by: Actor
 ) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from berth.base.db import Database
+from berth.base.db import Database, Tx
 from berth.core import clusters
 from berth.core.clusters import Cluster
 from berth.core.driver import OutcomeUnknown, Unreachable
@@ -94,4 +94,8 @@ def _forget(db: Database) -> None:
         " attachments clusters cluster_types orphans orphan_volumes"
     )
     for table in tables.split():
-        db.write_now(lambda tx, name=table: tx.run(f"DELETE FROM {name}"))
+        db.write_now(_empty, table)
+
+
+def _empty(tx: Tx, table: str) -> None:
+    tx.run(f"DELETE FROM {table}")

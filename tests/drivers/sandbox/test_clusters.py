@@ -83,7 +83,7 @@ async def _until(world: World, cluster: clusters.Cluster, status: str) -> View:
         if view.cluster.status.value == status:
             return view
         await asyncio.sleep(TURN_S)
-    raise AssertionError(f"not {status}: {view}")
+    raise AssertionError(f"it did not become {status}")
 
 
 def _at(member: Instance) -> Sighting:
