@@ -271,6 +271,21 @@ def test_a_kind_of_cluster_that_cannot_be_is_not_taken_in(db: Database, workers:
     assert db.read_now(catalog.list_cluster_types, make.project(db).by) == []
 
 
+def test_a_kind_of_cluster_whose_nodes_are_sold_elsewhere_is_not_sold(db: Database) -> None:
+    far = replace(clustering.cluster_type(), place=make.PLACES["ICE-01"])
+    make.catalogue(db, *clustering.offers(), cluster_types=[far])
+    assert db.read_now(catalog.list_cluster_types, make.project(db).by) == []
+
+
+def test_where_members_reach_each_other_is_kept(db: Database, by: Actor) -> None:
+    worker = clustering.now(db, _order(db, by)).workers[0]
+    made = make.provisioned(db, worker)
+    assert made.private_ip is None
+    sighting = replace(make.sighting(made), private_ip="10.0.0.7")
+    assert make.seen(db, made, instances.reachable, sighting).private_ip == "10.0.0.7"
+    assert make.now(db, worker).private_ip == "10.0.0.7"
+
+
 def test_every_change_is_an_event_of_the_cluster(db: Database, by: Actor, clock: FakeClock) -> None:
     cluster = _order(db, by)
     clock.advance(seconds=10)

@@ -12,6 +12,7 @@ from berth.core.errors import Conflict
 from berth.loops.world import Patience
 from tests import clustering, make
 from tests.conftest import FakeClock
+from tests.loops.able import ABLE
 from tests.world import truth
 from tests.world.world import World
 
@@ -202,6 +203,27 @@ async def test_a_cluster_is_not_started_again_in_part(db: Database, clock: FakeC
     assert {member.status_reason for member in _members(world, cluster)} == {"no_capacity"}
     assert world.free(f"{clustering.WORKER}@FIN-03") == 1
     world.check()
+
+
+async def test_a_cluster_of_which_a_disk_is_being_copied_is_not_started_in_part(
+    db: Database, clock: FakeClock
+) -> None:
+    world = _world(db, clock)
+    world.provider.abilities = ABLE
+    world.provider.copy_s = 10_000
+    await world.open_shop()
+    customer = await world.customer("10000")
+    cluster = _order(world, customer)
+    await world.settle()
+    for member in _members(world, cluster):
+        world.act(instances.cut_off, customer.id, member.id, world.rules, reason="insufficient_credits")
+    await world.settle()
+    disk = db.read_now(volumes.os_volume_of, _members(world, cluster)[2].id)
+    assert disk is not None
+    world.act(instances.clone_volume, customer.by, disk.id, name="copy", type="NVMe")
+    world.act(instances.resume, customer.id, _members(world, cluster)[0].id)
+    assert [member.wanted.value for member in _members(world, cluster)] == ["offline"] * 3
+    assert world.free(f"{clustering.WORKER}@FIN-03") == 4
 
 
 async def test_what_is_deleted_for_want_of_credit_takes_the_whole_cluster_along(

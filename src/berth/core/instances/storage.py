@@ -89,7 +89,9 @@ def clone_volume(
     """A copy of a volume, of an instance's boot disk too. Raises as `volumes.clone`."""
     by.may("volumes:write")
     source = volumes.get(tx, by, volume_id)
-    hosts = [_lock(tx, by, instance_id, "id") for instance_id in sorted(source.instance_ids)]
+    hosts = [
+        _lock(tx, by, instance_id, "id", may_be_member=True) for instance_id in sorted(source.instance_ids)
+    ]
     return volumes.clone(
         tx, by, volume_id, name=name, type=type, hosts=[_host(instance) for instance in hosts]
     )
@@ -329,9 +331,10 @@ def _host(instance: Instance) -> Host:
     return Host(instance.id, instance.location, instance.provider, is_on=is_on)
 
 
-def _lock(tx: Tx, by: Actor, instance_id: str, field: str) -> Instance:
+def _lock(tx: Tx, by: Actor, instance_id: str, field: str, *, may_be_member: bool = False) -> Instance:
     found = store.find(tx, by.project, instance_id, lock=True)
     if found is None:
         raise Invalid("invalid_field", f"{field}: unknown deployment.", field=field)
-    guards.check_alone(found)
+    if not may_be_member:
+        guards.check_alone(found)
     return found

@@ -7,12 +7,14 @@ from berth.base.money import Micros
 from berth.core.catalog.model import ClusterType
 from berth.core.driver import ProviderClusterType
 
-# What its nodes are instances of has to be listed too.
+# What its nodes are instances of has to be listed too, and there.
 _CLUSTER_TYPES = (
     "SELECT c.provider, c.name, c.location, w.id, w.instance_type, c.worker_count, j.id, j.instance_type,"
     " c.price_micros_per_hour, c.description, c.details, w.is_simulated FROM cluster_types c"
-    " JOIN offers w ON w.provider = c.provider AND w.provider_offer_id = c.worker_offer AND w.is_listed = 1"
-    " JOIN offers j ON j.provider = c.provider AND j.provider_offer_id = c.jump_host_offer AND j.is_listed = 1"
+    " JOIN offers w ON w.provider = c.provider AND w.provider_offer_id = c.worker_offer"
+    " AND w.location = c.location AND w.is_listed = 1"
+    " JOIN offers j ON j.provider = c.provider AND j.provider_offer_id = c.jump_host_offer"
+    " AND j.location = c.location AND j.is_listed = 1"
     " WHERE c.is_listed = 1"
 )
 _LIMIT = 10_000
