@@ -1,5 +1,6 @@
 """Clusters when everybody does it at once: nothing is half taken, begun twice, or waits for ever."""
 
+from collections.abc import Callable
 from functools import partial
 
 from berth.base.db import Database
@@ -25,7 +26,7 @@ def _ready(db: Database, cluster: Cluster) -> None:
 def test_clusters_and_instances_ordered_at_once_take_each_unit_once(db: Database) -> None:
     clustering.shop(db, workers=5, jump_hosts=5)
     customers = [make.project(db, credit="100000") for _ in range(3)]
-    work = []
+    work: list[Callable[[], object]] = []
     for customer in customers:
         key = make.ssh_key(db, customer.by)
         whole = clustering.spec([key.id])
@@ -58,7 +59,7 @@ def test_clusters_and_instances_ordered_at_once_take_each_unit_once(db: Database
         )
         == []
     )
-    claims = dict(
+    claims: dict[str, int] = dict(
         rows(
             db,
             "SELECT o.instance_type, COUNT(c.subject) FROM offers o LEFT JOIN claims c ON c.offer_id = o.id GROUP BY 1",
