@@ -1,14 +1,16 @@
 """Clusters through all loops: whole or not at all, and an exact bill."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
 from berth.base.db import Database
 from berth.core import billing, clusters, instances, volumes
-from berth.core.billing import Limits, rates
+from berth.core.billing import Limits, Period, Unit, rates
 from berth.core.clusters import Cluster
 from berth.core.errors import Conflict
+from berth.core.instances import Contract, Extension
 from berth.loops.world import Patience
 from tests import clustering, make
 from tests.conftest import FakeClock
@@ -243,6 +245,37 @@ async def test_what_is_deleted_for_want_of_credit_takes_the_whole_cluster_along(
     assert _status(world, cluster) == "discontinued"
     await world.calm()
     world.check()
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+async def test_a_cluster_ends_with_its_term_or_pays_what_was_taken_off(
+    db: Database, clock: FakeClock, is_early: bool
+) -> None:
+    hour = Period("1_HOUR", "1 hour", Unit.HOUR, 1, 10)
+    rules = replace(make.RULES, cluster_periods=(hour,))
+    world = World(db, clock, clustering.provider(clock), patience=PATIENCE, rules=rules)
+    customer = await world.customer("10000")
+    cluster = clustering.ordered(
+        db, customer.by, rules=rules, contract=Contract.LONG_TERM, extension=Extension.END_CONTRACT
+    )
+    await world.settle()
+    await world.live(1800, step_s=300)
+    prices = [member.price for member in _members(world, cluster)]
+    assert prices == [0, 28_728_001, 28_728_000]
+    if is_early:
+        _discontinue(world, customer, cluster)
+        await world.settle()
+        assert _charged(world, cluster) == [0, 15_960_001, 15_960_000]
+    else:
+        await world.live(2400, step_s=300)
+        await world.settle()
+        reason = clustering.now(db, cluster).cluster.status_reason or ""
+        assert reason.startswith("term_ended")
+        begun = cluster.created_at
+        ended = {member.status_changed_at for member in _members(world, cluster)}
+        assert min(ended) >= begun + 3600 * 1_000_000
+        assert truth.problems(db, world.providers, at_rest=False) == []
+    assert _status(world, cluster) == "discontinued"
 
 
 async def test_an_owner_cannot_stop_or_delete_a_member_alone(db: Database, clock: FakeClock) -> None:
