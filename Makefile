@@ -2,6 +2,8 @@
 
 PYTHON ?=
 ARGS ?=
+# How many tests run at once; 0 runs them in pytest's own process, for a debugger.
+JOBS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 # Named for the place as well, because a virtual environment does not survive being moved or copied.
@@ -25,7 +27,7 @@ serve: $(READY) ## start a server that stays; options go in ARGS="--port 8080"
 	@$(BIN)/berth serve $(ARGS)
 
 test: $(READY) ## run the whole suite; pytest's options go in ARGS="-k ledger"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts and house rules; seconds
 	@failed=0; \

@@ -13,7 +13,7 @@ from berth.core import volumes
 from berth.core.driver import Mount, Sighting
 from berth.core.errors import Conflict, Invalid
 from berth.core.events import Actor
-from berth.core.instances import states, store
+from berth.core.instances import guards, states, store
 from berth.core.instances.model import Instance, Status, Wanted
 from berth.core.volumes import Fate, Host, Link, Luggage, NewVolume, Volume
 
@@ -89,7 +89,9 @@ def clone_volume(
     """A copy of a volume, of an instance's boot disk too. Raises as `volumes.clone`."""
     by.may("volumes:write")
     source = volumes.get(tx, by, volume_id)
-    hosts = [_lock(tx, by, instance_id, "id") for instance_id in sorted(source.instance_ids)]
+    hosts = [
+        _lock(tx, by, instance_id, "id", may_be_member=True) for instance_id in sorted(source.instance_ids)
+    ]
     return volumes.clone(
         tx, by, volume_id, name=name, type=type, hosts=[_host(instance) for instance in hosts]
     )
@@ -329,8 +331,10 @@ def _host(instance: Instance) -> Host:
     return Host(instance.id, instance.location, instance.provider, is_on=is_on)
 
 
-def _lock(tx: Tx, by: Actor, instance_id: str, field: str) -> Instance:
+def _lock(tx: Tx, by: Actor, instance_id: str, field: str, *, may_be_member: bool = False) -> Instance:
     found = store.find(tx, by.project, instance_id, lock=True)
     if found is None:
         raise Invalid("invalid_field", f"{field}: unknown deployment.", field=field)
+    if not may_be_member:
+        guards.check_alone(found)
     return found

@@ -123,7 +123,7 @@ def _sentence(refusal: Refusal) -> str:
             return f"There is no event {names[0]}. There are: {names[1]}."
         case Refusal(code="instance_not_found"):
             return "Deployment not found."
-        case Conflict(code="invalid_state" | "not_supported"):
+        case Conflict(code="invalid_state" | "not_supported" | "cluster_member"):
             return refusal.message.replace("an instance", "a deployment").replace(
                 "This instance", "This deployment"
             )
