@@ -31,6 +31,7 @@ from berth.core.driver import (
     Hardware,
     Place,
     Power,
+    ProviderClusterType,
     ProviderImage,
     ProviderOffer,
     ProviderVolumeType,
@@ -223,6 +224,7 @@ def catalogue(
     *offers: ProviderOffer,
     images: Sequence[ProviderImage] | None = None,
     volume_types: Sequence[ProviderVolumeType] | None = None,
+    cluster_types: Sequence[ProviderClusterType] = (),
     provider: str = PROVIDER,
     margin_percent: int = 0,
     listed_at: Instant | None = None,
@@ -232,6 +234,7 @@ def catalogue(
         offers or (offer(),),
         (image(),) if images is None else images,
         (volume_type(),) if volume_types is None else volume_types,
+        cluster_types,
     )
 
     def take(tx: Tx) -> int:

@@ -26,6 +26,7 @@ from berth.faces import huddle, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
     catalog,
+    clusters,
     credit,
     deliveries,
     delivery_log,
@@ -115,6 +116,7 @@ LOOPS: Sequence[Loop] = (
     Loop("observation", observation.tick, observation.PERIOD_S),
     Loop("volumes", volumes_loop.tick, volumes_loop.PERIOD_S, workers=2),
     Loop("volume_observation", volume_observation.tick, volume_observation.PERIOD_S),
+    Loop("clusters", clusters.tick, clusters.PERIOD_S),
     Loop("metering", metering.tick, metering.PERIOD_S),
     Loop("deliveries", deliveries.tick, deliveries.PERIOD_S, workers=deliveries.WORKERS),
     Loop("delivery_log", delivery_log.tick, delivery_log.PERIOD_S),

@@ -5,10 +5,13 @@ from berth.core import idempotency, notices
 from berth.core.billing import rates
 from berth.core.driver import Label
 from berth.core.instances import AutoDelete
-from tests import make, queueing
+from tests import clustering, make, queueing
 from tests.contract.loop import Rig
 from tests.world import truth
 from tests.world.world import World
+
+_STEPS = 20
+"""In which members come as far as they can without their cluster."""
 
 
 async def _something_is_sold(world: World) -> None:
@@ -133,6 +136,25 @@ def _is_suspended(world: World) -> bool:
     )
 
 
+async def _a_cluster_could_run(world: World) -> None:
+    world.provider.offers = clustering.offers()
+    world.provider.images = clustering.images()
+    world.provider.volume_types = clustering.volume_types()
+    world.provider.cluster_types = [clustering.cluster_type()]
+    world.turn(60)
+    await world.open_shop()
+    clustering.ordered(world.db, (await world.customer("10000")).by)
+    for _ in range(_STEPS):
+        world.turn(16)
+        await world.tick("volumes", "provisioning")
+    assert not _it_is_whole(world)
+
+
+def _it_is_whole(world: World) -> bool:
+    members = truth.rows(world.db, "SELECT DISTINCT status FROM instances")
+    return members == [("running",)] and truth.rows(world.db, "SELECT status FROM clusters") == [("running",)]
+
+
 async def _an_answer_is_old(world: World) -> None:
     by = make.project(world.db).by
     answer = idempotency.Answer(200, "{}")
@@ -158,6 +180,7 @@ RIGS = {
         Rig("delivery_log", _a_delivery_is_old, _is_forgotten),
         Rig("waitlist", _somebody_waits_for_what_is_free, _is_deployed),
         Rig("reservations", _something_is_to_end, _has_ended),
+        Rig("clusters", _a_cluster_could_run, _it_is_whole),
         Rig("credit", _nothing_is_left, _is_suspended),
         Rig("housekeeping", _an_answer_is_old, _it_is_forgotten),
     )

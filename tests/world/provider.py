@@ -17,6 +17,7 @@ from berth.core.driver import (
     NoCapacity,
     NotSupported,
     Power,
+    ProviderClusterType,
     ProviderImage,
     ProviderOffer,
     ProviderVolumeType,
@@ -51,6 +52,7 @@ class Provider:
     offers: list[ProviderOffer] = field(default_factory=lambda: [make.offer()])
     images: list[ProviderImage] = field(default_factory=lambda: [make.image()])
     volume_types: list[ProviderVolumeType] = field(default_factory=lambda: [make.volume_type()])
+    cluster_types: list[ProviderClusterType] = field(default_factory=list)
     abilities: Abilities = field(default_factory=lambda: Abilities(volumes=True))
     capacity: dict[str, int] = field(default_factory=dict)
     """Units in all, by offer; those that are not named have what the offer says."""
@@ -170,7 +172,7 @@ class Provider:
             replace(offer, free_units=max(0, self.free(offer.provider_offer_id))) for offer in self.offers
         ]
         self._raise("catalogue", is_after=True)
-        return Catalogue(offers, self.images, self.volume_types)
+        return Catalogue(offers, self.images, self.volume_types, self.cluster_types)
 
     async def create(self, order: CreateOrder) -> Sighting:
         self._raise("create")

@@ -141,7 +141,10 @@ def _swept_s(db: Database, started_at: Instant) -> int:
 
 def _counts(db: Database) -> Iterator[str]:
     counted = rows(db, "SELECT project_id, status, count FROM instance_counts WHERE count <> 0 ORDER BY 1, 2")
-    real = rows(db, "SELECT project_id, status, COUNT(*) FROM instances GROUP BY 1, 2 ORDER BY 1, 2")
+    real = rows(
+        db,
+        "SELECT project_id, status, COUNT(*) FROM instances WHERE cluster_id IS NULL GROUP BY 1, 2 ORDER BY 1, 2",
+    )
     if counted != real:
         yield f"counts say {counted}, there are {real}"
 

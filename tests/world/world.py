@@ -10,6 +10,7 @@ from typing import Concatenate, Protocol
 
 from berth.base.clock import HOUR, SECOND, Instant, after
 from berth.base.db import Database, P, R, Tx
+from berth.core import clusters as core_clusters
 from berth.core import instances, projects, volumes, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Label
@@ -19,6 +20,7 @@ from berth.core.webhooks import Outcome
 from berth.faces import huddle
 from berth.loops import (
     catalog,
+    clusters,
     credit,
     deliveries,
     delivery_log,
@@ -35,7 +37,7 @@ from berth.loops import volumes as volumes_loop
 from berth.loops.world import Courier, Letter, Patience, Post, Report
 from berth.loops.world import World as LoopWorld
 from tests import make
-from tests.world import stored, truth
+from tests.world import grouped, stored, truth
 from tests.world.fate import Fate, MortalDatabase, MortalDriver
 from tests.world.provider import Provider
 
@@ -46,6 +48,7 @@ TICKS = {
     "volumes": volumes_loop.tick,
     "observation": observation.tick,
     "volume_observation": volume_observation.tick,
+    "clusters": clusters.tick,
     "metering": metering.tick,
     "deliveries": deliveries.tick,
     "delivery_log": delivery_log.tick,
@@ -56,6 +59,7 @@ TICKS = {
 }
 SETTLES_WITHIN_S = 7200
 TICKS_AT_MOST = 2000
+CLUSTERS_AT_MOST = 1000
 PATIENCE = Patience()
 
 
@@ -212,6 +216,8 @@ class World:
             for loop, verb in (("provisioning", instances.next_due), ("volumes", volumes.next_due))
             if (due_at := self.db.read_now(verb, providers=self.names)) is not None
         ]
+        if self.db.read_now(core_clusters.unsettled, limit=CLUSTERS_AT_MOST)[0]:
+            due.append((self.clock.now(), "clusters"))
         return min(due, default=(None, ""))
 
     def turn(self, seconds: float) -> None:
@@ -282,6 +288,7 @@ class World:
     def check(self, *, at_rest: bool = True) -> None:
         """Nothing is doubled, lost, leaked or wrongly billed."""
         found = truth.problems(self.db, self.providers, at_rest=at_rest)
+        found += grouped.problems(self.db, at_rest=at_rest)
         found += stored.problems(self.db, self.providers, at_rest=at_rest)
         assert not found, "\n" + "\n".join(found)
 

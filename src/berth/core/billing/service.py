@@ -4,7 +4,7 @@ What a subject has paid is always the difference of cumulative totals: ticks mis
 crash change when a row is written, never what the rows add up to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from berth.base.clock import Instant, after, seconds_between
@@ -36,6 +36,22 @@ def gate(tx: Tx, account: str, subject: str, price_micros_per_hour: int, rules: 
         tx, account, subject, amount, owed=owed, floor=rules.minimum_balance
     ):
         raise _below_minimum(effective, state, runway, rules)
+
+
+def gate_together(tx: Tx, account: str, prices: Mapping[str, int], rules: Rules) -> None:
+    """As `gate` for subjects that begin together, by their prices per hour: as if they were one at the sum of these."""
+    state = ledger.lock(tx, account)
+    effective = _usable(tx, state, rules)
+    runway = rates.total(sum(prices.values()), rules.min_runway_minutes * 60)
+    if effective < runway:
+        raise _below_minimum(effective, state, runway, rules)
+    held = 0
+    for subject, price in prices.items():
+        amount = rates.total(price, rates.MINIMUM_S)
+        floor, owed = Micros(rules.minimum_balance - held), Micros(state.balance - effective)
+        if not ledger.hold(tx, account, subject, amount, owed=owed, floor=floor):
+            raise _below_minimum(effective, state, runway, rules)
+        held += amount
 
 
 def check_gate(tx: Tx, account: str, price_micros_per_hour: int, rules: Rules) -> None:

@@ -1,6 +1,16 @@
 """The catalogue: what can be sold, where, at what price, with which images, and who has claimed it."""
 
 from berth.core.catalog.claims import claim, count_claim, reclaim, release, suppress, uncount_claim
+from berth.core.catalog.clusters import (
+    boots_cluster,
+    cluster_availability,
+    cluster_images,
+    cluster_types_at,
+    find_cluster_type,
+    has_units,
+    is_cluster_available,
+    list_cluster_types,
+)
 from berth.core.catalog.compatibility import fits
 from berth.core.catalog.lines import (
     ANYWHERE,
@@ -15,6 +25,7 @@ from berth.core.catalog.lines import (
 )
 from berth.core.catalog.model import (
     Availability,
+    ClusterType,
     Image,
     ImageView,
     InstanceType,
@@ -57,6 +68,7 @@ from berth.core.catalog.service import (
 __all__ = [
     "ANYWHERE",
     "Availability",
+    "ClusterType",
     "Image",
     "ImageView",
     "InstanceType",
@@ -71,25 +83,33 @@ __all__ = [
     "abilities",
     "all_lines",
     "availability",
+    "boots_cluster",
     "candidates",
     "check_location",
     "claim",
+    "cluster_availability",
+    "cluster_images",
+    "cluster_types_at",
     "compatible_images",
     "count_claim",
     "count_in_line",
+    "find_cluster_type",
     "find_location",
     "fits",
     "forgotten_providers",
     "get_image",
     "get_offer",
     "get_type",
+    "has_units",
     "image_on_disk",
     "images",
     "introduce",
     "is_available",
+    "is_cluster_available",
     "is_proven",
     "known_offer",
     "line",
+    "list_cluster_types",
     "locations",
     "lock_line",
     "note_failure",

@@ -206,6 +206,27 @@ class VolumeType:
     throughput_gbps: int
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterType:
+    """One provider's clusters of one kind in one location: workers, and a host to reach them from."""
+
+    provider: str
+    name: str
+    location: str
+    worker_offer_id: str
+    worker_type: str
+    """The instance type of each worker."""
+    worker_count: int
+    jump_host_offer_id: str
+    jump_host_type: str
+    price: Micros
+    """What the customer pays per hour, for all of it."""
+    description: str
+    details: Sequence[tuple[str, str]]
+    """What its nodes have, name and value."""
+    is_simulated: bool
+
+
 class Sort(StrEnum):
     PRICE = "price"
     VRAM = "vram"

@@ -1,6 +1,6 @@
 """Takes in what a provider says it sells. An offer that is no longer named is no longer sold, never deleted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from berth.base import ids
@@ -12,6 +12,7 @@ from berth.core.driver import (
     Abilities,
     Catalogue,
     Hardware,
+    ProviderClusterType,
     ProviderImage,
     ProviderOffer,
     ProviderVolumeType,
@@ -22,6 +23,8 @@ MOST_MICROS_PER_HOUR = 10_000 * USD
 
 MOST_MICROS_PER_GB_MONTH = 100 * USD
 MOST_GB = 10**6
+MOST_WORKERS = 64
+"""Of one cluster: it is ordered in one transaction."""
 
 
 def introduce(tx: Tx, provider: str, abilities: Abilities) -> None:
@@ -59,6 +62,9 @@ def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, 
             price=Micros(price),
             counted_before=listed_at,
         )
+    _take_cluster_types(
+        tx, provider, catalogue.cluster_types, {offer.provider_offer_id for offer, _ in offers}
+    )
     store.unlist_offers(tx, provider, known - {offer.provider_offer_id for offer, _ in offers})
     store.note_refresh(tx, provider, failure=None)
     tx.signal("waitlist")
@@ -103,6 +109,19 @@ def _take_volume_types(
         is_sane = all(0 <= amount <= MOST_MICROS_PER_GB_MONTH for amount in amounts)
         if is_sane and 1 <= sold.min_size_gb <= sold.max_size_gb <= MOST_GB:
             store.upsert_volume_type(tx, provider, sold, price=price)
+
+
+def _take_cluster_types(
+    tx: Tx, provider: str, cluster_types: Sequence[ProviderClusterType], offered: Collection[str]
+) -> None:
+    store.unlist_cluster_types(tx, provider)
+    for sold in cluster_types:
+        has_nodes = {sold.worker_offer_id, sold.jump_host_offer_id} <= set(offered)
+        is_sane = 1 <= sold.worker_count <= MOST_WORKERS and 0 <= sold.price_micros_per_hour <= (
+            sold.worker_count * MOST_MICROS_PER_HOUR
+        )
+        if has_nodes and is_sane:
+            store.upsert_cluster_type(tx, provider, sold)
 
 
 def _price(offer: ProviderOffer, margin_percent: int) -> int:

@@ -34,4 +34,6 @@ def announce(
         "ssh_user": instance.ssh_user,
     }
     data = {name: value for name, value in told.items() if value is not None} | more
+    if instance.cluster_id is not None:
+        tx.signal("clusters")
     events.record(tx, by, event, subject=instance.id, sequence=instance.sequence, data=data)

@@ -31,6 +31,16 @@ def check_hostname(tx: Tx, by: Actor, spec: OrderSpec, *, is_taken_now: bool = T
         )
 
 
+def check_alone(instance: Instance) -> None:
+    """Raises Conflict for a member of a cluster: what is done is done with all of them."""
+    if instance.cluster_id is not None:
+        raise Conflict(
+            "cluster_member",
+            "This instance belongs to a cluster: it changes and ends with that.",
+            status=instance.status.value,
+        )
+
+
 def suspect_twin(tx: Tx, by: Actor, instance: Instance, twin_id: str) -> Instance:
     """Warns that the same order was accepted moments before: its sender may have lost the answer."""
     warned = replace(instance, sequence=instance.sequence + 1)

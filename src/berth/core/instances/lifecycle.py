@@ -25,6 +25,8 @@ OFFERS_TRIED = 5
 """How many offers one order is placed at before it fails."""
 ADRIFT_AFTER_S = 3600
 """A provider that no process had configured for so long is one that anybody may clear up after."""
+READY_LOOK_S = 15
+"""How often a member that waits for the others of its cluster is looked at."""
 
 
 def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -> Sequence[Instance]:
@@ -227,6 +229,17 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
     if current.status is Status.RUNNING:
         return keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
     storage.disk_seen(tx, current, sighting)
+    if current.cluster_id is not None and current.first_running_at is None:
+        # It runs once all members of its cluster can: before that nobody pays for any.
+        waiting = replace(
+            changed, ready_at=current.ready_at or tx.now, due_at=after(tx.now, seconds=READY_LOOK_S)
+        )
+        return keep(tx, waiting, event="instance.ready" if current.ready_at is None else None)
+    return runs(tx, current, changed, bills_boot=bills_boot)
+
+
+def runs(tx: Tx, current: Instance, changed: Instance, *, bills_boot: bool) -> Instance:
+    """From now on it runs, and costs. `changed` is what `current`, which is locked, is to be written as."""
     if current.first_running_at is None:
         storage.arrived(tx, by_loop(current), current)
     catalog.count_claim(tx, current.id)
@@ -380,6 +393,8 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
 
 
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
+    if current.cluster_id is not None:
+        return None  # its cluster stays together
     kind = catalog.get_type(tx, by_loop(current), current.instance_type)
     try:
         if current.boot_volume_id is not None:

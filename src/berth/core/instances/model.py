@@ -225,6 +225,12 @@ class Instance:
     """Where `startup_script` was copied from; that may be deleted since."""
     attempt: int
     """Steps since the last change of status: what the next delay is worked out from."""
+    cluster_id: str | None = None
+    """The cluster that it is a member of: it comes, runs and ends with that."""
+    ready_at: Instant | None = None
+    """Since when a member of a cluster that does not run yet could run."""
+    private_ip: str | None = None
+    """Where instances of the same project reach it, where its provider says so."""
     boot_volume_id: str | None = None
     """The volume that it was ordered to boot from, in the place of a new boot disk."""
 

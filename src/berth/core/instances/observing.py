@@ -83,7 +83,7 @@ def went_down(tx: Tx, instance: Instance, *, seen_at: Instant) -> None:
     # Its provider counts the unit as free from now on, and it is still claimed.
     catalog.uncount_claim(tx, current.id)
     billing.pause(tx, current.project, current.id, seen_at)
-    store.count_move(tx, current.project, current.status, Status.OFFLINE)
+    store.count_move(tx, current, Status.OFFLINE)
     store.update(
         tx,
         current.id,

@@ -69,14 +69,14 @@ def order(
     billing.gate(tx, by.project, instance_id, offer.price, rules)
     check_hourly(tx, by.project, offer.price)
     volume_ids = volumes.board(tx, by, choice.cargo, instance_id, offer.provider)
-    instance = _ordered(by, spec, choice, offer, instance_id=instance_id, volume_ids=volume_ids, now=tx.now)
+    instance = drafted(by, spec, choice, offer, instance_id=instance_id, volume_ids=volume_ids, now=tx.now)
     store.insert(tx, instance)
     if spec.auto_delete is not None and spec.auto_delete != AutoDelete():
         store.put_reservation(tx, instance_id, spec.auto_delete)
     if period is not None:
         terms.begin(tx, instance, period, spec.extension, list_price)
     if instance.boot_volume_id is None:
-        _add_disk(tx, by, instance, spec.os_volume_eviction_fate)
+        add_disk(tx, by, instance, eviction_fate=spec.os_volume_eviction_fate)
     announce(tx, by, "instance.ordered", instance)
     return instance
 
@@ -152,10 +152,11 @@ def _image_of(tx: Tx, disk: Volume, kind: InstanceType, spec: OrderSpec) -> Imag
     )
 
 
-def _add_disk(tx: Tx, by: Actor, instance: Instance, eviction_fate: Fate) -> None:
-    spec = NewVolume(
-        instance.os_volume_name, instance.os_volume_gb, OS_VOLUME_TYPE, eviction_fate=eviction_fate
-    )
+def add_disk(
+    tx: Tx, by: Actor, instance: Instance, *, eviction_fate: Fate, volume_type: str = OS_VOLUME_TYPE
+) -> None:
+    """The new boot disk of a new instance."""
+    spec = NewVolume(instance.os_volume_name, instance.os_volume_gb, volume_type, eviction_fate=eviction_fate)
     origin = Origin(instance.image_id, instance.image_slug, instance.os_name, instance.ssh_user)
     volumes.add_os_volume(tx, by, instance.id, spec, instance.location, instance.provider, origin)
 
@@ -214,7 +215,7 @@ def _cannot_end(tx: Tx, wanted: AutoDelete | None, offer: Offer) -> Invalid | No
     return None
 
 
-def _ordered(
+def drafted(
     by: Actor,
     spec: OrderSpec,
     choice: Choice,
@@ -224,6 +225,7 @@ def _ordered(
     volume_ids: Sequence[str],
     now: Instant,
 ) -> Instance:
+    """An instance as it is ordered, not in the database yet."""
     disk = choice.cargo.disk
     return Instance(
         id=instance_id,

@@ -16,6 +16,8 @@ SENTENCES: Mapping[str, str] = {
     "boot_failed": "The provider could not boot the instance.",
     "provisioning_timeout": "The instance did not become reachable over SSH in time.",
     "instance_lost": "The provider no longer has this instance.",
+    "cluster_failed": "Another member of its cluster failed.",
+    "cluster_ended": "Another member of its cluster was ended.",
     "volume_failed": "A volume of the order could not be made.",
     "start_refused": "The provider did not start the instance.",
     "start_timeout": "The instance did not become reachable over SSH in time after its start.",

@@ -11,7 +11,7 @@ from berth.core.billing import Rules
 from berth.core.driver import Abilities
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
-from berth.core.instances import charging, states, storage, store, terms
+from berth.core.instances import charging, guards, states, storage, store, terms
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Action, Instance, Status, Version, Wanted
@@ -81,7 +81,7 @@ def start(tx: Tx, by: Actor, instance_id: str, *, reason: str | None = None) -> 
 
     Raises NotFound, Conflict, InsufficientCredits, and NoCapacity when its hardware went to somebody else.
     """
-    instance = locked(tx, by, instance_id)
+    instance = locked(tx, by, instance_id, may_be_member=reason is not None)
     if not states.changes(instance, Action.START, abilities(tx, instance)):
         return instance
     storage.check_start(tx, instance)
@@ -104,7 +104,7 @@ def stop(
     hardware is always given back, also that of what is off already, and a start or restart under way is overridden;
     what cannot be stopped at its provider is deleted. Raises NotFound, Conflict.
     """
-    instance = locked(tx, by, instance_id)
+    instance = locked(tx, by, instance_id, may_be_member=reason is not None)
     able = abilities(tx, instance)
     if reason is not None:
         return _end_spending(tx, by, instance, able, reason)
@@ -219,7 +219,7 @@ def end(
         status_changed_at=tx.now,
         status_reason=instance.status_reason if instance.status in states.FAILED else reason,
     )
-    store.count_move(tx, instance.project, instance.status, Status.DELETING)
+    store.count_move(tx, instance, Status.DELETING)
     return _write(tx, by, changed, "instance.deleting", previous=instance.status)
 
 
@@ -313,10 +313,13 @@ def _write(tx: Tx, by: Actor, instance: Instance, event: str, *, previous: Statu
     return changed
 
 
-def locked(tx: Tx, by: Actor, instance_id: str) -> Instance:
-    """For a change. Raises NotFound, Forbidden."""
+def locked(tx: Tx, by: Actor, instance_id: str, *, may_be_member: bool = False) -> Instance:
+    """For a change. Raises NotFound, Forbidden, and Conflict for a member of a cluster."""
     by.may("deployments:write")
-    return _existing(store.find(tx, by.project, instance_id, lock=True))
+    instance = _existing(store.find(tx, by.project, instance_id, lock=True))
+    if not may_be_member:
+        guards.check_alone(instance)
+    return instance
 
 
 def _existing(found: Instance | None) -> Instance:

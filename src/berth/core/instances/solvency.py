@@ -9,10 +9,12 @@ from dataclasses import replace
 
 from berth.base.clock import Instant
 from berth.base.db import Tx
-from berth.core import billing, events
+from berth.base.money import Micros
+from berth.core import billing, catalog, events
 from berth.core.billing import Rules
 from berth.core.errors import Conflict, InsufficientCredits, NoCapacity
 from berth.core.instances import service, states, store
+from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 from berth.core.instances.reasons import RESUMING
@@ -72,10 +74,17 @@ def cut_off(
 
 
 def resume(tx: Tx, project: str, instance_id: str) -> None:
-    """Starts what was cut off, or says why that cannot be. Raises InsufficientCredits when the balance is used up."""
+    """Starts what was cut off, or says why that cannot be; a member of a cluster with all others, or none.
+
+    Raises InsufficientCredits when the balance is used up.
+    """
     by = events.system(project, _ACTOR)
+    together = _together(tx, project, instance_id)
     try:
-        service.start(tx, by, instance_id, reason=RESUMING)
+        if len(together) > 1:
+            _reclaim_all(tx, together)
+        for each in together:
+            service.start(tx, by, each.id, reason=RESUMING)
     except (NoCapacity, Conflict) as refusal:
         code = refusal.code
     except InsufficientCredits as refusal:
@@ -84,10 +93,42 @@ def resume(tx: Tx, project: str, instance_id: str) -> None:
         code = refusal.code
     else:
         return
-    found = store.find(tx, project, instance_id, lock=True)
-    if found is not None:
-        store.update(tx, found.id, status_reason=code)
-        announce(tx, by, "instance.resume_failed", _counted(tx, found), reason=code)
+    for each in together:
+        found = store.find(tx, project, each.id, lock=True)
+        if found is not None:
+            store.update(tx, found.id, status_reason=code)
+            announce(tx, by, "instance.resume_failed", _counted(tx, found), reason=code)
+
+
+def _together(tx: Tx, project: str, instance_id: str) -> Sequence[Instance]:
+    """What is started with it: itself, or all members of its cluster. While some of those are on, none."""
+    seen = store.find(tx, project, instance_id)
+    if seen is None or seen.cluster_id is None:
+        return () if seen is None else (seen,)
+    members = store.of_clusters(tx, [seen.cluster_id], lock=True)
+    is_off = all(member.status is Status.OFFLINE and member.wanted is Wanted.OFFLINE for member in members)
+    return members if is_off else ()
+
+
+def _reclaim_all(tx: Tx, members: Sequence[Instance]) -> None:
+    """Makes sure that each has its unit and may cost what it does. Raises as `start`, and then none has more than before."""
+    taken: list[Instance] = []
+    for member in sorted(members, key=lambda member: (member.offer_id, member.id)):
+        if not catalog.reclaim(tx, member.offer_id, member.id):
+            _give_back(tx, taken)
+            raise NoCapacity("no_capacity", "The hardware is taken by others now. Try again later.")
+        taken.append(member)
+    try:
+        check_hourly(tx, members[0].project, Micros(sum(member.price for member in members)))
+    except InsufficientCredits:
+        _give_back(tx, taken)
+        raise
+
+
+def _give_back(tx: Tx, members: Sequence[Instance]) -> None:
+    for member in members:
+        if not member.is_reserved:
+            catalog.release(tx, member.id)
 
 
 def delete_offline(tx: Tx, project: str, instance_id: str, rules: Rules, *, reason: str) -> bool:

@@ -13,7 +13,7 @@ from berth.core import volumes
 from berth.core.driver import Mount, Sighting
 from berth.core.errors import Conflict, Invalid
 from berth.core.events import Actor
-from berth.core.instances import states, store
+from berth.core.instances import guards, states, store
 from berth.core.instances.model import Instance, Status, Wanted
 from berth.core.volumes import Fate, Host, Link, Luggage, NewVolume, Volume
 
@@ -333,4 +333,5 @@ def _lock(tx: Tx, by: Actor, instance_id: str, field: str) -> Instance:
     found = store.find(tx, by.project, instance_id, lock=True)
     if found is None:
         raise Invalid("invalid_field", f"{field}: unknown deployment.", field=field)
+    guards.check_alone(found)
     return found

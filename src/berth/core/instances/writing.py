@@ -32,6 +32,7 @@ def with_address(instance: Instance, sighting: Sighting) -> Instance:
         ip=sighting.ip or instance.ip,
         ssh_port=sighting.ssh_port or instance.ssh_port,
         ssh_user=sighting.ssh_user or instance.ssh_user,
+        private_ip=sighting.private_ip or instance.private_ip,
     )
 
 
@@ -44,7 +45,7 @@ def again_at(tx: Tx, leased: Instance, current: Instance, retry_s: float) -> Ins
 
 def move(tx: Tx, instance: Instance, status: Status, *, keep_lease: bool = False) -> Instance:
     """A new status: counted, dated, recorded."""
-    store.count_move(tx, instance.project, instance.status, status)
+    store.count_move(tx, instance, status)
     previous = instance.status
     changed = replace(instance, status=status, status_changed_at=tx.now, attempt=0, due_at=tx.now)
     return keep(
@@ -96,6 +97,8 @@ def keep(
         "create_sent_at": changed.create_sent_at,
         "deadline_at": changed.deadline_at,
         "missing_since": changed.missing_since,
+        "ready_at": changed.ready_at,
+        "private_ip": changed.private_ip,
         "lease_token": changed.lease_token,
         "sequence": changed.sequence,
         "attempt": changed.attempt,

@@ -95,10 +95,12 @@ from berth.core.volumes.service import (
     restore,
     trash,
 )
+from berth.core.volumes.sharing import HOME, SharedCargo, board_shared, look_up_shared
 from berth.core.volumes.states import allowed, pending, work
 from berth.core.volumes.writing import attachment_to
 
 __all__ = [
+    "HOME",
     "NOTHING",
     "Action",
     "Attachment",
@@ -111,6 +113,7 @@ __all__ = [
     "NewVolume",
     "Origin",
     "Orphan",
+    "SharedCargo",
     "Status",
     "Volume",
     "Wanted",
@@ -126,6 +129,7 @@ __all__ = [
     "back",
     "because",
     "board",
+    "board_shared",
     "can_move",
     "cancel_clone",
     "cannot_create",
@@ -161,6 +165,7 @@ __all__ = [
     "live_of",
     "look_again",
     "look_up",
+    "look_up_shared",
     "lost",
     "luggage",
     "missing",

@@ -25,7 +25,7 @@ from berth.core.driver import (
     VolumeOrder,
     VolumeSighting,
 )
-from berth.drivers.sandbox import images
+from berth.drivers.sandbox import images, simulated
 from berth.drivers.sandbox.config import SandboxConfig
 from berth.drivers.sandbox.copying import Copies, is_being_copied
 from berth.drivers.sandbox.instances import Instances
@@ -67,6 +67,7 @@ class SandboxDriver:
         if host.problem is not None:
             notes.append(f"No instance can be created here: {host.problem}")
         self._images = images.SIMULATED if config.simulate else (images.of_this_host(),)
+        self._cluster_types = simulated.cluster_types() if config.simulate else []
         self._abilities = Abilities(
             stop_keeps_hardware=True,
             reports_use=True,
@@ -90,7 +91,12 @@ class SandboxDriver:
 
     async def catalogue(self) -> Catalogue:
         offers = await self._run(self._instances.offers)
-        return Catalogue(offers=offers, images=self._images, volume_types=self._volumes.types())
+        return Catalogue(
+            offers=offers,
+            images=self._images,
+            volume_types=self._volumes.types(),
+            cluster_types=self._cluster_types,
+        )
 
     async def create(self, order: CreateOrder) -> Sighting:
         return await self._run(lambda: self._instances.create(order))

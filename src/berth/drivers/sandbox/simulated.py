@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from berth.core.driver import Hardware, Place, ProviderOffer, ProviderVolumeType
+from berth.core.driver import Hardware, Place, ProviderClusterType, ProviderOffer, ProviderVolumeType
 
 PLACES = (
     Place(code="FIN-01", name="Finland 1", country_code="FI"),
@@ -47,6 +47,23 @@ def offers(running: Iterable[str]) -> list[ProviderOffer]:
                     )
                 )
     return found
+
+
+def cluster_types() -> list[ProviderClusterType]:
+    """Every kind of cluster. Its nodes come out of the units of their own types; the host to reach them from is free."""
+    return [
+        ProviderClusterType(
+            name=name,
+            place=next(place for place in PLACES if place.code == location),
+            worker_offer_id=f"{worker}@{location}",
+            worker_count=count,
+            jump_host_offer_id=f"{_JUMP_HOST}@{location}",
+            price_micros_per_hour=price,
+            description=description,
+            details=details,
+        )
+        for name, location, worker, count, price, description, details in _CLUSTER_TYPES
+    ]
 
 
 def volume_types(*, max_attachments: int) -> list[ProviderVolumeType]:
@@ -192,10 +209,6 @@ _TYPES = (
         units={"FIN-03": 4},
     ),
     _gpu(
-        "16B200", "B200", "B200 SXM6", count=16, vram=180, vcpus=480, ram=2960, price=63_840_000,
-        units={"FIN-03": 4},
-    ),
-    _gpu(
         "1B300.30V", "B300", "B300 SXM6", count=1, vram=268, vcpus=30, ram=275, price=4_950_000,
         units={"FIN-03": 16},
     ),
@@ -240,4 +253,34 @@ _VOLUME_TYPES = (
         "NVMe_Shared", price=200_000, iops="100k", burst=2500, continuous=2000, throughput=4, is_shared=True
     ),
     _volume("HDD_Shared", price=50_000, iops="300", burst=500, continuous=250, throughput=1, is_shared=True),
+    # For the file system of a cluster, which may be large.
+    replace(
+        _volume(
+            "NVMe_Shared_Cluster",
+            price=200_000,
+            iops="100k",
+            burst=2500,
+            continuous=2000,
+            throughput=4,
+            is_shared=True,
+        ),
+        max_size_gb=100_000,
+    ),
 )
+
+_JUMP_HOST = "CPU.4V.16G"
+_NETWORK = (("InfiniBand", "3200 Gbit/s"), ("Ethernet", "100 Gbit/s"), ("Uplink", "5 Gbit/s"))
+_CLUSTER_TYPES = (
+    (
+        "16B200", "FIN-03", "8B200.240V", 2, 63_840_000, "2 nodes of 8x B200 SXM6 180GB",
+        (("GPU VRAM", "2880 GB"), *_NETWORK),
+    ),
+    (
+        "16B300", "FIN-03", "8B300.240V", 2, 79_200_000, "2 nodes of 8x B300 SXM6 268GB",
+        (("GPU VRAM", "4288 GB"), *_NETWORK),
+    ),
+    (
+        "16H200", "FIN-01", "8H200.141S.176V", 2, 41_440_000, "2 nodes of 8x H200 SXM5 141GB",
+        (("GPU VRAM", "2256 GB"), *_NETWORK),
+    ),
+)  # fmt: skip

@@ -48,7 +48,7 @@ def types(config: SandboxConfig, capacity_gb: int | None) -> Sequence[ProviderVo
 
 
 def is_shared(type_name: str) -> bool:
-    return type_name.endswith(_SHARED)
+    return _SHARED in type_name
 
 
 def max_attachments(type_name: str) -> int:

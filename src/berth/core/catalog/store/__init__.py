@@ -1,5 +1,11 @@
 """Statements of the catalogue, by table."""
 
+from berth.core.catalog.store.cluster_types import (
+    cluster_types_at,
+    list_cluster_types,
+    unlist_cluster_types,
+    upsert_cluster_type,
+)
 from berth.core.catalog.store.lines import (
     PROVEN_SYNCS,
     count_in_line,
@@ -60,6 +66,7 @@ __all__ = [
     "abilities",
     "add_provider",
     "candidates",
+    "cluster_types_at",
     "count_claim",
     "count_in_line",
     "delete_claim",
@@ -75,6 +82,7 @@ __all__ = [
     "has_claim",
     "insert_claim",
     "is_proven",
+    "list_cluster_types",
     "list_images",
     "list_lines",
     "list_locations",
@@ -96,8 +104,10 @@ __all__ = [
     "take_unit",
     "take_unwaited_unit",
     "uncount_claim",
+    "unlist_cluster_types",
     "unlist_offers",
     "unlist_volume_types",
+    "upsert_cluster_type",
     "upsert_image",
     "upsert_location",
     "upsert_offer",

@@ -59,6 +59,9 @@ _COLUMNS = (
     "contract",
     "startup_script_id",
     "attempt",
+    "cluster_id",
+    "ready_at",
+    "private_ip",
     "boot_volume_id",
 )
 _INSTANCE = ", ".join(_COLUMNS)
@@ -169,9 +172,13 @@ def insert(tx: Tx, instance: Instance) -> None:
         contract=instance.contract.value,
         startup_script_id=instance.startup_script_id,
         attempt=instance.attempt,
+        cluster_id=instance.cluster_id,
+        ready_at=instance.ready_at,
+        private_ip=instance.private_ip,
         boot_volume_id=instance.boot_volume_id,
     )
-    count(tx, instance.project, instance.status, 1)
+    if instance.cluster_id is None:
+        count(tx, instance.project, instance.status, 1)
 
 
 @lru_cache(256)
@@ -196,10 +203,15 @@ def count(tx: Tx, project: str, status: Status, change: int) -> None:
     )
 
 
-def count_move(tx: Tx, project: str, previous: Status, status: Status) -> None:
-    """One instance went from `previous` to `status`; always in one order, so that two such moves never deadlock."""
-    for changed, change in sorted([(previous, -1), (status, 1)]):
-        count(tx, project, changed, change)
+def count_move(tx: Tx, instance: Instance, status: Status) -> None:
+    """It goes to `status`; always in one order, so that two such moves never deadlock.
+
+    Members of clusters are not in lists, and not counted.
+    """
+    if instance.cluster_id is not None:
+        return
+    for changed, change in sorted([(instance.status, -1), (status, 1)]):
+        count(tx, instance.project, changed, change)
 
 
 def total(tx: Tx, project: str, status: Status | None) -> int:
@@ -270,7 +282,11 @@ def page_of_versions(
 def _page(
     tx: Tx, columns: str, project: str, status: Status | None, after_row: After | None, limit: int
 ) -> list[Row]:
-    conditions = ["project_id = :project", "status <> 'deleted'" if status is None else "status = :status"]
+    conditions = [
+        "project_id = :project",
+        "cluster_id IS NULL",
+        "status <> 'deleted'" if status is None else "status = :status",
+    ]
     values: dict[str, object] = {"project": project, "limit": limit}
     if status is not None:
         values["status"] = status.value
@@ -302,6 +318,16 @@ def of_project(
         after=after_id,
         limit=limit,
         **names,
+    )
+    return [_instance(row) for row in rows]
+
+
+def of_clusters(tx: Tx, cluster_ids: Collection[str], *, lock: bool = False) -> list[Instance]:
+    """Their members by id: in the order they were ordered in, and locked in the order that everybody locks them in."""
+    listed, names = _listed("cluster", cluster_ids)
+    suffix = tx.for_update if lock else ""
+    rows = tx.all(
+        f"SELECT {_INSTANCE} FROM instances WHERE cluster_id IN ({listed}) ORDER BY id{suffix}", **names
     )
     return [_instance(row) for row in rows]
 
