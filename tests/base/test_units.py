@@ -136,6 +136,42 @@ def test_an_id_is_128_bits_and_sorts_by_time(instant: Instant) -> None:
     assert len(first) == 26
 
 
+@given(st.integers(0, 2**128 - 1))
+def test_an_id_is_written_as_a_uuid_and_read_back(value: int) -> None:
+    written = str(uuid.UUID(int=value))
+    core_id = ids.of_uuid(written)
+    assert core_id is not None
+    assert ids.is_id(core_id)
+    assert ids.to_uuid(core_id) == written
+    assert ids.of_uuid(written.upper()) == core_id
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x" * 36,
+        "0" * 32,
+        "00000000-0000-0000-0000-00000000000",
+        "00000000-0000-0000-0000-0000000000000",
+        "{00000000-0000-0000-0000-000000000000}",
+        " 00000000-0000-0000-0000-000000000000",
+        "00000000-0000-0000-0000-000000000000\n",
+        "00000000_0000_0000_0000_000000000000",
+        "０0000000-0000-0000-0000-000000000000",
+        "0000000-00000-0000-0000-000000000000",
+    ],
+)
+def test_what_is_no_uuid_is_no_id(text: str) -> None:
+    assert ids.of_uuid(text) is None
+
+
+def test_a_time_can_be_shown_to_the_millisecond() -> None:
+    at = parse_rfc3339("2023-07-15T14:10:26.654999Z")
+    assert clock.rfc3339_millis(at) == "2023-07-15T14:10:26.654Z"
+    assert clock.rfc3339_millis(parse_rfc3339("2023-07-15T14:10:26Z")) == "2023-07-15T14:10:26.000Z"
+
+
 def test_ids_of_one_moment_differ() -> None:
     assert len({ids.new(Instant(0)) for _ in range(10_000)}) == 10_000
 

@@ -205,6 +205,44 @@ async def test_a_deploy_that_is_wrong_names_what_is(
     assert (await cloud.client.get("/instances")).json == []
 
 
+@pytest.mark.parametrize(
+    ("image_id", "sold", "slug"),
+    [
+        (
+            "2088da25-bb0d-41cc-a191-dccae45d96fd",
+            ["ubuntu-22.04-cuda-12.4-docker"],
+            "ubuntu-22.04-cuda-12.4-docker",
+        ),
+        (
+            "77777777-4F48-4249-82B3-F199FB9B701B",
+            ["ubuntu-24.04-cuda-12.8-open-docker"],
+            "ubuntu-24.04-cuda-12.8-open-docker",
+        ),
+        (
+            "2404f580-1300-1111-82b3-f199fb9b701b",
+            ["ubuntu-24.04-cuda-12.8-open-docker", "ubuntu-24.04-cuda-13.0-open-docker"],
+            "ubuntu-24.04-cuda-13.0-open-docker",
+        ),
+        (
+            "2404f580-1300-1111-82b3-f199fb9b701b",
+            ["ubuntu-24.04-cuda-12.8-open-docker"],
+            "ubuntu-24.04-cuda-12.8-open-docker",
+        ),
+        ("2404f580-1300-1111-82b3-f199fb9b701b", ["ubuntu-24.04"], None),
+    ],
+)
+async def test_ids_that_a_client_has_built_in_mean_what_comes_close(
+    cloud: Cloud, image_id: str, sold: list[str], slug: str | None
+) -> None:
+    make.catalogue(cloud.db, images=[make.image(each) for each in sold])
+    response = await cloud.client.post("/instances", await cloud.order(image=image_id))
+    if slug is None:
+        refused(response, 404, "not_found", "Operating system or volume not found")
+        return
+    shown = (await cloud.client.get(f"/instances/{bare(response, 202)}")).json
+    assert shown["image"] == slug
+
+
 @pytest.mark.parametrize("image", ["windows-95", UNKNOWN_ID, "'", "é"])
 async def test_an_unknown_image_is_not_found(cloud: Cloud, image: str) -> None:
     response = await cloud.client.post("/instances", await cloud.order(image=image))

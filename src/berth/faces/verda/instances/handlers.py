@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from berth.base import ids
 from berth.base.db import Tx
 from berth.base.paging import After
 from berth.core import instances, tags, volumes, waitlist
@@ -14,7 +13,7 @@ from berth.core.tags import Kind
 from berth.faces.face import Call
 from berth.faces.verda import tagging, words
 from berth.faces.verda.envelope import Bare
-from berth.faces.verda.instances import showing, translate, wire
+from berth.faces.verda.instances import images, showing, translate, wire
 
 _PAGE = 500
 _PAGES = 20
@@ -23,9 +22,9 @@ _PAGES = 20
 
 def deploy(tx: Tx, call: Call) -> Bare:
     request: wire.DeployRequest = call.body
-    volume_id = ids.of_uuid(request.image)
-    disk = None if volume_id is None else volumes.find_bootable(tx, call.by, volume_id)
-    spec = translate.order(request, boots_from_disk=disk is not None)
+    image = images.meant(tx, call.by, request.image, request.instance_type)
+    disk = volumes.find_bootable(tx, call.by, image)
+    spec = translate.order(request, image, boots_from_disk=disk is not None)
     try:
         made = waitlist.order(tx, call.by, spec, call.context.waiting, call.context.rules)
     except Invalid as refusal:

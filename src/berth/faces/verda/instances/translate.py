@@ -43,8 +43,8 @@ _LISTED_LIMIT = 50_000
 _listed: dict[Version, msgspec.Raw] = {}
 
 
-def order(request: wire.DeployRequest, *, boots_from_disk: bool) -> OrderSpec:
-    """With `boots_from_disk` the image is a volume that there is. Raises Invalid naming the member."""
+def order(request: wire.DeployRequest, image: str, *, boots_from_disk: bool) -> OrderSpec:
+    """`image` is the one that is meant, as core knows it. With `boots_from_disk` the image is a volume that there is. Raises Invalid naming the member."""
     disk = request.os_volume
     if disk is not None:
         disk_name = disk.name
@@ -52,7 +52,7 @@ def order(request: wire.DeployRequest, *, boots_from_disk: bool) -> OrderSpec:
         disk_name = OS_VOLUME_NAME if boots_from_disk else OS_VOLUME + uuid4().hex[:8]
     return OrderSpec(
         instance_type=request.instance_type,
-        image=ids.of_uuid(request.image) or request.image,
+        image=image,
         hostname=request.hostname,
         ssh_key_ids=[words.in_body(each, "ssh_key_ids") for each in words.listed(request.ssh_key_ids)],
         location=request.location_code,
