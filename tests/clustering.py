@@ -67,17 +67,21 @@ def cluster_type(
     )
 
 
-def shop(db: Database, **units: int) -> None:
+def shop(db: Database, *, workers: int = 4, jump_hosts: int = 4) -> None:
     """A catalogue that sells clusters."""
     make.catalogue(
-        db, *offers(**units), images=images(), volume_types=volume_types(), cluster_types=[cluster_type()]
+        db,
+        *offers(workers=workers, jump_hosts=jump_hosts),
+        images=images(),
+        volume_types=volume_types(),
+        cluster_types=[cluster_type()],
     )
 
 
-def provider(clock: Clock, **units: int) -> Provider:
+def provider(clock: Clock, *, workers: int = 4, jump_hosts: int = 4) -> Provider:
     return Provider(
         clock,
-        offers=offers(**units),
+        offers=offers(workers=workers, jump_hosts=jump_hosts),
         images=images(),
         volume_types=volume_types(),
         cluster_types=[cluster_type()],

@@ -1,6 +1,7 @@
 """Clusters as they are ordered: all or nothing, and units and money to the last of them."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def _free(db: Database, kind: str) -> int:
     return truth.free_units(db)[f"{kind}@FIN-03"]
 
 
-def _order(db: Database, by: Actor, **members: object) -> Cluster:
+def _order(db: Database, by: Actor, **members: Any) -> Cluster:
     return clustering.ordered(db, by, **members)
 
 
@@ -111,7 +112,7 @@ def test_whoever_may_only_read_orders_and_ends_nothing(db: Database, by: Actor) 
     ],
 )
 def test_what_means_nothing_is_refused_by_name_and_nothing_is_kept(
-    db: Database, by: Actor, members: dict[str, object], code: str, field: str
+    db: Database, by: Actor, members: dict[str, Any], code: str, field: str
 ) -> None:
     key = make.ssh_key(db, by)
     spec = replace(clustering.spec([key.id]), **members)
@@ -189,7 +190,8 @@ def test_the_time_that_credit_lasts_is_asked_of_the_whole(db: Database) -> None:
     rules = replace(make.RULES, min_runway_minutes=60)
     with pytest.raises(InsufficientCredits):
         clustering.ordered(db, make.project(db, credit="63").by, rules=rules)
-    assert clustering.ordered(db, make.project(db, credit="64").by, rules=rules)
+    cluster = clustering.ordered(db, make.project(db, credit="64").by, rules=rules)
+    assert clustering.now(db, cluster).price == make.micros(clustering.PRICE)
 
 
 def test_shared_volumes_that_exist_come_along_and_others_are_refused(db: Database, by: Actor) -> None:
@@ -225,6 +227,16 @@ def test_a_long_term_takes_its_share_off_every_worker(db: Database, by: Actor) -
     terms = [db.read_now(instances.term, worker) for worker in view.workers]
     assert sum(term.list_price for term in terms if term is not None) == make.micros(clustering.PRICE)
     assert view.jump_host.contract is Contract.PAY_AS_YOU_GO
+
+
+def test_the_long_terms_of_clusters_are_their_own(db: Database, by: Actor) -> None:
+    month = make.RULES.periods[0]
+    rules = replace(make.RULES, cluster_periods=(replace(month, code="OURS", discount_percentage=50),))
+    with pytest.raises(Invalid) as refusal:
+        clustering.ordered(db, by, rules=rules, contract=Contract.LONG_TERM, long_term_period=month.code)
+    assert refusal.value.details["field"] == "long_term_period"
+    cluster = clustering.ordered(db, by, rules=rules, contract=Contract.LONG_TERM)
+    assert [worker.price for worker in clustering.now(db, cluster).workers] == [15_960_001, 15_960_000]
 
 
 def test_the_catalogue_says_who_sells_which_clusters_and_forgets_what_is_not_sold(

@@ -19,8 +19,8 @@ from tests.world.world import World
 PATIENCE = Patience(retry_most_s=120)
 
 
-def _world(db: Database, clock: FakeClock, **units: int) -> World:
-    return World(db, clock, clustering.provider(clock, **units), patience=PATIENCE)
+def _world(db: Database, clock: FakeClock) -> World:
+    return World(db, clock, clustering.provider(clock), patience=PATIENCE)
 
 
 def _order(world: World, customer: make.Customer) -> Cluster:

@@ -52,7 +52,9 @@ def enlist(
     `spec` and `choice`, which was looked up from it, say what is common. The caller holds the lines of all types.
     Raises as `order`, and nothing is kept then.
     """
-    period = terms.pick(spec, rules)
+    period = None
+    if spec.contract is Contract.LONG_TERM:
+        period = terms.pick_period(rules.cluster_periods, spec.long_term_period)
     for post in posts:
         guards.check_hostname(tx, by, replace(spec, hostname=post.hostname))
     # By id they are in this order, always: they are listed by it, and locked by it.

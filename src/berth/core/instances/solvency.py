@@ -13,7 +13,7 @@ from berth.base.money import Micros
 from berth.core import billing, catalog, events
 from berth.core.billing import Rules
 from berth.core.errors import Conflict, InsufficientCredits, NoCapacity
-from berth.core.instances import service, states, store
+from berth.core.instances import service, states, storage, store
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
@@ -112,6 +112,8 @@ def _together(tx: Tx, project: str, instance_id: str) -> Sequence[Instance]:
 
 def _reclaim_all(tx: Tx, members: Sequence[Instance]) -> None:
     """Makes sure that each has its unit and may cost what it does. Raises as `start`, and then none has more than before."""
+    for member in members:
+        storage.check_start(tx, member)
     taken: list[Instance] = []
     for member in sorted(members, key=lambda member: (member.offer_id, member.id)):
         if not catalog.reclaim(tx, member.offer_id, member.id):
