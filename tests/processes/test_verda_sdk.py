@@ -18,6 +18,8 @@ from tests.processes.running import Server, pause
 pytestmark = pytest.mark.slow
 TYPE = "CPU.4V.16G"
 IMAGE = "ubuntu-22.04"
+CLUSTER_TYPE = "16B200"
+CLUSTER_IMAGE = "ubuntu-22.04-cuda-12.9-cluster"
 _WAIT_S = 60.0
 
 
@@ -162,6 +164,39 @@ def test_volumes_are_attached_grown_and_thrown_away(client: Any, login_key: asyn
     status(VolumeStatus.DETACHED)
     client.instances.action(made.id, Actions.DELETE)
     client.volumes.delete([volume.id], is_permanent=True)
+
+
+def test_a_cluster_is_walked_from_its_order_to_its_end(client: Any, login_key: asyncssh.SSHKey) -> None:
+    (kind,) = [each for each in client.cluster_types.get() if each.cluster_type == CLUSTER_TYPE]
+    assert kind.price_per_hour > 0
+    assert CLUSTER_IMAGE in client.clusters.get_cluster_images(CLUSTER_TYPE)
+    assert client.clusters.is_available(CLUSTER_TYPE, Locations.FIN_03) is True
+    assert CLUSTER_TYPE in client.clusters.get_availabilities(location_code=Locations.FIN_03)
+    key = client.ssh_keys.create("laptop", login_key.export_public_key().decode())
+    made = client.clusters.create(
+        cluster_type=CLUSTER_TYPE,
+        image=CLUSTER_IMAGE,
+        hostname="test-cluster",
+        description="test cluster",
+        ssh_key_ids=[key.id],
+        location=Locations.FIN_03,
+        shared_volume_size=50,
+    )
+    assert made.status == "provisioning"
+
+    def status(wanted: str) -> Any:
+        return until(lambda: client.clusters.get_by_id(made.id), lambda seen: seen.status == wanted)
+
+    running = status("running")
+    assert running.ip
+    assert [worker.status for worker in running.worker_nodes] == ["running", "running"]
+    (volume,) = running.shared_volumes
+    assert (volume.mount_point, volume.size_in_gigabytes) == ("/home", 50)
+    assert [each.id for each in client.clusters.get()] == [made.id]
+    assert client.instances.get() == []
+    client.clusters.delete(made.id)
+    status("discontinued")
+    assert client.clusters.get() == []
 
 
 def test_refusals_reach_the_client_with_their_code_and_message(client: Any, server: Server) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from berth.core import keys, scripts, tags
 from berth.core.tags import Kind
 from berth.faces.face import Route
-from tests import make
+from tests import clustering, make
 from tests.faces.conftest import Response
 from tests.faces.verda.conftest import Cloud, uuid
 
@@ -66,9 +66,42 @@ async def act_on_volume(cloud: Cloud) -> Sample:
     return Sample("/volumes", {"action": "rename", "id": uuid(cloud.volume().id), "name": "other"})
 
 
+def _cluster(cloud: Cloud) -> str:
+    """The core id of a cluster, with something to make it of."""
+    clustering.shop(cloud.db)
+    return clustering.ordered(cloud.db, cloud.customer.by).id
+
+
+async def deploy_cluster(cloud: Cloud) -> Sample:
+    clustering.shop(cloud.db)
+    body = await cloud.order(
+        instance_type=None, image=clustering.IMAGE, location_code="FIN-03", cluster_type=clustering.NAME
+    )
+    return Sample("/clusters", body | {"shared_volume": {"name": "team", "size": 100}})
+
+
+async def act_on_cluster(cloud: Cloud) -> Sample:
+    action = {"id": uuid(_cluster(cloud)), "action": "discontinue"}
+    return Sample("/clusters", {"actions": [action]})
+
+
+async def cluster(cloud: Cloud) -> Sample:
+    return Sample(f"/clusters/{uuid(_cluster(cloud))}")
+
+
+def _thing(cloud: Cloud, kind: Kind) -> str:
+    match kind:
+        case Kind.INSTANCE:
+            return cloud.instance().id
+        case Kind.VOLUME:
+            return cloud.volume().id
+        case Kind.CLUSTER:
+            return _cluster(cloud)
+
+
 def tagged(path: str, kind: Kind) -> Maker:
     async def make_it(cloud: Cloud) -> Sample:
-        subject = cloud.instance().id if kind is Kind.INSTANCE else cloud.volume().id
+        subject = _thing(cloud, kind)
         cloud.db.write_now(tags.add, cloud.customer.by, kind, subject, "team", "blue")
         return Sample(f"{path}/{uuid(subject)}/tags/team")
 
@@ -77,7 +110,7 @@ def tagged(path: str, kind: Kind) -> Maker:
 
 def to_tag(path: str, kind: Kind) -> Maker:
     async def make_it(cloud: Cloud) -> Sample:
-        subject = cloud.instance().id if kind is Kind.INSTANCE else cloud.volume().id
+        subject = _thing(cloud, kind)
         return Sample(f"{path}/{uuid(subject)}/tags", {"key": "team", "value": "blue"})
 
     return make_it
@@ -141,6 +174,15 @@ SAMPLES: Mapping[tuple[str, str], Maker] = {
     ("GET", "/volumes/trash"): at("/volumes/trash"),
     ("GET", "/volumes/{id}"): volume,
     ("DELETE", "/volumes/{id}"): volume,
+    ("GET", "/cluster-types"): at("/cluster-types"),
+    ("GET", "/cluster-availability"): at("/cluster-availability"),
+    ("GET", "/cluster-availability/{cluster_type}"): at("/cluster-availability/16B200"),
+    ("GET", "/clusters"): at("/clusters"),
+    ("POST", "/clusters"): deploy_cluster,
+    ("PUT", "/clusters"): act_on_cluster,
+    ("GET", "/clusters/{id}"): cluster,
+    ("POST", "/clusters/{id}/tags"): to_tag("/clusters", Kind.CLUSTER),
+    ("DELETE", "/clusters/{id}/tags/{key}"): tagged("/clusters", Kind.CLUSTER),
     ("POST", "/instances/{id}/tags"): to_tag("/instances", Kind.INSTANCE),
     ("DELETE", "/instances/{id}/tags/{key}"): tagged("/instances", Kind.INSTANCE),
     ("POST", "/volumes/{id}/tags"): to_tag("/volumes", Kind.VOLUME),

@@ -38,6 +38,7 @@ def test_these_routes_and_no_others_are_open_to_anybody() -> None:
         "/instance-types",
         "/instance-types/{instance_type}",
         "/container-types",
+        "/cluster-types",
         "/long-term/periods",
         "/long-term/periods/instances",
         "/long-term/periods/clusters",
@@ -175,7 +176,7 @@ async def test_a_body_that_is_too_long_is_refused_in_json(cloud: Cloud, route: R
 @every_closed_route
 async def test_json_is_declared_without_a_body_and_nobody_minds(cloud: Cloud, route: Route) -> None:
     """As the official Python client does with every request."""
-    if needs_body(route):
+    if needs_body(route) or (route.body is not None and route.method != "DELETE"):
         return
     sample = await SAMPLES[route.method, route.path](cloud)
     response = await cloud.client.call(

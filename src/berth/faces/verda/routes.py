@@ -1,7 +1,18 @@
 """The IaaS API as one table, section by section. Routing, documents, authorisation and limits are read off it."""
 
 from berth.faces.face import Context, Edge, Face, Limits, Page
-from berth.faces.verda import catalogue, envelope, errors, instances, keys, oauth, openapi, tags, volumes
+from berth.faces.verda import (
+    catalogue,
+    clusters,
+    envelope,
+    errors,
+    instances,
+    keys,
+    oauth,
+    openapi,
+    tags,
+    volumes,
+)
 
 PREFIX = "/v1"
 
@@ -11,6 +22,7 @@ ROUTES = (
     *keys.ROUTES,
     *instances.ROUTES,
     *volumes.ROUTES,
+    *clusters.ROUTES,
     *tags.ROUTES,
 )
 

@@ -12,7 +12,6 @@ from berth.faces.verda.catalogue import translate, wire
 from berth.faces.verda.wire import Currency
 
 _EVERYTHING = Search(available_only=False)
-_NO_TYPE = ("instance_type_not_found", "Instance type not found")
 
 
 def get_balance(tx: Tx, call: Call) -> wire.Balance:
@@ -43,11 +42,21 @@ def show_price_history(_tx: Tx, _call: Call) -> wire.PriceHistory:
 
 
 def list_images(tx: Tx, call: Call) -> list[wire.Image]:
-    return _images(tx, call, is_cluster=False)
+    query: wire.ImagesQuery = call.query
+    try:
+        found = catalog.images(tx, call.by, instance_type=query.instance_type)
+    except NotFound:
+        raise _no_type() from None
+    return [translate.image(image) for image in found if not image.is_cluster]
 
 
 def list_cluster_images(tx: Tx, call: Call) -> list[wire.Image]:
-    return _images(tx, call, is_cluster=True)
+    query: wire.ImagesQuery = call.query
+    try:
+        found = catalog.cluster_images(tx, call.by, cluster_type=query.instance_type)
+    except NotFound:
+        raise _no_type() from None
+    return [translate.image(image) for image in found]
 
 
 def list_volume_types(tx: Tx, call: Call) -> list[wire.VolumeType]:
@@ -104,10 +113,5 @@ def _shown(tx: Tx, call: Call, views: Sequence[OfferView], currency: Currency) -
     ]
 
 
-def _images(tx: Tx, call: Call, *, is_cluster: bool) -> list[wire.Image]:
-    query: wire.ImagesQuery = call.query
-    try:
-        found = catalog.images(tx, call.by, instance_type=query.instance_type)
-    except NotFound:
-        raise NotFound(*_NO_TYPE) from None
-    return [translate.image(image) for image in found if image.is_cluster is is_cluster]
+def _no_type() -> NotFound:
+    return NotFound("instance_type_not_found", "Instance type not found")

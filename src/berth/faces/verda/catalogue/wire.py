@@ -35,10 +35,6 @@ class AvailabilityQuery(Struct, kw_only=True):
     location_code: Text | None = None
 
 
-class ClusterAvailabilityQuery(Struct, kw_only=True):
-    location_code: Text | None = None
-
-
 class PriceHistoryQuery(Struct, kw_only=True):
     num_of_months: Annotated[int, Meta(ge=0, le=1200)] | None = None
     currency: Currency = "usd"

@@ -7,6 +7,7 @@ from berth.core import tags
 from berth.core.tags import Kind
 from berth.faces.face import Call
 from berth.faces.verda import words
+from berth.faces.verda.clusters import handlers as clusters
 from berth.faces.verda.instances import showing
 from berth.faces.verda.volumes import handlers as volumes
 from berth.faces.verda.wire import NewTag, Tag
@@ -28,6 +29,14 @@ def untag_volume(tx: Tx, call: Call) -> None:
     _untag(tx, call, Kind.VOLUME)
 
 
+def tag_cluster(tx: Tx, call: Call) -> Tag:
+    return _tag(tx, call, Kind.CLUSTER)
+
+
+def untag_cluster(tx: Tx, call: Call) -> None:
+    _untag(tx, call, Kind.CLUSTER)
+
+
 def _tag(tx: Tx, call: Call, kind: Kind) -> Tag:
     request: NewTag = call.body
     made = tags.add(tx, call.by, kind, _SUBJECTS[kind](tx, call), request.key, request.value or "")
@@ -46,5 +55,13 @@ def _volume(tx: Tx, call: Call) -> str:
     return volumes.find(tx, call, call.parameters["id"]).id
 
 
-_SUBJECTS: dict[Kind, Callable[[Tx, Call], str]] = {Kind.INSTANCE: _instance, Kind.VOLUME: _volume}
+def _cluster(tx: Tx, call: Call) -> str:
+    return clusters.find(tx, call, call.parameters["id"]).cluster.id
+
+
+_SUBJECTS: dict[Kind, Callable[[Tx, Call], str]] = {
+    Kind.INSTANCE: _instance,
+    Kind.VOLUME: _volume,
+    Kind.CLUSTER: _cluster,
+}
 """The core id of what a path names. Raises NotFound."""

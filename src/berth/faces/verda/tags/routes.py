@@ -35,4 +35,5 @@ def _tags(path: str, scope: str, *, add: Handler, remove: Handler) -> tuple[Rout
 ROUTES = (
     *_tags("/instances", "deployments:write", add=handlers.tag_instance, remove=handlers.untag_instance),
     *_tags("/volumes", "volumes:write", add=handlers.tag_volume, remove=handlers.untag_volume),
+    *_tags("/clusters", "deployments:write", add=handlers.tag_cluster, remove=handlers.untag_cluster),
 )

@@ -1,0 +1,80 @@
+"""Clusters: the routes."""
+
+from berth.faces.face import Listing, Rate, Route
+from berth.faces.verda.catalogue.wire import Availability, CurrencyQuery
+from berth.faces.verda.clusters import handlers, wire
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/cluster-types",
+        handler=handlers.list_cluster_types,
+        summary="Every type of cluster, with its price",
+        scope="catalog:read",
+        query=CurrencyQuery,
+        answer=wire.ClusterType,
+        listing=Listing.PLAIN,
+        is_public=True,
+    ),
+    Route(
+        method="GET",
+        path="/cluster-availability",
+        handler=handlers.list_cluster_availability,
+        summary="Which types of clusters can be had now, for each location",
+        scope="catalog:read",
+        query=wire.ClusterAvailabilityQuery,
+        answer=Availability,
+        listing=Listing.PLAIN,
+    ),
+    Route(
+        method="GET",
+        path="/cluster-availability/{cluster_type}",
+        handler=handlers.is_cluster_available,
+        summary="Whether a type of cluster can be had now; one that does not exist can not",
+        scope="catalog:read",
+        query=wire.ClusterAvailabilityQuery,
+        answer=bool,
+    ),
+    Route(
+        method="GET",
+        path="/clusters",
+        handler=handlers.list_clusters,
+        summary="Clusters, newest first; without status all but the discontinued",
+        scope="deployments:read",
+        query=wire.ClustersQuery,
+        answer=wire.Cluster,
+        listing=Listing.PLAIN,
+    ),
+    Route(
+        method="POST",
+        path="/clusters",
+        handler=handlers.deploy_cluster,
+        summary="Deploy a cluster",
+        scope="deployments:write",
+        body=wire.DeployClusterRequest,
+        answer=wire.DeployedCluster,
+        status=202,
+        rate=Rate.WRITE,
+        pokes="provisioning",
+    ),
+    Route(
+        method="PUT",
+        path="/clusters",
+        handler=handlers.act_on_clusters,
+        summary="Discontinue one cluster or several",
+        scope="deployments:write",
+        body=wire.ClusterActionsRequest,
+        answer=None,
+        status=202,
+        rate=Rate.WRITE,
+        pokes="provisioning",
+    ),
+    Route(
+        method="GET",
+        path="/clusters/{id}",
+        handler=handlers.get_cluster,
+        summary="One cluster, also once it is discontinued",
+        scope="deployments:read",
+        answer=wire.Cluster,
+    ),
+)
