@@ -288,7 +288,7 @@ def test_an_image_nobody_boots_any_more_is_neither_listed_nor_taken(db: Database
 def test_an_image_has_the_id_that_its_providers_clients_know_it_by(db: Database) -> None:
     by = make.project(db).by
     make.catalogue(db, images=[make.image("known", known_id=KNOWN_ID)])
-    make.catalogue(db, images=[make.image("known", known_id=ids.new(1))], provider="other")
+    make.catalogue(db, images=[make.image("known", known_id=ids.new(Instant(1)))], provider="other")
     assert db.read_now(catalog.get_image, by, "known").id == KNOWN_ID
     assert db.read_now(catalog.get_image, by, KNOWN_ID).slug == "known"
 

@@ -76,7 +76,7 @@ def test_types_places_and_availability_become_offers_at_their_cost() -> None:
         assert (cpu.cost_micros_per_hour, cpu.hardware.gpu_model, cpu.hardware.gpu_count) == (27_900, None, 0)
         images = {image.slug: image.gpu_models for image in catalogue.images}
         assert images == {"ubuntu-24.04": None, "ubuntu-22.04-cuda-12.3": ("H100",)}
-        assert {image.known_id for image in catalogue.images} == {ids.of_uuid(IMAGES[0]["id"])}
+        assert {image.known_id for image in catalogue.images} == {ids.of_uuid(str(IMAGES[0]["id"]))}
 
     over(test)
 
