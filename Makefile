@@ -6,13 +6,14 @@ ARGS ?=
 JOBS ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
+FOREIGN := .venv-dstack
 # Named for the place as well, because a virtual environment does not survive being moved or copied.
 READY := $(VENV)/ready-$(shell pwd | cksum | cut -d ' ' -f 1)
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format bench lock
+.PHONY: help setup demo serve test dstack check format bench lock
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F '#' '{ printf "  make %-6s %s\n", $$1, $$2 }'
@@ -28,6 +29,9 @@ serve: $(READY) ## start a server that stays; options go in ARGS="--port 8080"
 
 test: $(READY) ## run the whole suite; pytest's options go in ARGS="-k ledger"
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+dstack: $(READY) $(FOREIGN)/ready ## let dstack, gpuhunt and SkyPilot buy from a simulated Berth, as they do from Verda
+	@$(BIN)/python -m tests.clients $(FOREIGN)/bin/python
 
 check: $(READY) ## lint, format, types, import contracts and house rules; seconds
 	@failed=0; \
@@ -47,6 +51,14 @@ bench: $(READY) ## run the benchmarks beside their peers and print the table
 lock: $(READY) ## resolve the dependencies again; ARGS=--upgrade for newer ones
 	@$(LOCK) $(ARGS) pyproject.toml --group dev --output-file requirements-dev.lock
 	@$(LOCK) pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
+	@$(LOCK) $(ARGS) tests/clients/requirements.in --output-file tests/clients/requirements.lock
+
+# Their own environment: what they need is heavy, and would decide which versions we have.
+$(FOREIGN)/ready: tests/clients/requirements.lock $(READY)
+	@echo "Setting up $(FOREIGN) (half a gigabyte; a minute or two) ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FOREIGN)
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(FOREIGN)/bin/python -r tests/clients/requirements.lock
+	@touch $@
 
 $(READY): requirements-dev.lock pyproject.toml
 	@set -eu; \

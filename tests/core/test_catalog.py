@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from berth.base import ids
 from berth.base.clock import SECOND, Instant
 from berth.base.db import Database
 from berth.base.money import from_usd
@@ -18,6 +19,7 @@ from tests.conftest import FakeClock
 from tests.core.books import rows
 
 GPUS = ["H100", "A100", None]
+KNOWN_ID = "14095RG4R02482B0WSY6YSPW0V"
 
 
 def found(db: Database, by: Actor, **wanted: object) -> list[str]:
@@ -281,6 +283,24 @@ def test_an_image_nobody_boots_any_more_is_neither_listed_nor_taken(db: Database
     assert refuses(db, by, image_slug="old") == "invalid_field"
     make.catalogue(db, images=[make.image("old")], provider="other")
     assert sorted(image.slug for image in db.read_now(catalog.images, by)) == ["new", "old"]
+
+
+def test_an_image_has_the_id_that_its_providers_clients_know_it_by(db: Database) -> None:
+    by = make.project(db).by
+    make.catalogue(db, images=[make.image("known", known_id=KNOWN_ID)])
+    make.catalogue(db, images=[make.image("known", known_id=ids.new(Instant(1)))], provider="other")
+    assert db.read_now(catalog.get_image, by, "known").id == KNOWN_ID
+    assert db.read_now(catalog.get_image, by, KNOWN_ID).slug == "known"
+
+
+def test_an_id_that_is_taken_or_is_none_leaves_an_image_with_one_of_our_own(db: Database) -> None:
+    by = make.project(db).by
+    twice = [make.image("first", known_id=KNOWN_ID), make.image("second", known_id=KNOWN_ID)]
+    make.catalogue(db, images=[*twice, make.image("third", known_id="no id")])
+    found = {image.slug: image.id for image in db.read_now(catalog.images, by)}
+    assert found["first"] == KNOWN_ID
+    assert len(set(found.values())) == 3
+    assert all(ids.is_id(each) for each in found.values())
 
 
 def test_an_image_that_does_not_fit_is_refused_with_some_that_do(db: Database) -> None:

@@ -234,6 +234,8 @@ class ProviderImage:
     deprecated_at: int | None = None
     """Since when it is not advised, in microseconds since the epoch; it can still be ordered until `removed_at`."""
     removed_at: int | None = None
+    known_id: str | None = None
+    """The id that clients of the provider hold fast, as an id of ours; a new image takes it unless another has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from berth.base import ids
 from berth.core.driver import Hardware, NoCapacity, Power, ProviderImage, Refused
 from berth.drivers.sandbox import SandboxDriver, catalogue, gpus, simulated
 from berth.drivers.sandbox.catalogue import Capacity, Use
@@ -84,13 +85,27 @@ def test_images_fit_the_types_they_are_ordered_for() -> None:
     )
     assert boots_on(image("ubuntu-22.04-cuda-12.4-cluster"), h100)
     assert boots_on(image("ubuntu-22.04"), cpu)
-    assert not boots_on(image("ubuntu-24.04-cuda-13.0-open-docker"), v100)
+    assert not boots_on(image("ubuntu-22.04-cuda-12.4-cluster"), v100)
     assert not boots_on(image("ubuntu-22.04-cuda-12.9-cluster"), cpu)
     assert boots_on(image("ubuntu-22.04-cuda-12.9-cluster"), offered("8B200.240V@FIN-03").hardware)
     cheapest = min(simulated.offers([]), key=lambda offer: offer.spot_price_micros_per_hour or 0)
     assert boots_on(image("ubuntu-24.04-cuda-12.8-open-docker"), cheapest.hardware)
     assert [each.slug for each in SIMULATED if each.is_default] == ["ubuntu-24.04-cuda-12.8-open-docker"]
     assert all(each.ssh_user == ("root" if each.is_cluster else "ubuntu") for each in SIMULATED)
+
+
+@pytest.mark.parametrize(
+    ("known_by", "slug"),
+    [
+        ("2404f580-1300-1111-82b3-f199fb9b701b", "ubuntu-24.04-cuda-13.0-open-docker"),
+        ("77777777-4f48-4249-82b3-f199fb9b701b", "ubuntu-24.04-cuda-12.8-open-docker"),
+        ("2088da25-bb0d-41cc-a191-dccae45d96fd", "ubuntu-22.04-cuda-12.0-docker"),
+    ],
+)
+def test_images_that_clients_hold_fast_by_id_boot_on_every_type(known_by: str, slug: str) -> None:
+    found = image(slug)
+    assert found.known_id == ids.of_uuid(known_by)
+    assert all(boots_on(found, offer.hardware) for offer in simulated.offers([]))
 
 
 def test_a_host_sells_what_it_has_less_what_runs() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from berth.base import ids
 from berth.core.driver import (
     BadCredentials,
     DriverError,
@@ -24,6 +25,7 @@ from berth.core.driver import (
 from berth.drivers.verda import VerdaConfig, VerdaDriver
 from berth.drivers.verda.limits import Limits
 from tests.drivers.verda.rig import VerdaRig, open_verda
+from tests.drivers.verda.service import IMAGES
 
 NO_CAPACITY = '{"code":"service_unavailable","message":"Not enough resources at the moment, try again later"}'
 
@@ -74,6 +76,7 @@ def test_types_places_and_availability_become_offers_at_their_cost() -> None:
         assert (cpu.cost_micros_per_hour, cpu.hardware.gpu_model, cpu.hardware.gpu_count) == (27_900, None, 0)
         images = {image.slug: image.gpu_models for image in catalogue.images}
         assert images == {"ubuntu-24.04": None, "ubuntu-22.04-cuda-12.3": ("H100",)}
+        assert {image.known_id for image in catalogue.images} == {ids.of_uuid(str(IMAGES[0]["id"]))}
 
     over(test)
 

@@ -24,7 +24,13 @@ PUBLIC = [route for route in ROUTES if route.is_public]
 every_closed_route = pytest.mark.parametrize(
     "route", [route for route in ROUTES if not route.is_public], ids=name_of
 )
-OWNED = pytest.mark.parametrize("route", [route for route in ROUTES if "{id}" in route.path], ids=name_of)
+FORGIVING = {("DELETE", "/scripts/{id}")}
+"""Done, for what there is not: dstack deletes its script each time it ends an instance."""
+OWNED = pytest.mark.parametrize(
+    "route",
+    [route for route in ROUTES if "{id}" in route.path and (route.method, route.path) not in FORGIVING],
+    ids=name_of,
+)
 
 
 def test_every_route_has_a_sample() -> None:

@@ -111,6 +111,14 @@ async def test_without_an_os_volume_one_is_made_with_a_name_of_its_own(cloud: Cl
     assert len(names) == 2
 
 
+async def test_an_image_is_ordered_by_the_id_that_its_provider_gives_it(cloud: Cloud) -> None:
+    known = "2404f580-1300-1111-82b3-f199fb9b701b"
+    make.catalogue(cloud.db, images=[make.image(), make.image("open", known_id=core(known))])
+    listed = {each["image_type"]: each["id"] for each in (await cloud.client.get("/images")).json}
+    assert listed["open"] == known
+    assert (await deployed(cloud, image=known))["image"] == known
+
+
 async def test_an_image_is_named_by_its_type_or_by_its_id_and_shown_as_it_was_sent(cloud: Cloud) -> None:
     images = {each["image_type"]: each for each in (await cloud.client.get("/images")).json}
     for name in ("cuda-h100", images["cuda-h100"]["id"]):

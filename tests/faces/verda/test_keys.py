@@ -92,8 +92,22 @@ async def test_a_script_is_kept_to_its_last_line_break_and_shown_in_an_array(clo
     assert found == {"id": made, "name": "setup 0", "script": "#!/bin/bash\n\necho 0\n"}
     response = await cloud.client.delete(f"/scripts/{made}")
     assert (response.status, response.content) == (200, b"")
-    for method in ("GET", "DELETE"):
-        refused(await cloud.client.call(method, f"/scripts/{made}"), 404, "not_found")
+    refused(await cloud.client.get(f"/scripts/{made}"), 404, "not_found")
+
+
+async def test_deleting_what_cannot_be_a_script_is_not_found(cloud: Cloud) -> None:
+    for wanted in NOT_IDS:
+        path = "/scripts/" + wanted.replace("%00", "\0")
+        refused(await cloud.client.call("DELETE", path), 404, "not_found")
+
+
+async def test_deleting_a_script_that_is_gone_changes_nothing(cloud: Cloud) -> None:
+    made, kept = await script(cloud), await script(cloud, 1)
+    for _ in range(2):
+        assert (await cloud.client.delete(f"/scripts/{made}")).status == 200
+    _, stranger = cloud.stranger()
+    assert (await stranger.delete(f"/scripts/{kept}")).status == 200
+    assert [each["id"] for each in (await cloud.client.get("/scripts")).json] == [kept]
 
 
 async def test_without_a_page_all_scripts_are_listed_newest_first(cloud: Cloud) -> None:

@@ -91,10 +91,16 @@ def _take_images(tx: Tx, provider: str, images: Sequence[ProviderImage]) -> None
     for image in images:
         known = store.find_image(tx, image.slug)
         providers = frozenset({provider}) if known is None else known.providers | {provider}
-        store.upsert_image(tx, image, image_id=ids.new(tx.now), providers=providers)
+        store.upsert_image(tx, image, image_id=_image_id(tx, image), providers=providers)
     for other in store.list_images(tx):
         if provider in other.providers and other.slug not in offered:
             store.set_image_providers(tx, other.id, other.providers - {provider})
+
+
+def _image_id(tx: Tx, image: ProviderImage) -> str:
+    wanted = image.known_id
+    is_free = wanted is not None and ids.is_id(wanted) and store.find_image(tx, wanted) is None
+    return wanted if is_free and wanted is not None else ids.new(tx.now)
 
 
 def _take_volume_types(

@@ -6,10 +6,10 @@ The sandbox boots nothing: whatever image is ordered, an instance gets the host'
 import platform
 import re
 
+from berth.base import ids
 from berth.core.driver import ProviderImage
 
 _CLUSTER_GPUS = ("H100", "H200", "A100", "B200", "B300", "GB200")
-_OPEN_DRIVER_GPUS = (*_CLUSTER_GPUS, "L40S", "RTX PRO 6000", "RTX 6000 Ada", "RTX A6000")
 
 
 def _ubuntu(
@@ -22,6 +22,7 @@ def _ubuntu(
     is_cluster: bool = False,
     is_default: bool = False,
     gpu_models: tuple[str, ...] | None = None,
+    known_by: str = "",
 ) -> ProviderImage:
     words = [f"ubuntu-{version}"]
     name = f"Ubuntu {version}"
@@ -60,22 +61,35 @@ def _ubuntu(
         has_docker=has_docker,
         min_os_volume_gb=10 if cuda is None else 30,
         gpu_models=gpu_models,
+        known_id=ids.of_uuid(known_by),
     )
 
 
+# dstack orders three of them by the id that they have at Verda.
 SIMULATED = (
-    _ubuntu("24.04", cuda="12.8", driver="570", has_open_driver=True, has_docker=True, is_default=True),
+    _ubuntu(
+        "24.04",
+        cuda="12.8",
+        driver="570",
+        has_open_driver=True,
+        has_docker=True,
+        is_default=True,
+        known_by="77777777-4f48-4249-82b3-f199fb9b701b",
+    ),
     _ubuntu(
         "24.04",
         cuda="13.0",
         driver="580",
         has_open_driver=True,
         has_docker=True,
-        gpu_models=_OPEN_DRIVER_GPUS,
+        known_by="2404f580-1300-1111-82b3-f199fb9b701b",
     ),
     _ubuntu("22.04", cuda="12.4", driver="550", has_docker=True, is_cluster=True, gpu_models=_CLUSTER_GPUS),
     _ubuntu("22.04", cuda="12.9", driver="575", has_docker=True, is_cluster=True, gpu_models=_CLUSTER_GPUS),
     _ubuntu("22.04", cuda="12.4", driver="550", has_docker=True),
+    _ubuntu(
+        "22.04", cuda="12.0", driver="525", has_docker=True, known_by="2088da25-bb0d-41cc-a191-dccae45d96fd"
+    ),
     _ubuntu("24.04"),
     _ubuntu("22.04"),
 )

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from berth.base import ids
 from berth.core.driver import (
     Hardware,
     Label,
@@ -165,6 +166,7 @@ def images(listed: object, types: object) -> list[ProviderImage]:
             has_docker="docker" in slug,
             min_os_volume_gb=_MIN_OS_VOLUME_GB,
             gpu_models=_models(slug, supports),
+            known_id=ids.of_uuid(text(row, "id")),
         )
         for row in rows(listed)
         if (slug := text(row, "image_type"))

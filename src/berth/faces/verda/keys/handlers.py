@@ -1,5 +1,7 @@
 """SSH keys and startup scripts: translate, one verb, translate."""
 
+from contextlib import suppress
+
 from berth.base import ids
 from berth.base.db import Tx
 from berth.core import keys, scripts
@@ -68,7 +70,10 @@ def get_script(tx: Tx, call: Call) -> list[wire.Script]:
 
 
 def remove_script(tx: Tx, call: Call) -> None:
-    scripts.remove(tx, call.by, words.in_path(call.parameters["id"], NotFound(*_NO_SCRIPT)))
+    """Also one that is gone: dstack deletes it each time it ends an instance, and takes a refusal for a failure."""
+    script_id = words.in_path(call.parameters["id"], NotFound(*_NO_SCRIPT))
+    with suppress(NotFound):
+        scripts.remove(tx, call.by, script_id)
 
 
 def remove_scripts(tx: Tx, call: Call) -> None:
