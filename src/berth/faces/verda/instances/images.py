@@ -25,10 +25,20 @@ BUILT_IN: Mapping[str, Sequence[str]] = {
 def meant(tx: Tx, by: Actor, image: str, instance_type: str) -> str:
     """The image as core knows it: a slug or an id. What nobody knows is left for the order to refuse."""
     close = BUILT_IN.get(image.lower())
-    if close is None:
-        return ids.of_uuid(image) or image
+    known_id = ids.of_uuid(image)
+    if close is None or known_id is None or _is_known(tx, by, known_id):
+        return known_id or image
     try:
         usable = {each.slug for each in catalog.images(tx, by, instance_type=instance_type)}
     except NotFound:
         usable = set()
     return next((slug for slug in close if slug in usable), close[0])
+
+
+def _is_known(tx: Tx, by: Actor, image_id: str) -> bool:
+    """Whether a provider here gives that very image its id."""
+    try:
+        catalog.get_image(tx, by, image_id)
+    except NotFound:
+        return False
+    return True
