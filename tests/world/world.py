@@ -56,6 +56,7 @@ TICKS = {
 }
 SETTLES_WITHIN_S = 7200
 TICKS_AT_MOST = 2000
+ROUNDS_AT_MOST = 10
 PATIENCE = Patience()
 
 
@@ -217,15 +218,20 @@ class World:
         """The instant in `seconds`."""
         return Instant(self.clock.now() + int(seconds * SECOND))
 
-    async def calm(self) -> None:
+    async def calm(self, *, step_s: float = 20) -> None:
         """Every fault ends, and all loops get the time that they need."""
         for provider in self.providers:
             provider.heals()
         lag_s = max(provider.listing_lag_s for provider in self.providers)
-        await self.live(2 * self.patience.orphan_grace_s + 600 + lag_s)
-        await self.settle()
-        await self.tick()
-        await self.tick()
+        await self.live(2 * self.patience.orphan_grace_s + 600 + lag_s, step_s=step_s)
+        for _ in range(ROUNDS_AT_MOST):
+            await self.settle()
+            await self.tick()
+            await self.tick()
+            # What a loop has just begun, such as the end of something whose time has come, is still to be seen through.
+            due_at, _loop = self._next_due()
+            if due_at is None or due_at > self.clock.now():
+                return
 
     def crash(self, fate: Fate | None = None) -> None:
         """The control plane dies between two calls, and a new one opens."""

@@ -1,0 +1,73 @@
+"""Databases whose work is done in the thread that asks, so that a seed has the same story every time.
+
+The engines are the real ones, one verb in one commit. Only the hand-over to other threads is left out, and on
+SQLite the fsync: thousands of histories are lived on one database, which is emptied before each.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Concatenate
+
+from berth.base.clock import Clock
+from berth.base.db import Database, P, R, Tx, is_postgresql, sqlite_path
+from berth.base.postgres import PostgresDatabase
+from berth.base.sqlite import SqliteDatabase, _Job
+
+
+class StraightSqlite(SqliteDatabase):
+    """Its writer thread stands idle."""
+
+    async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.write_now(verb, *args, **kwargs)
+
+    def write_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        job = _Job(lambda tx: verb(tx, *args, **kwargs), None)
+        self._commit_group([job])
+        job.answer()
+        done: Future[Any] = job.future
+        result: R = done.result()
+        return result
+
+    def forget_safety(self) -> None:
+        """What is written may be lost with the host: nobody waits for its disk."""
+        self._writer_connection.execute("PRAGMA synchronous = OFF")
+
+
+class StraightPostgres(PostgresDatabase):
+    """Its threads stand idle."""
+
+    async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.write_now(verb, *args, **kwargs)
+
+    async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.read_now(verb, *args, **kwargs)
+
+
+def connect(url: str, clock: Clock) -> Database:
+    """Opens a migrated database."""
+    if is_postgresql(url):
+        return StraightPostgres(url, clock)
+    database = StraightSqlite(sqlite_path(url), clock)
+    database.forget_safety()
+    return database
+
+
+def tables(db: Database, url: str) -> list[str]:
+    """Every table that holds rows of ours."""
+    statement = (
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        if is_postgresql(url)
+        else "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+        " AND name <> 'alembic_version'"
+    )
+    return [row[0] for row in db.read_now(lambda tx: tx.all(statement))]
+
+
+def empty(db: Database, names: list[str]) -> None:
+    """Forgets everything that was lived on it."""
+
+    def forget(tx: Tx) -> None:
+        for name in names:
+            tx.run(f"DELETE FROM {name}")
+
+    db.write_now(forget)
