@@ -168,7 +168,7 @@ class Weather:
             self.note(f"{provider.name}: something of {label}")
 
     def lose_disk(self) -> None:
-        """A volume that was there is away for a while, or is back."""
+        """A volume that nobody has attached is away for a while, or is back."""
         if self.lost:
             provider, disk = self.lost.pop()
             provider.disks[disk.handle] = disk
@@ -176,11 +176,11 @@ class Weather:
             return
         rows = truth.rows(
             self.world.db,
-            "SELECT handle FROM volumes WHERE status IN ('attached', 'detached') AND handle IS NOT NULL",
+            "SELECT handle FROM volumes WHERE status = 'detached' AND handle IS NOT NULL",
         )
         known = {row[0] for row in rows}
         found = [(each, disk) for each in self.world.providers for disk in each.disks.values()]
-        standing = [(provider, disk) for provider, disk in found if disk.handle in known]
+        standing = [(provider, disk) for provider, disk in found if disk.handle in known and not disk.attached_to]
         if standing:
             provider, disk = self.random.choice(standing)
             self.lost.append((provider, provider.lose_disk(disk.handle)))
