@@ -64,14 +64,18 @@ class People:
         webhook, _ = make.webhook(self.world.db, first.by, "*")
         self.subscribed[webhook.id] = (first.id, last)
 
-    @property
-    def known(self) -> Sequence[Instance]:
-        """The newest instances, whoever ordered them and however they end."""
-        found = truth.rows(
-            self.world.db, "SELECT id FROM instances ORDER BY created_at DESC, id LIMIT :limit", limit=LATELY
-        )
-        read = self.world.db.read_now
-        return [each for row in found if (each := read(instances.find, row[0])) is not None]
+    def _known(self, project: str = "") -> list[str]:
+        """The ids of the newest instances, of one project or of all, however they ended."""
+        return [
+            row[0]
+            for row in truth.rows(
+                self.world.db,
+                "SELECT id FROM instances WHERE :project IN ('', project_id) ORDER BY created_at DESC, id"
+                " LIMIT :limit",
+                project=project,
+                limit=LATELY,
+            )
+        ]
 
     # Instances.
 
@@ -118,11 +122,11 @@ class People:
             wanted = NewVolume("data", self.random.choice([10, 50]), self._type())
             self._ask_for(f"create {wanted}", instances.create_volume, by, wanted, "FIN-01")
             return
-        volume, hosts = self.random.choice(known), [each for each in self.known if each.project == customer.id]
+        volume, hosts = self.random.choice(known), self._known(customer.id)
         asked = self.random.choice(["attach", "attach", "detach", "resize", "trash", "purge", "rename"])
         if asked == "attach" and hosts:
             host = self.random.choice(hosts)
-            self._ask_for(f"attach {volume.id} to {host.id}", instances.attach_volume, by, volume.id, host.id)
+            self._ask_for(f"attach {volume.id} to {host}", instances.attach_volume, by, volume.id, host)
         elif asked == "detach":
             self._ask_for(f"detach {volume.id}", instances.detach_volume, by, volume.id)
         elif asked == "resize":
@@ -195,7 +199,7 @@ class People:
     def money(self) -> None:
         """An operator adds credit, under a new name, a known one, or that of something that is billed."""
         account = self._anybody().id
-        names = [f"new-{len(self.story)}", "monthly", *(each.id for each in self.known[:1])]
+        names = [f"new-{len(self.story)}", "monthly", *self._known()[:1]]
         code = self.random.choice([Code.TOPUP, Code.TOPUP, Code.PROMO, Code.ADJUSTMENT, Code.REFUND])
         amount = from_usd(self.random.choice(["0.01", "3", "25"]))
         name = self.random.choice(names)
@@ -293,8 +297,8 @@ class People:
         return self.random.choice(self.customers)
 
     def _any_instance(self) -> Instance | None:
-        known = self.known
-        return self.random.choice(known) if known else None
+        known = self._known()
+        return self.world.db.read_now(instances.find, self.random.choice(known)) if known else None
 
     def _try(self, verb: Callable[[Instance], Instance]) -> None:
         instance = self._any_instance()

@@ -1,11 +1,12 @@
 """Databases whose work is done in the thread that asks, so that a seed has the same story every time.
 
 The engines are the real ones, one verb in one commit. Only the hand-over to other threads is left out, and on
-SQLite the fsync: thousands of histories are lived on one database, which is emptied before each.
+SQLite what makes a file safe and shared: thousands of histories are lived on one, which is emptied before each.
 """
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Concatenate
 
 from berth.base.clock import Clock
@@ -15,7 +16,15 @@ from berth.base.sqlite import SqliteDatabase, _Job
 
 
 class StraightSqlite(SqliteDatabase):
-    """Its writer thread stands idle."""
+    """Its writer thread stands idle, and what is written may be lost with the host."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        super().__init__(path, clock)
+        self._reader_connection.close()
+        # One connection that keeps the file to itself: the locks of two would take most of the time.
+        self._reader_connection = self._writer_connection
+        for pragma in ("journal_mode = MEMORY", "locking_mode = EXCLUSIVE", "synchronous = OFF"):
+            self._writer_connection.execute(f"PRAGMA {pragma}")
 
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.write_now(verb, *args, **kwargs)
@@ -27,10 +36,6 @@ class StraightSqlite(SqliteDatabase):
         done: Future[Any] = job.future
         result: R = done.result()
         return result
-
-    def forget_safety(self) -> None:
-        """What is written may be lost with the host: nobody waits for its disk."""
-        self._writer_connection.execute("PRAGMA synchronous = OFF")
 
 
 class StraightPostgres(PostgresDatabase):
@@ -45,11 +50,7 @@ class StraightPostgres(PostgresDatabase):
 
 def connect(url: str, clock: Clock) -> Database:
     """Opens a migrated database."""
-    if is_postgresql(url):
-        return StraightPostgres(url, clock)
-    database = StraightSqlite(sqlite_path(url), clock)
-    database.forget_safety()
-    return database
+    return StraightPostgres(url, clock) if is_postgresql(url) else StraightSqlite(sqlite_path(url), clock)
 
 
 def tables(db: Database, url: str) -> list[str]:
