@@ -59,7 +59,7 @@ _PAID = (
 )
 _INSTANCES = (
     "SELECT id, status, wanted, COALESCE(status_reason, ''), is_reserved, price_micros_per_hour,"
-    " create_sent_at, handle, first_running_at FROM instances ORDER BY id"
+    " create_sent_at, first_running_at FROM instances ORDER BY id"
 )
 _VOLUMES = (
     "SELECT id, wanted, handle, born_with, size_gb, price_micros_per_gb_month FROM volumes WHERE os_of IS NULL"
@@ -102,7 +102,9 @@ def problems(db: Database, instants: Collection[int], *, is_steady: bool) -> lis
         said = _of_volume(meters, row, stored.get(row[0], []))
         found += [f"volume {row[0]} ({row[1]}): {sentence}" for sentence in said]
     found += [
-        f"{amount} are held for {name}" for name, amount in meters.holds.items() if name not in _ids(instances)
+        f"{amount} are held for {name}"
+        for name, amount in meters.holds.items()
+        if name not in _ids(instances)
     ]
     return found
 
@@ -152,7 +154,7 @@ def _of_instance(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[
 
 
 def _held(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[str]:
-    instance_id, status, _, _, _, price, create_sent_at, handle, first_running_at = row
+    instance_id, status, _, _, _, price, create_sent_at, first_running_at = row
     held, full = meters.holds.get(instance_id, 0), _hourly(price, MINIMUM_S)
     if status in {"ordered", "provisioning"} and held != full:
         yield f"{held} are held, {full} is what it costs at least"
@@ -165,13 +167,10 @@ def _held(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[str]:
             yield f"{held} are held, it has paid for {paid_s} s and the minimum lacks {lacking}"
         if used and used[-1].ended_at is not None and held not in {0, lacking}:
             yield f"{held} are held while it is off, and the minimum lacks {lacking}"
-    is_unresolved = create_sent_at is not None and handle is None and first_running_at is None
-    if held and (
-        status in {"error", "failed_no_capacity", "deleted"} or (status == "deleting" and not is_unresolved)
-    ):
-        # What a delete found out about a create under way is settled when the provider confirms that it is gone.
-        if status != "deleting" or "instance.running" in {kind for kind, _ in meters.events[instance_id]}:
-            yield f"{held} are held for what has ended"
+    # A delete that met a create under way is settled when its provider says what became of that.
+    is_settled_later = status == "deleting" and first_running_at is None and create_sent_at is not None
+    if held and not is_settled_later and status in {"error", "failed_no_capacity", "deleted", "deleting"}:
+        yield f"{held} are held for what has ended"
 
 
 def _of_volume(meters: Meters, row: Row, stored: Sequence[Stretch]) -> Iterator[str]:
@@ -235,7 +234,9 @@ def _begins(meters: Meters, stretches: Sequence[Stretch], begun: Sequence[int]) 
         if not goes_on and stretch.started_at not in begun:
             yield f"stretch {stretch.number} begins at {stretch.started_at}, nothing started it"
         is_whole = (
-            ended is not None and ended.ended_at is not None and (ended.ended_at - ended.started_at) % SECOND == 0
+            ended is not None
+            and ended.ended_at is not None
+            and (ended.ended_at - ended.started_at) % SECOND == 0
         )
         if goes_on and not is_whole and stretch.started_at not in begun and meters.is_steady:
             yield f"stretch {stretch.number} forgets a part of a second of the one before"
@@ -244,15 +245,15 @@ def _begins(meters: Meters, stretches: Sequence[Stretch], begun: Sequence[int]) 
 
 def _has_begun(meters: Meters, stretches: Sequence[Stretch], begun: Sequence[int]) -> Iterator[str]:
     for at in begun if meters.is_steady and stretches else ():
-        if not any(each.started_at <= at and (each.ended_at is None or at <= each.ended_at) for each in stretches):
+        if not any(
+            each.started_at <= at and (each.ended_at is None or at <= each.ended_at) for each in stretches
+        ):
             yield f"it began to cost at {at}, and no stretch has that"
     if begun and not stretches:
         yield "it began to cost and was never billed"
 
 
-def _ends(
-    meters: Meters, stretches: Sequence[Stretch], events: Sequence[tuple[str, int]]
-) -> Iterator[str]:
+def _ends(meters: Meters, stretches: Sequence[Stretch], events: Sequence[tuple[str, int]]) -> Iterator[str]:
     ends = {at for kind, at in events if kind in _ENDS}
     is_lost = any(kind in _LOSES for kind, _ in events)
     starts = {stretch.started_at for stretch in stretches}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Concatenate
+from typing import Any, Concatenate
 
 from berth.base.clock import Instant
 from berth.base.db import P, Tx
@@ -56,9 +56,9 @@ class People:
         weights, acts = zip(*self.acts, strict=True)
         self.random.choices(acts, weights)[0]()
 
-    def settle_down(self, *credits: str) -> None:
+    def settle_down(self, *amounts: str) -> None:
         """The first customers, one of whom wants to be told of everything."""
-        self.customers = [make.project(self.world.db, credit=credit) for credit in credits]
+        self.customers = [make.project(self.world.db, credit=credit) for credit in amounts]
         first = self.customers[0]
         last = truth.rows(self.world.db, "SELECT MAX(seq) FROM events")[0][0]
         webhook, _ = make.webhook(self.world.db, first.by, "*")
@@ -103,13 +103,18 @@ class People:
     def end_by_itself(self) -> None:
         if found := self._any_instance():
             wanted = self._auto_delete()
-            self._ask_for(f"reserve {found.id} {wanted}", instances.reserve, make.owner(found), found.id, wanted)
+            self._ask_for(
+                f"reserve {found.id} {wanted}", instances.reserve, make.owner(found), found.id, wanted
+            )
 
     def hostnames(self) -> None:
         customer = self._anybody()
         is_unique = self.random.random() < 0.5
         self._ask_for(
-            f"hostnames unique={is_unique}", projects.set_preferences, customer.by, unique_active_hostname=is_unique
+            f"hostnames unique={is_unique}",
+            projects.set_preferences,
+            customer.by,
+            unique_active_hostname=is_unique,
         )
 
     # Volumes.
@@ -161,7 +166,7 @@ class People:
         customer = self.customers[-1] if is_new else self._anybody()
         is_auto = self.random.random() < 0.7
         location = self.random.choice([*LOCATIONS, None])
-        members: dict[str, object] = {"hostname": self.random.choice(HOSTNAMES)} if is_auto else {}
+        members: dict[str, Any] = {"hostname": self.random.choice(HOSTNAMES)} if is_auto else {}
         price = self.random.choice([None, None, "1.5"])
         try:
             place = queueing.waiting(
@@ -204,7 +209,13 @@ class People:
         amount = from_usd(self.random.choice(["0.01", "3", "25"]))
         name = self.random.choice(names)
         self._ask_for(
-            f"{code} {amount} to {account} as {name}", ledger.credit, OPERATOR, account, code, amount, reference=name
+            f"{code} {amount} to {account} as {name}",
+            ledger.credit,
+            OPERATOR,
+            account,
+            code,
+            amount,
+            reference=name,
         )
 
     def correct(self) -> None:
@@ -245,7 +256,9 @@ class People:
         """A second webhook comes and goes beside the one that is told of everything."""
         by = self.customers[0].by
         known = [
-            each for each in self.world.db.read_now(webhooks.list_webhooks, by) if each.id not in self.subscribed
+            each
+            for each in self.world.db.read_now(webhooks.list_webhooks, by)
+            if each.id not in self.subscribed
         ]
         if known:
             self._ask_for(f"forget webhook {known[0].id}", webhooks.delete, by, known[0].id)
@@ -256,9 +269,9 @@ class People:
     def note(self, act: str) -> None:
         self.story.append(f"{self.world.clock.now() / 1_000_000:.1f}: {act}")
 
-    def _config(self, customer: make.Customer) -> dict[str, object]:
+    def _config(self, customer: make.Customer) -> dict[str, Any]:
         """What else an order says, now and then: volumes, an end, a hostname."""
-        members: dict[str, object] = {"hostname": self.random.choice(HOSTNAMES)}
+        members: dict[str, Any] = {"hostname": self.random.choice(HOSTNAMES)}
         if self.random.random() < 0.2:
             members["auto_delete"] = self._auto_delete()
         if self.random.random() < 0.4:

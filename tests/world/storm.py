@@ -25,7 +25,13 @@ BUSY = (
 STEPS_BACK_AT_MOST_S = 540
 """How far the clock may fall behind the latest instant it showed: less than a tick, as NTP and replicas do."""
 FREEZES = {
-    "provisioning": ("create answered", "inspect answered", "destroy answered", "stop answered", "probe answered"),
+    "provisioning": (
+        "create answered",
+        "inspect answered",
+        "destroy answered",
+        "stop answered",
+        "probe answered",
+    ),
     "volumes": ("create_volume answered", "attach_volume answered", "destroy_volume answered"),
     "observation": ("list_own", "list_own answered", "inspect answered"),
     "volume_observation": ("list_own_volumes answered", "inspect_volume answered"),

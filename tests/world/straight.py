@@ -9,9 +9,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Concatenate
 
+import psycopg
+
 from berth.base.clock import Clock
-from berth.base.db import Database, P, R, Tx, is_postgresql, sqlite_path
-from berth.base.postgres import PostgresDatabase
+from berth.base.db import Database, P, R, Row, Tx, is_postgresql, sqlite_path
+from berth.base.postgres import PostgresDatabase, PostgresTx
 from berth.base.sqlite import SqliteDatabase, _Job
 
 
@@ -39,13 +41,24 @@ class StraightSqlite(SqliteDatabase):
 
 
 class StraightPostgres(PostgresDatabase):
-    """Its threads stand idle."""
+    """Its threads stand idle. Nobody else writes, so that what is read needs no transaction to be of one moment."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        super().__init__(url, clock)
+        self._reader: psycopg.Connection[Row] = psycopg.connect(url, autocommit=True)
 
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.write_now(verb, *args, **kwargs)
 
     async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.read_now(verb, *args, **kwargs)
+
+    def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return verb(PostgresTx(self._reader, self._clock.now()), *args, **kwargs)
+
+    def close(self) -> None:
+        self._reader.close()
+        super().close()
 
 
 def connect(url: str, clock: Clock) -> Database:

@@ -74,7 +74,9 @@ def _deliveries(db: Database, webhook: str, project: str, since: int) -> Iterato
     told = [
         row[0]
         for row in rows(
-            db, "SELECT event_id FROM deliveries WHERE webhook_id = :webhook ORDER BY event_id", webhook=webhook
+            db,
+            "SELECT event_id FROM deliveries WHERE webhook_id = :webhook ORDER BY event_id",
+            webhook=webhook,
         )
     ]
     if told != happened:

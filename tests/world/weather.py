@@ -23,8 +23,6 @@ from tests.world import truth
 from tests.world.provider import VERBS, Disk, Machine, Provider
 from tests.world.world import Turnable, World
 
-VOLUME_TYPES = ({"name": "NVMe"}, {"name": "Shared", "price": "0.35", "max_attachments": 3})
-
 
 def providers(random: Random, clock: Turnable) -> list[Provider]:
     """Two that differ: how late they list, whether a stop gives the hardware back, how volumes are attached."""
@@ -50,7 +48,10 @@ def providers(random: Random, clock: Turnable) -> list[Provider]:
             volumes_attach_live=attaches_live,
             appears_within_s=lag_s,
         )
-        sold = [make.volume_type(**kind, live=attaches_live) for kind in VOLUME_TYPES]  # type: ignore[arg-type]
+        sold = [
+            make.volume_type("NVMe", live=attaches_live),
+            make.volume_type("Shared", price="0.35", max_attachments=3, live=attaches_live),
+        ]
         built.append(
             Provider(clock, name, offers, volume_types=sold, abilities=abilities, listing_lag_s=lag_s)
         )
@@ -180,7 +181,9 @@ class Weather:
         )
         known = {row[0] for row in rows}
         found = [(each, disk) for each in self.world.providers for disk in each.disks.values()]
-        standing = [(provider, disk) for provider, disk in found if disk.handle in known and not disk.attached_to]
+        standing = [
+            (provider, disk) for provider, disk in found if disk.handle in known and not disk.attached_to
+        ]
         if standing:
             provider, disk = self.random.choice(standing)
             self.lost.append((provider, provider.lose_disk(disk.handle)))

@@ -14,8 +14,10 @@ _NEW_ENTRIES = (
     "SELECT seq, account_id, subject, tick, code, amount_micros, balance_after_micros, is_final FROM entries"
     " WHERE seq > :seq ORDER BY seq"
 )
-_ACCOUNTS = "SELECT id, balance_micros, held_micros FROM accounts"
-_HOLDS = "SELECT account_id, CAST(SUM(amount_micros) AS BIGINT) FROM holds GROUP BY account_id"
+_ACCOUNTS = (
+    "SELECT id, balance_micros, held_micros, CAST(COALESCE((SELECT SUM(amount_micros) FROM holds"
+    " WHERE holds.account_id = accounts.id), 0) AS BIGINT) FROM accounts"
+)
 _STATES = (
     "SELECT id, sequence, status, wanted, CAST(is_reserved AS TEXT) FROM instances"
     " UNION ALL SELECT id, sequence, status, wanted, CAST(size_gb AS TEXT) FROM volumes WHERE os_of IS NULL"
@@ -47,12 +49,13 @@ class Witness:
 
     def look(self, tx: Tx) -> None:
         self._read_entries(tx.all(_NEW_ENTRIES, seq=self._seq))
-        holds = dict(tx.all(_HOLDS))
-        for account, balance, held in tx.all(_ACCOUNTS):
+        for account, balance, held, holds in tx.all(_ACCOUNTS):
             if balance != self._balances.get(account, 0):
-                self._say(f"account {account}: {balance}, its rows add up to {self._balances.get(account, 0)}")
-            if held != holds.get(account, 0):
-                self._say(f"account {account}: {held} held, its holds add up to {holds.get(account, 0)}")
+                self._say(
+                    f"account {account}: {balance}, its rows add up to {self._balances.get(account, 0)}"
+                )
+            if held != holds:
+                self._say(f"account {account}: {held} held, its holds add up to {holds}")
         for subject, meter in tx.all(_METERS):
             self._say(f"{subject}: its meter {'runs' if meter else 'stands'}")
         for row in tx.all(_STATES):

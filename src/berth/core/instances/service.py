@@ -108,7 +108,9 @@ def stop(
     keeps = keep_reserved or not able.stop_releases_hardware
     if keeps and _is_cut_off(tx, instance):
         if keep_reserved:
-            raise Conflict("invalid_state", "Its hardware is being given back: no credit was left to keep it.")
+            raise Conflict(
+                "invalid_state", "Its hardware is being given back: no credit was left to keep it."
+            )
         return instance
     if states.changes(instance, Action.STOP, able) or states.changes_hold(instance, keeps=keeps):
         return _want_off(tx, by, instance, keeps=keeps)
