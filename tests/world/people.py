@@ -100,6 +100,20 @@ class People:
     def delete(self) -> None:
         self._try(self.world.delete)
 
+    def switch_off(self) -> Instance | None:
+        """Somebody stops something that runs; what that was."""
+        running = "SELECT id FROM instances WHERE status = 'running' AND wanted = 'running' ORDER BY id"
+        found = truth.rows(self.world.db, running)
+        if not found:
+            return None
+        instance = self.world.db.read_now(instances.find, self.random.choice(found)[0])
+        assert instance is not None
+        self._say_of(self.world.stop, instance)
+        return instance
+
+    def switch_on(self, instance: Instance) -> None:
+        self._say_of(self.world.start, instance)
+
     def end_by_itself(self) -> None:
         if found := self._any_instance():
             wanted = self._auto_delete()
@@ -160,6 +174,11 @@ class People:
     # The waitlist.
 
     def wait_in_line(self) -> None:
+        """One takes a place, or several after each other."""
+        for _ in range(self.random.choice([1, 1, 3])):
+            self._join()
+
+    def _join(self) -> None:
         is_new = len(self.customers) < PROJECTS_AT_MOST and self.random.random() < 0.5
         if is_new:
             self.customers.append(make.project(self.world.db, credit=self.random.choice(["5", "45", "200"])))
@@ -315,8 +334,10 @@ class People:
 
     def _try(self, verb: Callable[[Instance], Instance]) -> None:
         instance = self._any_instance()
-        if instance is None:
-            return
+        if instance is not None:
+            self._say_of(verb, instance)
+
+    def _say_of(self, verb: Callable[[Instance], Instance], instance: Instance) -> None:
         try:
             verb(instance)
             self.note(f"{verb.__name__} {instance.id}")

@@ -201,13 +201,19 @@ class Storm:
 
     async def _crash(self) -> None:
         """A new process begins, perhaps by a clock that was set back meanwhile."""
-        self.world.crash()
         self.latest = max(self.latest, self.clock.now())
-        seconds = self.random.choice([0, 0, 3, 95.5, 400])
+        seconds = self.random.choice([0, 3, 95.5, 400])
         back = Instant(self.clock.now() - int(seconds * SECOND))
-        if seconds and back >= self.latest - STEPS_BACK_AT_MOST_S * SECOND:
-            self.is_steady = False
-            self.clock.set(back)
-        else:
-            seconds = 0
+        if not seconds or back < self.latest - STEPS_BACK_AT_MOST_S * SECOND:
+            self.note("crash")
+            self.world.crash()
+            return
+        # What went off a moment ago goes on again before that moment.
+        switched_off = self.people.switch_off()
+        await self.world.tick("provisioning")
         self.note(f"crash, {seconds} s back")
+        self.world.crash()
+        self.is_steady = False
+        self.clock.set(back)
+        if switched_off is not None:
+            self.people.switch_on(switched_off)

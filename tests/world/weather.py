@@ -25,7 +25,10 @@ from tests.world.world import Turnable, World
 
 
 def providers(random: Random, clock: Turnable) -> list[Provider]:
-    """Two that differ: how late they list, whether a stop gives the hardware back, how volumes are attached."""
+    """Two that differ: how late they list, whether a stop gives the hardware back, how volumes are attached.
+
+    They have little, so that it sells out.
+    """
     built = []
     for name in ("sandbox", "other"):
         lag_s = random.choice([0, 0, 15, 90])
@@ -33,10 +36,10 @@ def providers(random: Random, clock: Turnable) -> list[Provider]:
             make.offer(
                 name=f"{name}-{number}",
                 price=f"1.{random.randrange(10, 99)}",
-                free=random.randrange(1, 4),
+                free=random.randrange(1, 3),
                 location="FIN-01" if number == 0 else random.choice(["FIN-01", "FIN-02"]),
             )
-            for number in range(random.randrange(1, 4))
+            for number in range(random.randrange(1, 3))
         ]
         attaches_live = random.random() < 0.7
         abilities = Abilities(
