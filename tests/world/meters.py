@@ -57,6 +57,7 @@ _PAID = (
     " WHEN 'storage' THEN seconds WHEN 'refund' THEN -seconds ELSE 0 END), 0) AS BIGINT) FROM entries"
     " WHERE tick > 0 GROUP BY subject"
 )
+_TICKED = f"SELECT DISTINCT subject FROM entries WHERE code = 'usage' AND seconds >= {MINIMUM_S}"
 _INSTANCES = (
     "SELECT id, status, wanted, COALESCE(status_reason, ''), is_reserved, price_micros_per_hour,"
     " create_sent_at, first_running_at FROM instances ORDER BY id"
@@ -80,6 +81,8 @@ class Meters:
             self.events[subject].append((kind, at))
         self.paid = {row[0]: (row[1], row[2]) for row in rows(db, _PAID)}
         self.holds: dict[str, int] = dict(rows(db, "SELECT subject, amount_micros FROM holds"))
+        self.ticked = {row[0] for row in rows(db, _TICKED)}
+        """What has paid a whole tick once, though some of it may have been given back since."""
         self.claims = {row[0] for row in rows(db, "SELECT subject FROM claims")}
         self.swept: dict[str, int] = dict(rows(db, "SELECT name, swept_at FROM sweeps"))
 
@@ -161,10 +164,9 @@ def _held(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[str]:
     if status in {"running", "offline"}:
         billed_s = sum((end - each.started_at) // SECOND for each in used if (end := each.ended_at))
         lacking = full - _hourly(price, min(billed_s, MINIMUM_S))
-        paid_s = meters.paid.get(instance_id, (0, 0))[1]
         # A whole tick ends the hold; what is stopped before that keeps what the minimum lacks.
-        if held > full or (paid_s < MINIMUM_S and held < lacking):
-            yield f"{held} are held, it has paid for {paid_s} s and the minimum lacks {lacking}"
+        if held > full or (instance_id not in meters.ticked and held < lacking):
+            yield f"{held} are held, and the minimum lacks {lacking}"
         if used and used[-1].ended_at is not None and held not in {0, lacking}:
             yield f"{held} are held while it is off, and the minimum lacks {lacking}"
     # A delete that met a create under way is settled when its provider says what became of that.
