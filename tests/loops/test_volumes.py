@@ -169,6 +169,27 @@ async def test_volumes_end_with_their_deployment_where_that_was_asked(world: Wor
     world.check()
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_volume_on_its_way_off_a_deployment_that_ends_is_free_again(
+    world: World, *, is_lost: bool
+) -> None:
+    customer = await world.customer()
+    instance = await world.running(customer)
+    volume = await created(world, customer, instance.id)
+    world.act(instances.detach_volume, customer.by, volume.id)
+    if is_lost:
+        world.provider.breaks("detach_volume", Unreachable("away"), times=100)
+        (gone,) = world.provider.of(instance.id)
+        world.provider.crash(gone.handle)
+    else:
+        world.delete(instance)
+    await world.live(300)
+    assert world.status(instance) == ("error" if is_lost else "deleted")
+    assert (now(world, volume).status, now(world, volume).attachments) == ("detached", ())
+    await world.settle()
+    world.act(volumes.trash, customer.by, volume.id)
+
+
 @pytest.mark.parametrize("reason", ["sold out", "boot fails", "cancelled"])
 async def test_an_order_that_never_runs_leaves_no_new_volume_and_frees_those_that_were(
     world: World, reason: str

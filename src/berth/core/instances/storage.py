@@ -145,8 +145,8 @@ def leave(
     keeps_all: bool = False,
 ) -> None:
     """It ends: so do its attachments, once it is gone, and the volumes that are to end with it."""
-    if instance.volume_ids:
-        volumes.leave(tx, by, instance.id, ending, keeps_all=keeps_all)
+    # Also where the row names none: what is being detached is on none any more, and must not hang on it for ever.
+    volumes.leave(tx, by, instance.id, ending, keeps_all=keeps_all)
 
 
 def arrived(tx: Tx, by: Actor, instance: Instance) -> None:
@@ -165,8 +165,6 @@ def hold(tx: Tx, instance: Instance) -> None:
 def left(tx: Tx, by: Actor, instance: Instance) -> Instance:
     """It is gone: nothing is attached to it, and its boot disk went with it. The row is still to be written."""
     volumes.end_os_volume(tx, instance.id)
-    if not instance.volume_ids:
-        return instance
     volumes.left(tx, by, instance.id)
     return replace(instance, volume_ids=())
 
