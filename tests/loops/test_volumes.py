@@ -169,6 +169,17 @@ async def test_volumes_end_with_their_deployment_where_that_was_asked(world: Wor
     world.check()
 
 
+async def test_what_is_in_the_trash_is_left_alone_though_a_step_of_it_was_under_way(world: World) -> None:
+    customer = await world.customer()
+    volume = world.act(instances.create_volume, customer.by, NewVolume("data", 10, "NVMe"), "FIN-01")
+    (leased,) = world.act(volumes.lease_due, limit=1, seconds=60, providers=world.names)
+    world.act(volumes.trash, customer.by, volume.id)
+    assert world.act(volumes.look_again, leased, retry_s=15) is not None
+    trashed = now(world, volume)
+    assert trashed.purge_at is not None
+    assert trashed.due_at == trashed.purge_at
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 async def test_a_volume_on_its_way_off_a_deployment_that_ends_is_free_again(
     world: World, *, is_lost: bool

@@ -29,7 +29,8 @@ _LAST_STATUS = (
 )
 _TWICE = (
     "SELECT d.entry_id, COUNT(*) FROM waitlist_deployments d JOIN instances i ON i.id = d.instance_id"
-    " WHERE i.status <> 'failed_no_capacity' GROUP BY d.entry_id HAVING COUNT(*) > 1"
+    " WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.subject = i.id AND e.type = 'instance.failed_no_capacity')"
+    " GROUP BY d.entry_id HAVING COUNT(*) > 1"
 )
 # Somebody with a lower ticket who was, and is, ready to be deployed in that very place, and had nothing there yet.
 _OVERTAKEN = (

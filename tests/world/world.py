@@ -228,8 +228,9 @@ class World:
         await self.live(2 * self.patience.orphan_grace_s + 600 + lag_s, step_s=step_s, loops=loops)
         for _ in range(ROUNDS_AT_MOST):
             await self.settle()
-            await self.tick()
-            await self.tick()
+            for _again in range(2):
+                self.turn(1)  # a listing of the instant at which something was made may lack it
+                await self.tick()
             # What a loop has just begun, such as the end of something whose time has come, is still to be seen through.
             due_at, _loop = self._next_due()
             if due_at is None or due_at > self.clock.now():
