@@ -12,7 +12,7 @@ from berth.base.db import Database
 from berth.loops.world import Patience
 from tests.world import meters, told
 from tests.world.people import People
-from tests.world.weather import Weather
+from tests.world.weather import SteadyClock, Weather
 from tests.world.weather import providers as some_providers
 from tests.world.witness import Watched
 from tests.world.world import PATIENCE, TICKS, Turnable, World
@@ -57,7 +57,8 @@ class Storm:
         """A short one is lived in few and long steps."""
         watched = Watched(db, clock)
         self.witness = watched.witness
-        self.world = World(watched, clock, *some_providers(random, clock), patience=patience)
+        sellers = some_providers(random, SteadyClock(clock))
+        self.world = World(watched, clock, *sellers, patience=patience)
         self.clock = clock
         self.random = random
         self.is_short = is_short

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 
 from berth.base import ids
+from berth.base.clock import Clock, Instant
 from berth.core.driver import (
     Abilities,
     BadCredentials,
@@ -24,7 +25,19 @@ from tests.world.provider import VERBS, Disk, Machine, Provider
 from tests.world.world import Turnable, World
 
 
-def providers(random: Random, clock: Turnable) -> list[Provider]:
+class SteadyClock:
+    """Shows what another shows, except that it stands still where that one steps back: a provider has its own."""
+
+    def __init__(self, clock: Turnable) -> None:
+        self._clock = clock
+        self._latest = clock.now()
+
+    def now(self) -> Instant:
+        self._latest = max(self._latest, self._clock.now())
+        return self._latest
+
+
+def providers(random: Random, clock: Clock) -> list[Provider]:
     """Two that differ: how late they list, whether a stop gives the hardware back, how volumes are attached.
 
     They have little, so that it sells out.
