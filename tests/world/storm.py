@@ -57,7 +57,8 @@ class Storm:
         """A short one is lived in few and long steps."""
         watched = Watched(db, clock)
         self.witness = watched.witness
-        sellers = some_providers(random, SteadyClock(clock))
+        self.outside = SteadyClock(clock)
+        sellers = some_providers(random, self.outside)
         self.world = World(watched, clock, *sellers, patience=patience)
         self.clock = clock
         self.random = random
@@ -215,6 +216,7 @@ class Storm:
         self.note(f"crash, {seconds} s back")
         self.world.crash()
         self.is_steady = False
+        self.outside.ahead += self.clock.now() - back
         self.clock.set(back)
         if switched_off is not None:
             self.people.switch_on(switched_off)

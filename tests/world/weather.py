@@ -22,19 +22,19 @@ from berth.core.driver import (
 from tests import make
 from tests.world import truth
 from tests.world.provider import VERBS, Disk, Machine, Provider
-from tests.world.world import Turnable, World
+from tests.world.world import World
 
 
 class SteadyClock:
-    """Shows what another shows, except that it stands still where that one steps back: a provider has its own."""
+    """The time as it passes for providers, who do not notice when our clock is set back."""
 
-    def __init__(self, clock: Turnable) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._latest = clock.now()
+        self.ahead = 0
+        """Microseconds by which ours was set back so far."""
 
     def now(self) -> Instant:
-        self._latest = max(self._latest, self._clock.now())
-        return self._latest
+        return Instant(self._clock.now() + self.ahead)
 
 
 def providers(random: Random, clock: Clock) -> list[Provider]:
