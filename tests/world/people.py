@@ -20,7 +20,6 @@ from tests.world.world import World
 PROJECTS_AT_MOST = 6
 LATELY = 8
 """How many of the newest instances anybody still cares about."""
-LOCATIONS = ("FIN-01", "FIN-01", "FIN-02")
 HOSTNAMES = ("my-training-run", "web", "db")
 OPERATOR = events.operator("berth")
 
@@ -32,6 +31,7 @@ class People:
         self.world = world
         self.random = random
         self.story = story
+        self.places = [offer.place.code for each in world.providers for offer in each.offers]
         self.customers: list[make.Customer] = []
         self.subscribed: dict[str, tuple[str, int]] = {}
         """Webhooks that are told of everything: whose each is, and the last event before it."""
@@ -84,7 +84,7 @@ class People:
         members = self._config(customer)
         try:
             made = queueing.bought(
-                self.world.db, customer.by, location=self.random.choice(LOCATIONS), **members
+                self.world.db, customer.by, location=self.random.choice(self.places), **members
             )
             self.note(f"order {made.id} {made.volume_ids} at {made.location}")
         except Refusal as refusal:
@@ -181,10 +181,12 @@ class People:
     def _join(self) -> None:
         is_new = len(self.customers) < PROJECTS_AT_MOST and self.random.random() < 0.5
         if is_new:
-            self.customers.append(make.project(self.world.db, credit=self.random.choice(["5", "45", "200"])))
+            self.customers.append(
+                make.project(self.world.db, credit=self.random.choice(["5", "45", "200", "200"]))
+            )
         customer = self.customers[-1] if is_new else self._anybody()
         is_auto = self.random.random() < 0.7
-        location = self.random.choice([*LOCATIONS, None])
+        location = self.random.choice([*self.places, None])
         members: dict[str, Any] = {"hostname": self.random.choice(HOSTNAMES)} if is_auto else {}
         price = self.random.choice([None, None, "1.5"])
         try:

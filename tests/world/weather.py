@@ -40,19 +40,20 @@ class SteadyClock:
 def providers(random: Random, clock: Clock) -> list[Provider]:
     """Two that differ: how late they list, whether a stop gives the hardware back, how volumes are attached.
 
-    They have little, so that it sells out.
+    In half of all worlds they have so little that it is sold out at once.
     """
     built = []
+    is_scarce = random.random() < 0.5
     for name in ("sandbox", "other"):
         lag_s = random.choice([0, 0, 15, 90])
         offers = [
             make.offer(
                 name=f"{name}-{number}",
                 price=f"1.{random.randrange(10, 99)}",
-                free=random.randrange(1, 3),
+                free=1 if is_scarce else random.randrange(1, 4),
                 location="FIN-01" if number == 0 else random.choice(["FIN-01", "FIN-02"]),
             )
-            for number in range(random.randrange(1, 3))
+            for number in range(1 if is_scarce else random.randrange(1, 4))
         ]
         attaches_live = random.random() < 0.7
         abilities = Abilities(
