@@ -26,6 +26,14 @@ _ENDS = {
 }
 _LOSES = {"instance.unreachable", "instance.offline", "instance.error"}
 """Ends that lie before the event: when it was last seen, or when it was restarted in vain."""
+_WHOEVER = ""
+_STOPS = {
+    "instance.deleting": _WHOEVER,
+    "instance.error": _WHOEVER,
+    "instance.stop_wanted": "credit",
+    "instance.offline": "loop:observation",
+}
+"""What stops the clock at once, by who says so: a delete, a failure, an empty balance, a host that went down."""
 _STORES = {"volume.created", "volume.attached", "volume.restored", "volume.recovered", "volume.resized"}
 
 
@@ -51,7 +59,7 @@ _STORAGE = (
     "SELECT subject, number, started_at, ended_at, before_s, micros_per_month, before_micros, phase"
     " FROM storage_segments ORDER BY subject, number"
 )
-_EVENTS = "SELECT subject, type, created_at FROM events ORDER BY seq"
+_EVENTS = "SELECT subject, type, created_at, actor FROM events ORDER BY seq"
 _PAID = (
     "SELECT subject, CAST(-SUM(amount_micros) AS BIGINT), CAST(COALESCE(SUM(CASE code WHEN 'usage' THEN seconds"
     " WHEN 'storage' THEN seconds WHEN 'refund' THEN -seconds ELSE 0 END), 0) AS BIGINT) FROM entries"
@@ -77,8 +85,12 @@ class Meters:
         self.is_steady = is_steady
         """Whether the clock never stepped back."""
         self.events: Mapping[str, list[tuple[str, int]]] = defaultdict(list)
-        for subject, kind, at in rows(db, _EVENTS):
+        self.stops: Mapping[str, list[int]] = defaultdict(list)
+        """When a clock had to stand, whatever its provider took."""
+        for subject, kind, at, actor in rows(db, _EVENTS):
             self.events[subject].append((kind, at))
+            if kind in _STOPS and _STOPS[kind] in {actor, _WHOEVER}:
+                self.stops[subject].append(at)
         self.paid = {row[0]: (row[1], row[2]) for row in rows(db, _PAID)}
         self.holds: dict[str, int] = dict(rows(db, "SELECT subject, amount_micros FROM holds"))
         self.ticked = {row[0] for row in rows(db, _TICKED)}
@@ -131,6 +143,7 @@ def _of_instance(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[
     yield from _begins(meters, used, begun)
     yield from _has_begun(meters, used, begun)
     yield from _ends(meters, used, events)
+    yield from _runs_on(meters, used, meters.stops[instance_id])
     if any(stretch.price != price for stretch in used):
         yield f"it was ordered at {price} and billed at {[stretch.price for stretch in used]}"
     is_open = bool(used) and used[-1].ended_at is None
@@ -264,6 +277,12 @@ def _ends(meters: Meters, stretches: Sequence[Stretch], events: Sequence[tuple[s
         if at is None or at in ends or at in starts or (is_lost and at in meters.instants):
             continue
         yield f"stretch {stretch.number} ends at {at}, when nothing happened"
+
+
+def _runs_on(meters: Meters, stretches: Sequence[Stretch], stops: Sequence[int]) -> Iterator[str]:
+    for at in stops if meters.is_steady else ():
+        if any(each.started_at < at and (each.ended_at is None or each.ended_at > at) for each in stretches):
+            yield f"its clock ran on at {at}"
 
 
 def _ends_somewhere(meters: Meters, at: int) -> bool:

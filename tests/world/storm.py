@@ -54,8 +54,8 @@ class Storm:
         patience: Patience = PATIENCE,
         is_short: bool = False,
     ) -> None:
-        """A short one is lived in few and long steps."""
-        watched = Watched(db, clock)
+        """A short one is lived in few and long steps, on a database that does one thing at a time."""
+        watched = Watched(db, clock, is_in_turn=is_short)
         self.witness = watched.witness
         self.outside = SteadyClock(clock)
         sellers = some_providers(random, self.outside)

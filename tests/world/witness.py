@@ -18,6 +18,12 @@ _ACCOUNTS = (
     "SELECT id, balance_micros, held_micros, CAST(COALESCE((SELECT SUM(amount_micros) FROM holds"
     " WHERE holds.account_id = accounts.id), 0) AS BIGINT) FROM accounts"
 )
+_UNITS = (
+    "SELECT o.id, o.free_units + COUNT(c.subject) FROM offers o LEFT JOIN claims c ON c.offer_id = o.id"
+    " GROUP BY o.id, o.free_units"
+)
+_LISTS = "_apply"
+"""The name of the verb by which a provider's own count comes in."""
 _STATES = (
     "SELECT id, sequence, status, wanted, CAST(is_reserved AS TEXT) FROM instances"
     " UNION ALL SELECT id, sequence, status, wanted, CAST(size_gb AS TEXT) FROM volumes WHERE os_of IS NULL"
@@ -46,6 +52,7 @@ class Witness:
         self._reasons: set[tuple[str, str, int, str]] = set()
         self._ended: set[str] = set()
         self._states: dict[str, Row] = {}
+        self._units: dict[str, int] = {}
 
     def look(self, tx: Tx) -> None:
         self._read_entries(tx.all(_NEW_ENTRIES, seq=self._seq))
@@ -64,6 +71,15 @@ class Witness:
                 self._states[row[0]] = row
                 if before is not None and row[1] <= before[1] and before[2:] != row[2:]:
                     self._say(f"{row[0]}: {before[1:]} became {row[1:]}, and no event says so")
+
+    def look_at_units(self, tx: Tx, verb: str) -> None:
+        """Between two listings what is free and what is claimed of an offer add up to the same."""
+        units: dict[str, int] = dict(tx.all(_UNITS))
+        if verb != _LISTS:
+            for offer, count in units.items():
+                if count != self._units.get(offer, count):
+                    self._say(f"offer {offer}: {verb} made {count} units of {self._units[offer]}")
+        self._units = units
 
     def _read_entries(self, entries: list[Row]) -> None:
         for seq, account, subject, tick, code, amount, after, is_final in entries:
@@ -87,10 +103,11 @@ class Witness:
 
 
 class Watched:
-    """A database with a witness."""
+    """A database with a witness. `is_in_turn` says that no two verbs are under way at once."""
 
-    def __init__(self, db: Database, clock: Turnable) -> None:
+    def __init__(self, db: Database, clock: Turnable, *, is_in_turn: bool) -> None:
         self.witness = Witness()
+        self._is_in_turn = is_in_turn
         self._db = db
         self._clock = clock
 
@@ -108,7 +125,7 @@ class Watched:
 
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         answer = await self._db.write(verb, *args, **kwargs)
-        self._look()
+        self._look(getattr(verb, "__name__", ""))
         return answer
 
     async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -116,7 +133,7 @@ class Watched:
 
     def write_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         answer = self._db.write_now(verb, *args, **kwargs)
-        self._look()
+        self._look(getattr(verb, "__name__", ""))
         return answer
 
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -125,6 +142,8 @@ class Watched:
     def close(self) -> None:
         """The real one belongs to the test."""
 
-    def _look(self) -> None:
+    def _look(self, verb: str) -> None:
         self.witness.instants.add(self._clock.now())
         self._db.read_now(self.witness.look)
+        if self._is_in_turn:
+            self._db.read_now(self.witness.look_at_units, verb)
