@@ -18,7 +18,7 @@ from tests.world.storm import Storm
 
 ACTS = {"sqlite": 20, "postgresql": 10}
 """In one history, beside those that it begins with. PostgreSQL takes ten times as long for each."""
-ON_POSTGRES = 200
+ON_POSTGRES = 100
 AT_ONCE = {"sqlite": 25, "postgresql": 4}
 """In one test, which has a minute for them."""
 JUDGED = 0.25

@@ -65,10 +65,11 @@ _PAID = (
     " WHEN 'storage' THEN seconds WHEN 'refund' THEN -seconds ELSE 0 END), 0) AS BIGINT) FROM entries"
     " WHERE tick > 0 GROUP BY subject"
 )
+_POOR = "SELECT DISTINCT subject FROM events WHERE type IN ('billing.suspended', 'billing.low_balance')"
 _TICKED = f"SELECT DISTINCT subject FROM entries WHERE code = 'usage' AND seconds >= {MINIMUM_S}"
 _INSTANCES = (
     "SELECT id, status, wanted, COALESCE(status_reason, ''), is_reserved, price_micros_per_hour,"
-    " create_sent_at, first_running_at FROM instances ORDER BY id"
+    " create_sent_at, first_running_at, project_id FROM instances ORDER BY id"
 )
 _VOLUMES = (
     "SELECT id, wanted, handle, born_with, size_gb, price_micros_per_gb_month FROM volumes WHERE os_of IS NULL"
@@ -91,6 +92,8 @@ class Meters:
             self.events[subject].append((kind, at))
             if kind in _STOPS and _STOPS[kind] in {actor, _WHOEVER}:
                 self.stops[subject].append(at)
+        self.poor = {row[0] for row in rows(db, _POOR)}
+        """Projects that had what runs stopped for want of credit, or may have had."""
         self.paid = {row[0]: (row[1], row[2]) for row in rows(db, _PAID)}
         self.holds: dict[str, int] = dict(rows(db, "SELECT subject, amount_micros FROM holds"))
         self.ticked = {row[0] for row in rows(db, _TICKED)}
@@ -142,12 +145,14 @@ def _of_instance(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[
     begun = [at for kind, at in events if kind in _BEGINS]
     yield from _begins(meters, used, begun)
     yield from _has_begun(meters, used, begun)
-    yield from _ends(meters, used, events)
+    yield from _ends(meters, used, events, is_cut_off=row[-1] in meters.poor)
     yield from _runs_on(meters, used, meters.stops[instance_id])
     if any(stretch.price != price for stretch in used):
         yield f"it was ordered at {price} and billed at {[stretch.price for stretch in used]}"
     is_open = bool(used) and used[-1].ended_at is None
-    is_cut_off = wanted == "offline" and reason in _CUT_OFF
+    # What its owner had stopped already is cut off without another word.
+    is_poor = row[-1] in meters.poor
+    is_cut_off = wanted == "offline" and (reason in _CUT_OFF or (status == "running" and is_poor))
     if status == "running" and not is_open and not is_cut_off:
         yield "it runs and its clock stands"
     if status == "offline" and is_reserved and not is_open and not is_cut_off:
@@ -170,7 +175,7 @@ def _of_instance(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[
 
 
 def _held(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[str]:
-    instance_id, status, _, _, _, price, create_sent_at, first_running_at = row
+    instance_id, status, _, _, _, price, create_sent_at, first_running_at, _ = row
     held, full = meters.holds.get(instance_id, 0), _hourly(price, MINIMUM_S)
     if status in {"ordered", "provisioning"} and held != full:
         yield f"{held} are held, {full} is what it costs at least"
@@ -268,9 +273,11 @@ def _has_begun(meters: Meters, stretches: Sequence[Stretch], begun: Sequence[int
         yield "it began to cost and was never billed"
 
 
-def _ends(meters: Meters, stretches: Sequence[Stretch], events: Sequence[tuple[str, int]]) -> Iterator[str]:
+def _ends(
+    meters: Meters, stretches: Sequence[Stretch], events: Sequence[tuple[str, int]], *, is_cut_off: bool
+) -> Iterator[str]:
     ends = {at for kind, at in events if kind in _ENDS}
-    is_lost = any(kind in _LOSES for kind, _ in events)
+    is_lost = is_cut_off or any(kind in _LOSES for kind, _ in events)
     starts = {stretch.started_at for stretch in stretches}
     for stretch in stretches:
         at = stretch.ended_at
