@@ -13,10 +13,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test dstack check format bench lock
+.PHONY: help setup demo serve test dstack histories check format bench lock
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F '#' '{ printf "  make %-6s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F '#' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 setup: $(READY) ## make .venv with everything in it; the other targets do this by themselves
 	@echo "$(VENV) is ready."
@@ -32,6 +32,9 @@ test: $(READY) ## run the whole suite; pytest's options go in ARGS="-k ledger"
 
 dstack: $(READY) $(FOREIGN)/ready ## let dstack, gpuhunt and SkyPilot buy from a simulated Berth, as they do from Verda
 	@$(BIN)/python -m tests.clients $(FOREIGN)/bin/python
+
+histories: $(READY) ## live 100,000 random histories on SQLite, by hand; more than an hour of one core
+	@$(BIN)/python -m pytest tests/loops/test_histories.py -k sqlite --histories 100000 $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts and house rules; seconds
 	@failed=0; \

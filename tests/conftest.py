@@ -133,6 +133,12 @@ class Databases:
         return self._server
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many random histories are lived on SQLite, or which one: see tests/loops/test_histories.py."""
+    parser.addoption("--histories", type=int, default=2000, metavar="COUNT", help="random histories to live")
+    parser.addoption("--history", type=int, default=None, metavar="SEED", help="live this one alone")
+
+
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     with ExitStack() as stack:

@@ -180,3 +180,28 @@ def test_a_projects_instances_are_listed_by_status_in_pages(db: Database, clock:
     first = db.read_now(instances.of_project, by.project, statuses=wanted, limit=3)
     rest = db.read_now(instances.of_project, by.project, statuses=wanted, after_id=first[-1].id, limit=3)
     assert [one.id for one in (*first, *rest)] == [made[n].id for n in (0, 1, 3, 5)]
+
+
+def cut_off(db: Database, made: Instance) -> None:
+    assert db.write_now(instances.cut_off, made.project, made.id, make.RULES, reason=WHY)
+
+
+@pytest.mark.parametrize("abilities", [KEEPS, RESERVES])
+@pytest.mark.parametrize("was_kept", [False, True])
+def test_hardware_that_nobody_pays_for_is_not_kept_by_a_second_stop(
+    db: Database, abilities: Abilities, was_kept: bool
+) -> None:
+    made = at(db, abilities)
+    if was_kept:
+        stop(db, made, keep_reserved=True)
+        off(db, made)
+    cut_off(db, made)
+    assert burn(db, made) == 0
+    with pytest.raises(Conflict) as refused:
+        stop(db, made, keep_reserved=True)
+    assert refused.value.code == "invalid_state"
+    again = stop(db, made)
+    assert (again.keeps_hardware, again.status_reason) == (False, WHY)
+    after = off(db, made)
+    assert (after.status, after.is_reserved, free(db), burn(db, made)) == (Status.OFFLINE, False, 8, 0)
+    assert_exact(db)

@@ -9,8 +9,7 @@ import pytest
 
 from berth.base.db import Database
 from tests.conftest import FakeClock
-from tests.world.storm import Storm, providers
-from tests.world.world import World
+from tests.world.storm import Storm
 
 ACTS = 80
 SEEDS = 6
@@ -20,17 +19,13 @@ SEEDS = 6
 async def test_whatever_happens_no_instance_second_or_unit_is_doubled_or_lost(
     db: Database, clock: FakeClock, seed: int
 ) -> None:
-    random = Random(seed)
-    world = World(db, clock, *providers(random, clock))
-    storm = Storm(world, random)
+    storm = Storm(db, clock, Random(seed))
     await storm.begin()
     try:
         for _ in range(ACTS):
             await storm.act()
-            world.check(at_rest=False)
-            for instance in storm.ordered:
-                assert world.machines(instance) <= 1, f"{world.machines(instance)} live for {instance.id}"
+            storm.judge(at_rest=False)
         await storm.end()
-        world.check()
+        storm.judge(at_rest=True)
     except AssertionError as error:
         raise AssertionError("\n".join([*storm.story, str(error)])) from error

@@ -169,6 +169,38 @@ async def test_volumes_end_with_their_deployment_where_that_was_asked(world: Wor
     world.check()
 
 
+async def test_what_is_in_the_trash_is_left_alone_though_a_step_of_it_was_under_way(world: World) -> None:
+    customer = await world.customer()
+    volume = world.act(instances.create_volume, customer.by, NewVolume("data", 10, "NVMe"), "FIN-01")
+    (leased,) = world.act(volumes.lease_due, limit=1, seconds=60, providers=world.names)
+    world.act(volumes.trash, customer.by, volume.id)
+    assert world.act(volumes.look_again, leased, retry_s=15) is not None
+    trashed = now(world, volume)
+    assert trashed.purge_at is not None
+    assert trashed.due_at == trashed.purge_at
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_volume_on_its_way_off_a_deployment_that_ends_is_free_again(
+    world: World, *, is_lost: bool
+) -> None:
+    customer = await world.customer()
+    instance = await world.running(customer)
+    volume = await created(world, customer, instance.id)
+    world.act(instances.detach_volume, customer.by, volume.id)
+    if is_lost:
+        world.provider.breaks("detach_volume", Unreachable("away"), times=100)
+        (gone,) = world.provider.of(instance.id)
+        world.provider.crash(gone.handle)
+    else:
+        world.delete(instance)
+    await world.live(300)
+    assert world.status(instance) == ("error" if is_lost else "deleted")
+    assert (now(world, volume).status, now(world, volume).attachments) == ("detached", ())
+    await world.settle()
+    world.act(volumes.trash, customer.by, volume.id)
+
+
 @pytest.mark.parametrize("reason", ["sold out", "boot fails", "cancelled"])
 async def test_an_order_that_never_runs_leaves_no_new_volume_and_frees_those_that_were(
     world: World, reason: str

@@ -48,6 +48,7 @@ class Fate:
         """Calls, by verb, that do not go out before their gate opens: a process that is frozen."""
         self.waiting: dict[str, asyncio.Event] = {}
         """Set once somebody stands at the gate of that name."""
+        self._interludes: dict[int, Callable[[], None]] = {}
 
     async def meets(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
         """Makes one outside call, unless the world dies of it."""
@@ -65,6 +66,7 @@ class Fate:
         finally:
             if is_last:
                 self.die()
+            self._interludes.pop(len(self.calls), _nothing)()
         await self._pass_gate(f"{verb} answered")
         self.check()
         return answer
@@ -80,6 +82,10 @@ class Fate:
         if is_last:
             self.die()
         return answer
+
+    def interrupt(self, call: int, act: Callable[[], None]) -> None:
+        """Somebody does something while the answer to the `call`-th outside call from now on is under way."""
+        self._interludes[len(self.calls) + call] = act
 
     async def reads(self, verb: str) -> None:
         """Something is about to be read from the database: a place to freeze between two calls."""
@@ -113,6 +119,10 @@ class Fate:
             async with asyncio.timeout(SPEAKING_S):
                 await gate.wait()
             self.check()
+
+
+def _nothing() -> None:
+    """Most calls are alone."""
 
 
 class MortalDatabase:

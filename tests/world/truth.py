@@ -51,7 +51,7 @@ def problems(db: Database, providers: Sequence[Provider], *, at_rest: bool) -> l
     return found
 
 
-_PAID = {"", "expired", "max_spend_reached", "idle", "insufficient_credits"}
+_PAID = {"", "expired", "max_spend_reached", "idle", "insufficient_credits", "budget_reached"}
 """Why something was deleted that had not failed."""
 _LINES = (
     "SELECT id, project_id, provider, offer_id, price_micros_per_hour, status, wanted, handle, first_running_at,"
@@ -71,6 +71,16 @@ def charged(db: Database, subject: str) -> int:
     found = rows(
         db,
         "SELECT CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT) FROM entries WHERE subject = :subject",
+        subject=subject,
+    )
+    return -int(found[0][0])
+
+
+def debited(db: Database, subject: str) -> int:
+    """What a subject was charged; what was taken back of it by hand stays charged."""
+    found = rows(
+        db,
+        "SELECT CAST(COALESCE(SUM(amount_micros), 0) AS BIGINT) FROM entries WHERE subject = :subject AND tick > 0",
         subject=subject,
     )
     return -int(found[0][0])
@@ -113,7 +123,7 @@ def _money(db: Database, line: Line) -> Iterator[str]:
     for (_, end), (start, _) in pairwise(billed):
         if end is None or end > start:
             yield "stretches of billed time overlap"
-    paid = charged(db, line.id)
+    paid = debited(db, line.id)
     seconds = sum((end - start) // SECOND for start, end in billed if end is not None)
     if any(end is None for _, end in billed):
         ticks_s = _swept_s(db, billed[-1][0])

@@ -5,7 +5,7 @@ on the same database and providers and goes on, unless the test asked to see the
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Concatenate, Protocol
 
 from berth.base.clock import HOUR, SECOND, Instant, after
@@ -60,6 +60,7 @@ TICKS = {
 SETTLES_WITHIN_S = 7200
 TICKS_AT_MOST = 2000
 CLUSTERS_AT_MOST = 1000
+ROUNDS_AT_MOST = 10
 PATIENCE = Patience()
 
 
@@ -191,14 +192,16 @@ class World:
             await self.tick(loop)
         raise AssertionError(f"not settled: {self.unsettled()}")
 
-    async def live(self, seconds: float, *, step_s: float = 20) -> None:
-        """Lets every loop work while time passes: the provisioning loop whenever something is due, the others by turns."""
+    async def live(self, seconds: float, *, step_s: float = 20, loops: Sequence[str] = ()) -> None:
+        """Lets every loop, or those named, work while time passes: what brings about what is wanted whenever something
+        is due, the others by turns.
+        """
         ends_at = Instant(self.clock.now() + int(seconds * SECOND))
         while self.clock.now() < ends_at:
             turn_at = min(ends_at, Instant(self.clock.now() + int(step_s * SECOND)))
             await self._provision_until(turn_at)
             self.clock.set(turn_at)
-            await self.tick()
+            await self.tick(*loops)
 
     async def _provision_until(self, turn_at: Instant) -> None:
         for _ in range(TICKS_AT_MOST):
@@ -228,15 +231,21 @@ class World:
         """The instant in `seconds`."""
         return Instant(self.clock.now() + int(seconds * SECOND))
 
-    async def calm(self) -> None:
+    async def calm(self, *, step_s: float = 20, loops: Sequence[str] = ()) -> None:
         """Every fault ends, and all loops get the time that they need."""
         for provider in self.providers:
             provider.heals()
         lag_s = max(provider.listing_lag_s for provider in self.providers)
-        await self.live(2 * self.patience.orphan_grace_s + 600 + lag_s)
-        await self.settle()
-        await self.tick()
-        await self.tick()
+        await self.live(2 * self.patience.orphan_grace_s + 600 + lag_s, step_s=step_s, loops=loops)
+        for _ in range(ROUNDS_AT_MOST):
+            await self.settle()
+            for _again in range(2):
+                self.turn(1)  # a listing of the instant at which something was made may lack it
+                await self.tick()
+            # What a loop has just begun, such as the end of something whose time has come, is still to be seen through.
+            due_at, _loop = self._next_due()
+            if due_at is None or due_at > self.clock.now():
+                return
 
     def crash(self, fate: Fate | None = None) -> None:
         """The control plane dies between two calls, and a new one opens."""

@@ -111,6 +111,12 @@ def stop(
     if keep_reserved and not (able.stop_keeps_hardware or not able.stop_releases_hardware):
         raise Conflict("not_supported", "Hardware cannot be kept reserved through a stop where this one is.")
     keeps = keep_reserved or not able.stop_releases_hardware
+    if keeps and _is_cut_off(tx, instance):
+        if keep_reserved:
+            raise Conflict(
+                "invalid_state", "Its hardware is being given back: no credit was left to keep it."
+            )
+        return instance
     if states.changes(instance, Action.STOP, able) or states.changes_hold(instance, keeps=keeps):
         return _want_off(tx, by, instance, keeps=keeps)
     return instance
@@ -171,6 +177,13 @@ def _end_spending(tx: Tx, by: Actor, instance: Instance, able: Abilities, reason
     if is_off or not states.spends(instance):
         return instance
     return _want_off(tx, by, instance, keeps=False, reason=reason)
+
+
+def _is_cut_off(tx: Tx, instance: Instance) -> bool:
+    """Whether it is about to give back hardware that nobody pays for any more: its clock stopped ahead of it."""
+    if instance.wanted is not Wanted.OFFLINE or instance.keeps_hardware or not states.spends(instance):
+        return False
+    return not billing.bill(tx, instance.id).is_charging
 
 
 def _want_off(tx: Tx, by: Actor, instance: Instance, *, keeps: bool, reason: str | None = None) -> Instance:

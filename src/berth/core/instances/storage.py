@@ -216,16 +216,16 @@ def leave(
 
     With `is_permanent` those of `ending` end for good; with `is_eviction` the others by what is set for that.
     """
-    if instance.volume_ids:
-        volumes.leave(
-            tx,
-            by,
-            instance.id,
-            ending,
-            keeps_all=keeps_all,
-            is_permanent=is_permanent,
-            is_eviction=is_eviction,
-        )
+    # Also where the row names none: what is being detached is on none any more, and must not hang on it for ever.
+    volumes.leave(
+        tx,
+        by,
+        instance.id,
+        ending,
+        keeps_all=keeps_all,
+        is_permanent=is_permanent,
+        is_eviction=is_eviction,
+    )
 
 
 def arrived(tx: Tx, by: Actor, instance: Instance) -> None:
@@ -243,8 +243,7 @@ def hold(tx: Tx, instance: Instance) -> None:
 
 def left(tx: Tx, by: Actor, instance: Instance) -> Instance:
     """It is gone: nothing is attached to it any more. The row is still to be written, and its disk to be freed."""
-    if instance.volume_ids:
-        volumes.left(tx, by, instance.id)
+    volumes.left(tx, by, instance.id)
     volumes.hold_disk(tx, instance.id)
     return replace(instance, volume_ids=())
 

@@ -29,7 +29,7 @@ def write(
     previous = volume.status
     changed = settled(volume, tx.now)
     if due_at is not None and changed.due_at is not None:
-        changed = replace(changed, due_at=due_at)
+        changed = replace(changed, due_at=max(due_at, changed.due_at))
     if event is not None:
         changed = replace(changed, sequence=changed.sequence + 1, updated_at=tx.now, attempt=0)
         _record(
