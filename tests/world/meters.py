@@ -35,6 +35,8 @@ _STOPS = {
 }
 """What stops the clock at once, by who says so: a delete, a failure, an empty balance, a host that went down."""
 _STORES = {"volume.created", "volume.attached", "volume.restored", "volume.recovered", "volume.resized"}
+_STORES_DISKS = _STORES | {"volume.detached"}
+"""A boot disk costs by itself once it is no instance's."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ _INSTANCES = (
     " create_sent_at, first_running_at, project_id FROM instances ORDER BY id"
 )
 _VOLUMES = (
-    "SELECT id, wanted, handle, born_with, size_gb, price_micros_per_gb_month FROM volumes WHERE os_of IS NULL"
-    " ORDER BY id"
+    "SELECT id, wanted, handle, born_with, size_gb, price_micros_per_gb_month, is_bootable, os_of FROM volumes"
+    " WHERE os_of IS NULL OR id IN (SELECT subject FROM storage_segments) ORDER BY id"
 )
 
 
@@ -194,9 +196,10 @@ def _held(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[str]:
 
 
 def _of_volume(meters: Meters, row: Row, stored: Sequence[Stretch]) -> Iterator[str]:
-    volume_id, wanted, handle, born_with, size_gb, price_gb = row
+    volume_id, wanted, handle, born_with, size_gb, price_gb, is_bootable, os_of = row
     yield from _in_turn(stored)
-    begun = [at for kind, at in meters.events[volume_id] if kind in _STORES]
+    starts = _STORES_DISKS if is_bootable else _STORES
+    begun = [at for kind, at in meters.events[volume_id] if kind in starts]
     yield from _begins(meters, stored, begun)
     for stretch in stored:
         if stretch.ended_at is not None and not _ends_somewhere(meters, stretch.ended_at):
@@ -204,7 +207,8 @@ def _of_volume(meters: Meters, row: Row, stored: Sequence[Stretch]) -> Iterator[
         if stretch.price % price_gb:
             yield f"stretch {stretch.number} costs {stretch.price}, a GB {price_gb}"
     is_open = bool(stored) and stored[-1].ended_at is None
-    is_to_cost = wanted == "kept" and handle is not None and born_with is None
+    # While an instance boots from it, it is paid for with that.
+    is_to_cost = wanted == "kept" and handle is not None and born_with is None and os_of is None
     if is_open != is_to_cost:
         yield f"its meter {'runs' if is_open else 'stands'}"
     if is_open and stored[-1].price != price_gb * size_gb:

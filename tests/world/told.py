@@ -11,9 +11,11 @@ from berth.core import waitlist
 from berth.core.events import catalogue
 from tests.world.truth import rows
 
+# A boot disk begins with its instance, of which alone is told then.
 _GAPS = (
     "SELECT subject, COUNT(*), MIN(sequence), MAX(sequence) FROM events GROUP BY subject"
-    " HAVING MIN(sequence) <> 1 OR MAX(sequence) <> COUNT(*)"
+    " HAVING MAX(sequence) - MIN(sequence) + 1 <> COUNT(*) OR MIN(sequence) >"
+    " 1 + (SELECT COUNT(*) FROM volumes v WHERE v.id = subject AND v.is_bootable = 1)"
 )
 _MISCOUNTED = (
     "SELECT id, sequence, last FROM (SELECT s.id, s.sequence, (SELECT MAX(e.sequence) FROM events e"
