@@ -111,7 +111,9 @@ class DiskContract:
             first, handle = await kept(rig, driver)
             label = disk_label(first)
             for keeps in (True, False):
-                order = replace(rig.order(), disk_label=label, boot_volume=handle, hostname=f"again-{keeps:d}")
+                order = replace(
+                    rig.order(), disk_label=label, boot_volume=handle, hostname=f"again-{keeps:d}"
+                )
                 sighting = await running(driver, order)
                 assert sighting.disk_handle == handle
                 text = await rig.run(sighting, "cat /root/file /etc/ours; hostname")

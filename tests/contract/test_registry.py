@@ -1,9 +1,10 @@
 """Nothing is registered without a rig: a driver, loop or face that no contract suite runs fails here."""
 
 from berth import app
-from berth.faces import huddle
+from berth.faces import huddle, verda
 from tests.drivers import rigs as drivers
 from tests.faces import conftest as faces
+from tests.faces.verda import conftest as iaas
 from tests.loops import rigs as loops
 
 
@@ -18,9 +19,9 @@ def test_every_loop_has_a_rig() -> None:
 
 
 def test_every_face_has_a_rig() -> None:
-    """`Shop.client` and `Shop.nested` are what the tests of the retail API call."""
-    assert {huddle.PREFIX, huddle.NESTED_PREFIX} == set(app.FACES)
-    assert huddle.PREFIX == faces.PREFIX
+    """`Shop.client` and `Shop.nested` are what the tests of the retail API call, `Caller` what those of the IaaS API do."""
+    assert {huddle.PREFIX, huddle.NESTED_PREFIX, verda.PREFIX} == set(app.FACES)
+    assert (huddle.PREFIX, verda.PREFIX) == (faces.PREFIX, iaas.PREFIX)
 
 
 def test_loops_have_names_of_their_own() -> None:

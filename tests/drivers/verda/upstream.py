@@ -110,9 +110,7 @@ async def open_berth(directory: Path, **groups: Mapping[str, Any]) -> AsyncItera
     made = process.database.write_now(operating.create, "reseller", CREDIT, pepper)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = _Server(
-            uvicorn.Config(app.application(process), log_config=None, ws="none", lifespan="on")
-        )
+        server = _Server(uvicorn.Config(app.application(process), log_config=None, ws="none", lifespan="on"))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not server.started:
             assert not serving.done(), "it did not start"

@@ -30,6 +30,7 @@ from berth.drivers.verda.client import Client, segment
 from berth.drivers.verda.config import VerdaConfig
 from berth.drivers.verda.errors import Gone, Missing
 from berth.drivers.verda.keyring import Keyring
+from berth.drivers.verda.looks import Looks
 from berth.drivers.verda.names import Disk, DiskName
 from berth.drivers.verda.settling import Settling
 from berth.drivers.verda.translate import Json, text
@@ -58,6 +59,7 @@ class VerdaDriver:
         self._client = Client(config, clock)
         self._keyring = Keyring(self._client)
         self._volumes = Volumes(self._client, self._handles_of, self._settling)
+        self._looks = Looks(self._get, self._list, clock, sleep)
         self._turns = Turns()
         self._machines: dict[str, str] = {}
         """The id of the machine that carried a label when it was last seen."""
@@ -333,7 +335,7 @@ class VerdaDriver:
         """What carries the label and is not gone, by its id where that is known, else out of the whole list."""
         known = self._machines.get(str(label))
         if known is not None:
-            machine = await self._get(known)
+            machine = await self._looks.at(known)
             if machine is not None and names.is_same(translate.label_of(machine), label):
                 return machine
             self._machines.pop(str(label), None)

@@ -53,9 +53,7 @@ def disk_of(name: str) -> DiskName | None:
     if both := _BOTH.fullmatch(name):
         install_id, instance_id, mark, own_id = both.groups()
         disk = next(disk for disk, its_mark in _MARKS.items() if its_mark == mark)
-        return DiskName(
-            Label(install_id, instance_id.upper()), disk, own=Label(install_id, own_id.upper())
-        )
+        return DiskName(Label(install_id, instance_id.upper()), disk, own=Label(install_id, own_id.upper()))
     text, _, kind = name.rpartition(".")
     label = Label.parse(text)
     if label is None or kind not in set(Disk):
