@@ -141,6 +141,7 @@ def test_a_suspended_account_gives_its_machine_back_and_returns_with_its_data(ch
     assert rows(chain.upstream, left) == [("detached",)]
 
     assert chain.seller.berth("project", "credit", "poor", "50", "--reference", "paid").returncode == 0
+    call("POST", f"/deployments/{made_id}/actions", {"action": "start"})
     until(lambda: deployment()["status"] == "running")
     assert chain.run(deployment(), "cat note") == "kept"
     assert len(chain.machines(_core(made_id))) == 2

@@ -9,10 +9,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import structlog
+
 from berth.core.driver import (
     Abilities,
     Catalogue,
     CreateOrder,
+    DriverError,
     Label,
     Listing,
     Mount,
@@ -38,6 +41,7 @@ from berth.drivers.verda.turns import Turns
 from berth.drivers.verda.volumes import Host, Volumes
 
 APPEARS_WITHIN_S = 60
+_log = structlog.get_logger()
 _NOTES = (
     "A plain stop at Verda keeps the hardware and its bill; it is given back by deleting the machine and keeping its disk.",
     "Volumes at Verda are block devices: the instance's own system has to format and mount them.",
@@ -81,7 +85,7 @@ class VerdaDriver:
 
     async def catalogue(self) -> Catalogue:
         get = self._client.get
-        types, locations, listed, cluster_images, storage, available, spot = await asyncio.gather(
+        types, locations, listed, cluster_images, storage, available, spot, _ = await asyncio.gather(
             get("/instance-types"),
             get("/locations"),
             get("/images"),
@@ -89,6 +93,7 @@ class VerdaDriver:
             get("/volume-types"),
             get("/instance-availability", is_spot="false"),
             get("/instance-availability", is_spot="true"),
+            self._watch_balance(),
         )
         where = translate.places(locations)
         both = {
@@ -241,6 +246,15 @@ class VerdaDriver:
             # A disk that is named for an instance that never was would be taken for one that gave its machine back.
             await self._volumes.rename(handle, before, name)
             raise
+
+    async def _watch_balance(self) -> None:
+        try:
+            left = translate.balance_micros(await self._client.get("/balance"))
+        except DriverError as error:
+            _log.warning("upstream_balance_unknown", base_url=self._config.base_url, error=repr(error))
+            return
+        if left is not None and left < self._config.low_balance_micros:
+            _log.warning("upstream_balance_low", base_url=self._config.base_url, left_micros=left)
 
     async def _make(self, order: CreateOrder, *, boot_volume: str | None) -> Sighting:
         for mount in order.mounts:

@@ -66,6 +66,19 @@ def micros(amount: object) -> int | None:
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
 
 
+def balance_micros(answer: object) -> int | None:
+    """What the account has left, less than nothing included; None where that is not said in dollars."""
+    row = answer if isinstance(answer, Mapping) else {}
+    amount = row.get("amount")
+    if isinstance(amount, bool) or not isinstance(amount, str | int | float) or row.get("currency") != "usd":
+        return None
+    try:
+        exact = Decimal(str(amount)) * _MICROS
+    except InvalidOperation:
+        return None
+    return int(exact.to_integral_value(rounding="ROUND_FLOOR")) if exact.is_finite() else None
+
+
 def places(locations: object) -> dict[str, Place]:
     return {
         code: Place(code, str(row.get("name") or code), str(row.get("country_code") or "ZZ"))
