@@ -25,6 +25,8 @@ class Chain:
     upstream: Server
     key: asyncssh.SSHKey
     key_id: str = ""
+    spot_id: str = ""
+    """Of a spot instance, as the IaaS API has it."""
 
     @property
     def install_id(self) -> str:

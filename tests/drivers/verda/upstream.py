@@ -24,7 +24,7 @@ from berth.settings import Settings, read
 from tests.drivers.sandbox.rig import PORTS_PER_WORKER, SandboxRig
 
 INSTALL_ID = "0a1b2c3d4e"
-CREDIT = 10_000 * money.USD
+CREDIT = money.Micros(10_000 * money.USD)
 _FIRST_PORT = 28_000
 _PAUSE_S = 0.05
 _VOLUME = re.compile(r"/mnt/[a-z-]+(?=/)")

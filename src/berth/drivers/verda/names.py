@@ -1,14 +1,7 @@
 """How what is ours is named at Verda, so that it is found again, and only ours.
 
 An instance carries its label as its description, and SSH keys and startup scripts made for it carry it as their name. A
-volume is named for its label. A boot disk is named for its instance's label and what it is for:
-
-- `.os` belongs to an instance: one that is there, or one whose machine was given away and that starts from it again.
-- `.spot` belongs to a spot instance. Should that be taken away, the disk is no machine that could be started.
-- `.kept` outlived its instance and is a volume now.
-
-Where the disk has a label of its own, both are in its name, and as little else as can be: names have 64 characters
-at most, as far as we know. Once it has outlived its instance it is named as any other volume.
+volume is named for its label, and a boot disk for its instance's label and what it is for.
 """
 
 import re
@@ -22,8 +15,11 @@ class Disk(StrEnum):
     """What a boot disk is for."""
 
     MACHINE = "os"
+    """It belongs to an instance: one that is there, or one whose machine was given away and that starts from it again."""
     SPOT = "spot"
+    """It belongs to a spot instance. Should that be taken away, the disk is no machine that could be started."""
     KEPT = "kept"
+    """It outlived its instance and is a volume now."""
 
 
 _MARKS = {Disk.MACHINE: ".", Disk.SPOT: "-"}
@@ -38,7 +34,10 @@ class DiskName:
     """Of its instance."""
     disk: Disk
     own: Label | None = None
-    """What it is to be found by should it outlive that."""
+    """What it is to be found by should it outlive that: then it is named as any other volume.
+
+    Until then the name has both labels and as little else as can be: 64 characters are all that is sure to be taken.
+    """
 
     def __str__(self) -> str:
         if self.own is None:
