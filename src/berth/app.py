@@ -95,8 +95,16 @@ def _verda(settings: Settings, _install_id: str) -> VerdaDriver | None:
             client_id=chosen.client_id,
             client_secret=chosen.client_secret,
             units=chosen.units,
+            low_balance_micros=_low_balance(chosen.low_balance_usd),
         )
     )
+
+
+def _low_balance(text: str) -> money.Micros:
+    try:
+        return money.from_usd(text)
+    except ValueError as error:
+        raise SettingsError(f"verda.low_balance_usd: {error}") from error
 
 
 FACES: Mapping[str, Callable[[Context], Asgi]] = {

@@ -208,6 +208,8 @@ class Verda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is put on the cost of what is bought there."""
     units: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 4
     """How many of a type are offered where it only says that there are some."""
+    low_balance_usd: str = "50"
+    """What its balance must be below for a warning with each look at its catalogue, in dollars."""
 
 
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -124,7 +124,8 @@ def test_a_status_follows_from_the_row(made: Volume, status: Status, doing: Acti
         (volume(Link.LEAVING, wanted=Wanted.TRASHED), set()),
         (volume(Link.BOOT, born_with="I0"), {Action.RENAME}),
         (volume(Link.BOOT, born_with="I0", handle=None), {Action.RENAME}),
-        (replace(BLANK, os_of="I0", status=Status.ATTACHED), set()),
+        (replace(BLANK, os_of="I0", status=Status.ATTACHED), {Action.RENAME}),
+        (replace(BLANK, os_of="I0", status=Status.DELETED), set()),
     ],
 )
 def test_a_state_allows_these_actions_and_refuses_the_others(made: Volume, actions: set[Action]) -> None:

@@ -1,6 +1,7 @@
 """Fixtures for real servers: whatever a test leaves behind is ended here."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,16 +18,22 @@ from tests.processes.running import Server
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server that is not started yet. Its instances are destroyed afterwards, its process is ended."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    running = Server(tmp_path, first_ssh_port=26000 + 100 * worker)
-    try:
+    with ended(Server(tmp_path, first_ssh_port=26000 + 100 * worker)) as running:
         yield running
+
+
+@contextlib.contextmanager
+def ended(server: Server) -> Iterator[Server]:
+    """Ends the server and destroys what runs in its sandboxes, whatever happened."""
+    try:
+        yield server
     finally:
-        if running.process is not None:
-            if running.process.poll() is None:
-                running.process.kill()
-            running.process.wait()
-        if (tmp_path / "sandbox").exists():
-            asyncio.run(_destroy_all(running))
+        if server.process is not None:
+            if server.process.poll() is None:
+                server.process.kill()
+            server.process.wait()
+        if (server.directory / "sandbox").exists():
+            asyncio.run(_destroy_all(server))
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ class Server:
     database_url: str | None = None
     """PostgreSQL instead of the data directory's own file."""
     port: int = field(default_factory=free_port)
+    simulate: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     """`BERTH_*` beside those that every server has."""
     process: "subprocess.Popen[bytes] | None" = None
@@ -66,7 +67,10 @@ class Server:
 
     def popen(self, log: Any) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            [sys.executable, "-m", "berth", "serve", "--simulate", "--port", str(self.port)],
+            [
+                *(sys.executable, "-m", "berth", "serve", "--port", str(self.port)),
+                *(["--simulate"] if self.simulate else []),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

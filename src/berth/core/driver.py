@@ -110,6 +110,8 @@ class Abilities:
     """Data volumes can be made, attached, detached, resized and destroyed."""
     volumes_attach_live: bool = False
     """A volume can be attached to and detached from an instance that runs."""
+    places_volumes: bool = True
+    """A volume appears where its mount says; False: where the provider, or the instance's own system, puts it."""
     clones_volumes: bool = False
     """A volume can be made as a copy of another."""
     clones_live: bool = False

@@ -124,6 +124,7 @@ class Service:
         self.tokens: set[str] = set()
         self.refresh_tokens: set[str] = set()
         self.calls: Counter[str] = Counter()
+        self.balance: object = {"amount": 1000, "currency": "usd"}
         self.headers: dict[str, str] = {}
         """Sent with every answer."""
         self._ports = iter(range(20_000, 60_000))
@@ -133,6 +134,7 @@ class Service:
         app.add_routes(
             [
                 web.post("/v1/oauth2/token", self._token),
+                web.get("/v1/balance", self._balance),
                 web.get("/v1/instance-types", _fixed(TYPES)),
                 web.get("/v1/locations", _fixed(LOCATIONS)),
                 web.get("/v1/images", _fixed(IMAGES)),
@@ -292,6 +294,9 @@ class Service:
             "ssh_port": next(self._ports),
         }
         return web.Response(status=202, text=instance_id)
+
+    async def _balance(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.balance)
 
     async def _act(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -49,8 +49,10 @@ def pending(volume: Volume) -> Action | None:
 
 def allowed(volume: Volume) -> tuple[Action, ...]:
     """The actions that would change something now."""
-    if volume.is_boot_disk or volume.is_permanently_deleted:
+    if volume.is_permanently_deleted:
         return ()
+    if volume.is_boot_disk:
+        return () if volume.status is Status.DELETED else (Action.RENAME,)
     if volume.status is not Status.DELETED:
         if volume.wanted is not Wanted.KEPT:
             return ()
@@ -69,7 +71,7 @@ def check(volume: Volume, action: Action) -> None:
     """Raises Conflict when `action` is not allowed now."""
     if volume.is_boot_disk and action in {Action.DELETE, Action.PURGE} and volume.instance_ids:
         raise _in_use(volume, "The boot disk of a deployment is deleted with it.")
-    if volume.is_boot_disk:
+    if volume.is_boot_disk and action not in allowed(volume):
         raise Conflict(
             "invalid_state",
             f"Cannot {action.value} the boot disk of a deployment: it goes with it.",

@@ -13,6 +13,8 @@ class VerdaConfig:
     client_secret: str = field(repr=False)
     units: int = 4
     """How many of a type are offered where the provider says no more than that there are some."""
+    low_balance_micros: int = 50_000_000
+    """Below which the account's balance is worth a warning: at zero the provider ends everything."""
     timeout_s: float = 20.0
     """For one call, connecting included."""
     settle_s: float = 40.0

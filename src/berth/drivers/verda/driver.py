@@ -9,10 +9,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import structlog
+
 from berth.core.driver import (
     Abilities,
     Catalogue,
     CreateOrder,
+    DriverError,
     Label,
     Listing,
     Mount,
@@ -30,13 +33,15 @@ from berth.drivers.verda.client import Client, segment
 from berth.drivers.verda.config import VerdaConfig
 from berth.drivers.verda.errors import Gone, Missing
 from berth.drivers.verda.keyring import Keyring
-from berth.drivers.verda.names import Disk
+from berth.drivers.verda.looks import Looks
+from berth.drivers.verda.names import Disk, DiskName
+from berth.drivers.verda.settling import Settling
 from berth.drivers.verda.translate import Json, text
 from berth.drivers.verda.turns import Turns
 from berth.drivers.verda.volumes import Host, Volumes
 
 APPEARS_WITHIN_S = 60
-_POLL_S = 2.0
+_log = structlog.get_logger()
 _NOTES = (
     "A plain stop at Verda keeps the hardware and its bill; it is given back by deleting the machine and keeping its disk.",
     "Volumes at Verda are block devices: the instance's own system has to format and mount them.",
@@ -54,11 +59,11 @@ class VerdaDriver:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._config = config
-        self._clock = clock
-        self._sleep = sleep
+        self._settling = Settling(clock, sleep, config.settle_s)
         self._client = Client(config, clock)
         self._keyring = Keyring(self._client)
-        self._volumes = Volumes(self._client, self._handles_of)
+        self._volumes = Volumes(self._client, self._handles_of, self._settling)
+        self._looks = Looks(self._get, self._list, clock, sleep)
         self._turns = Turns()
         self._machines: dict[str, str] = {}
         """The id of the machine that carried a label when it was last seen."""
@@ -73,13 +78,14 @@ class VerdaDriver:
             volumes=True,
             clones_volumes=True,
             keeps_disks=True,
+            places_volumes=False,
             appears_within_s=APPEARS_WITHIN_S,
             notes=_NOTES,
         )
 
     async def catalogue(self) -> Catalogue:
         get = self._client.get
-        types, locations, listed, cluster_images, storage, available, spot = await asyncio.gather(
+        types, locations, listed, cluster_images, storage, available, spot, _ = await asyncio.gather(
             get("/instance-types"),
             get("/locations"),
             get("/images"),
@@ -87,6 +93,7 @@ class VerdaDriver:
             get("/volume-types"),
             get("/instance-availability", is_spot="false"),
             get("/instance-availability", is_spot="true"),
+            self._watch_balance(),
         )
         where = translate.places(locations)
         both = {
@@ -110,8 +117,8 @@ class VerdaDriver:
             if machine is not None:
                 return self._seen(machine, order.label)
             if order.boot_volume is not None:
-                await self._volumes.rename(order.boot_volume, _disk_name(order))
-            return await self._make(order, boot_volume=order.boot_volume)
+                return await self._boot_from(order, order.boot_volume)
+            return await self._make(order, boot_volume=None)
 
     async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
         label = _label(handle) or label
@@ -131,8 +138,8 @@ class VerdaDriver:
         }
         for disk in await self._volumes.list_all():
             owner = names.disk_of(text(disk, "name"))
-            if owner is not None and names.is_of(owner[0], install_id) and str(owner[0]) not in found:
-                sighting = translate.released(disk, str(owner[0]))
+            if owner is not None and names.is_of(owner.label, install_id) and str(owner.label) not in found:
+                sighting = translate.released(disk, str(owner.label))
                 if sighting is not None:
                     found[sighting.handle] = sighting
         await self._keyring.tidy(leftovers, set(found))
@@ -159,7 +166,7 @@ class VerdaDriver:
                 machine = await self._until(machine_id, label, Power.STOPPED)
         if release:
             # Should it be deleted and nobody told, the disk must say already that a machine can be made of it.
-            await self._volumes.rename(text(machine, "os_volume_id"), names.disk_name(label, Disk.MACHINE))
+            await self._volumes.mark(text(machine, "os_volume_id"), label, Disk.MACHINE)
             await self._delete(machine_id, [])
 
     async def restart(self, handle: str) -> None:
@@ -181,7 +188,7 @@ class VerdaDriver:
         if machine is not None:
             disk_id = text(machine, "os_volume_id")
             if keep_disk and disk_id and label is not None:
-                await self._volumes.rename(disk_id, names.disk_name(label, Disk.KEPT))
+                await self._volumes.mark(disk_id, label, Disk.KEPT)
             await self._delete(text(machine, "id"), [] if keep_disk or not disk_id else [disk_id])
         elif label is not None:
             await self._end_released(label, keep_disk=keep_disk)
@@ -223,7 +230,35 @@ class VerdaDriver:
     async def close(self) -> None:
         await self._client.close()
 
+    async def _boot_from(self, order: CreateOrder, handle: str) -> Sighting:
+        """A volume that nobody boots from is this instance's, by its name, for as long as that may exist."""
+        volume = await self._volumes.check_ready(handle)
+        if text(volume, "status") != "detached":
+            raise Refused(f"{handle}: {text(volume, 'status')}, so nothing else boots from it")
+        name = _disk_name(order)
+        before = text(volume, "name") if order.disk_label is None else str(order.disk_label)
+        await self._volumes.rename(handle, name, text(volume, "name"))
+        try:
+            return await self._make(order, boot_volume=handle)
+        except OutcomeUnknown:
+            raise
+        except Exception:
+            # A disk that is named for an instance that never was would be taken for one that gave its machine back.
+            await self._volumes.rename(handle, before, name)
+            raise
+
+    async def _watch_balance(self) -> None:
+        try:
+            left = translate.balance_micros(await self._client.get("/balance"))
+        except DriverError as error:
+            _log.warning("upstream_balance_unknown", base_url=self._config.base_url, error=repr(error))
+            return
+        if left is not None and left < self._config.low_balance_micros:
+            _log.warning("upstream_balance_low", base_url=self._config.base_url, left_micros=left)
+
     async def _make(self, order: CreateOrder, *, boot_volume: str | None) -> Sighting:
+        for mount in order.mounts:
+            await self._volumes.check_ready(mount.volume_handle)
         key_ids = await self._keyring.keys(order.label, order.ssh_public_keys)
         script_id = None
         if order.startup_script and boot_volume is None:
@@ -263,14 +298,14 @@ class VerdaDriver:
             raise Refused(f"{label}: neither a machine nor a disk to make it from")
         await self._make(order, boot_volume=text(disk, "id"))
         if order.is_spot:
-            await self._volumes.rename(text(disk, "id"), names.disk_name(label, Disk.SPOT))
+            await self._volumes.mark(text(disk, "id"), label, Disk.SPOT)
 
     async def _end_released(self, label: Label, *, keep_disk: bool) -> None:
         disk = await self._volumes.disk_of(label)
         if disk is None:
             return
         if keep_disk:
-            await self._volumes.rename(text(disk, "id"), names.disk_name(label, Disk.KEPT))
+            await self._volumes.mark(text(disk, "id"), label, Disk.KEPT)
         elif translate.released(disk, str(label)) is not None:
             await self._volumes.destroy(text(disk, "id"))
 
@@ -289,16 +324,15 @@ class VerdaDriver:
 
     async def _until(self, machine_id: str, label: Label, power: Power) -> Json:
         """The machine once it is so. Raises Unreachable when that takes long: nothing is half done."""
-        ends_at = self._clock() + self._config.settle_s
-        while True:
-            machine = await self._get(machine_id)
-            if machine is None:
-                raise Refused(f"{label}: ended meanwhile")
-            if self._seen(machine, label).power is power:
-                return machine
-            if self._clock() >= ends_at:
-                raise Unreachable(f"{label}: still {text(machine, 'status')}")
-            await self._sleep(_POLL_S)
+        machine, is_so = await self._settling.until(
+            lambda: self._get(machine_id),
+            lambda machine: machine is None or self._seen(machine, label).power is power,
+        )
+        if machine is None:
+            raise Refused(f"{label}: ended meanwhile")
+        if not is_so:
+            raise Unreachable(f"{label}: still {text(machine, 'status')}")
+        return machine
 
     def _host(self, machine: Json, label: Label) -> Host:
         is_off = self._seen(machine, label).power is Power.STOPPED
@@ -315,7 +349,7 @@ class VerdaDriver:
         """What carries the label and is not gone, by its id where that is known, else out of the whole list."""
         known = self._machines.get(str(label))
         if known is not None:
-            machine = await self._get(known)
+            machine = await self._looks.at(known)
             if machine is not None and names.is_same(translate.label_of(machine), label):
                 return machine
             self._machines.pop(str(label), None)
@@ -354,7 +388,7 @@ class VerdaDriver:
 
 
 def _disk_name(order: CreateOrder) -> str:
-    return names.disk_name(order.label, Disk.SPOT if order.is_spot else Disk.MACHINE)
+    return str(DiskName(order.label, Disk.SPOT if order.is_spot else Disk.MACHINE, order.disk_label))
 
 
 def _label(handle: str | None) -> Label | None:

@@ -23,6 +23,9 @@ Json = Mapping[str, Any]
 
 SSH_USER = "root"
 SSH_PORT = 22
+MAKING = frozenset({"ordered", "creating", "cloning", "restoring"})
+UNDER_WAY = MAKING | {"detaching"}
+"""Statuses of volumes that no instance can have yet."""
 GONE = frozenset({"discontinued", "deleted", "notfound"})
 _MICROS = 1_000_000
 _MIN_OS_VOLUME_GB = 50
@@ -62,6 +65,19 @@ def micros(amount: object) -> int | None:
     if not exact.is_finite() or exact < 0:
         return None
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def balance_micros(answer: object) -> int | None:
+    """What the account has left, less than nothing included; None where that is not said in dollars."""
+    row = answer if isinstance(answer, Mapping) else {}
+    amount = row.get("amount")
+    if isinstance(amount, bool) or not isinstance(amount, str | int | float) or row.get("currency") != "usd":
+        return None
+    try:
+        exact = Decimal(str(amount)) * _MICROS
+    except InvalidOperation:
+        return None
+    return int(exact.to_integral_value(rounding="ROUND_FLOOR")) if exact.is_finite() else None
 
 
 def places(locations: object) -> dict[str, Place]:
@@ -236,28 +252,32 @@ def sighting(instance: Json, handle: str) -> Sighting | None:
 def released(volume: Json, handle: str) -> Sighting | None:
     """What is left of an instance whose machine was given away: its boot disk, detached. None for any other volume."""
     found = disk_of(text(volume, "name"))
-    if found is None or found[1] is not Disk.MACHINE or text(volume, "status") != "detached":
+    if found is None or found.disk is not Disk.MACHINE or text(volume, "status") != "detached":
         return None
-    return Sighting(found[0], handle, Power.STOPPED, disk_handle=text(volume, "id"))
+    return Sighting(found.label, handle, Power.STOPPED, disk_handle=text(volume, "id"))
 
 
 def volume_sighting(volume: Json) -> VolumeSighting | None:
     """A volume of ours that is one for our customers too: a boot disk only once it outlived its instance."""
     name, status = text(volume, "name"), text(volume, "status")
     disk = disk_of(name)
-    if disk is not None and disk[1] is Disk.MACHINE:
+    if disk is not None and disk.disk is Disk.MACHINE:
         return None
     if status in {"deleted", "deleting", "canceled", "canceling"} or volume.get("deleted_at"):
         return None
     attached = [text(each, "id") for each in rows(volume.get("instances"))]
     first = text(volume, "instance_id")
     return VolumeSighting(
-        label=Label.parse(name) if disk is None else None,
+        label=Label.parse(name) if disk is None else disk.own,
         handle=text(volume, "id"),
-        size_gb=_whole(volume.get("size")),
+        size_gb=size_gb(volume),
         attached_to=frozenset(filter(None, [*attached, first])),
-        is_ready=status not in {"ordered", "creating", "cloning", "restoring"},
+        is_ready=status not in MAKING,
     )
+
+
+def size_gb(volume: Json) -> int:
+    return _whole(volume.get("size"))
 
 
 def order_body(
