@@ -17,6 +17,8 @@ HEADER_LIMIT = 64 * 1024
 """Bytes of a request before its body."""
 HEADER_DEADLINE_S = 30.0
 """How long a request may take to get as far as its body."""
+BODY_DEADLINE_S = 60.0
+"""How long its body may take from there, however it drips in."""
 CONNECTIONS = 4096
 _BACKLOG = 2048
 _TOO_LARGE = b'{"code":"BAD_REQUEST","error":"The headers are too large."}'
@@ -27,7 +29,7 @@ _REFUSAL = (
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses headers that are too long or take too long: the parser itself would keep them all."""
+    """Refuses headers that are too long, and hangs up on what takes too long: the parser itself would wait for ever."""
 
     _is_in_headers = True
     _header_bytes = 0
@@ -55,9 +57,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_headers = False
         self._disarm()
+        self._deadline = self.loop.call_later(BODY_DEADLINE_S, self.transport.close)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._disarm()
         self._is_in_headers = True
         self._header_bytes = 0
         super().on_message_complete()
