@@ -1,6 +1,7 @@
-"""The HTTP server waits so long for a request, and no longer: for its head, and then for its body."""
+"""The HTTP server waits so long for a request, and no longer; what is none is refused as everything is."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from berth.serving import BODY_DEADLINE_S, HEADER_DEADLINE_S, BoundedProtocol
+from berth.serving import BODY_DEADLINE_S, HEADER_DEADLINE_S, HEADER_LIMIT, BoundedProtocol
 
 HEAD = b"POST /v1/scripts HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n"
 
@@ -41,6 +42,10 @@ class Timer(asyncio.Handle):
 
 class Wire(asyncio.Transport):
     is_closed = False
+    sent = b""
+
+    def write(self, data: Any) -> None:
+        self.sent += data
 
     def close(self) -> None:
         self.is_closed = True
@@ -83,3 +88,31 @@ async def test_a_request_that_is_whole_is_not_cut_off(timers: Timers) -> None:
         assert len(timers.waiting) == 1
         protocol.data_received(part)
     assert timers.waiting == {}
+
+
+@pytest.mark.parametrize(
+    ("request_sent", "status"),
+    [
+        (b"get /v1/balance HTTP/1.1\r\n\r\n", b"400 Bad Request"),
+        (b"GET /v1/balance HTTP/1.1\r\nauthorization: Bearer \x01\r\n\r\n", b"400 Bad Request"),
+        (b"\x16\x03\x01", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nx: " + b"a" * HEADER_LIMIT, b"431 Request Header Fields Too Large"),
+    ],
+)
+async def test_what_no_api_is_asked_is_refused_in_json(
+    timers: Timers, request_sent: bytes, status: bytes
+) -> None:
+    protocol = connected(timers)
+    for part in (request_sent, b"more"):
+        if not protocol.transport.is_closing():
+            protocol.data_received(part)
+    wire = protocol.transport
+    assert isinstance(wire, Wire)
+    assert wire.is_closed
+    head, _, body = wire.sent.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert b"\r\ncontent-type: application/json\r\n" in head
+    assert head.endswith(b"\r\ncontent-length: %d" % len(body))
+    problem = json.loads(body)
+    assert problem["code"] == "BAD_REQUEST"
+    assert problem["message"] == problem["error"]
