@@ -37,6 +37,7 @@ def test_anything_else_is_no_time(text: str) -> None:
         ("ak_01KN9CJ280DTX9KH6B8495ADKF", "01KN9CJ280DTX9KH6B8495ADKF"),
         ("dep_01KN9CJ280DTX9KH6B8495ADKF", "01KN9CJ280DTX9KH6B8495ADKF"),
         ("01KN9CJ280DTX9KH6B8495ADKF", "01KN9CJ280DTX9KH6B8495ADKF"),
+        ("019d52c9-0900-6eba-99c4-cb411255366f", "01KN9CJ280DTX9KH6B8495ADKF"),
         ("cli:dep_user", "cli:dep_user"),
         ("loop:metering", "loop:metering"),
         (None, None),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from berth.base import ids
 from berth.base.clock import SECOND, Instant, parse_rfc3339, rfc3339
 from berth.base.db import Database
 from berth.core import events
@@ -74,8 +75,8 @@ class Trail:
 
 
 def core_id(text: str | None) -> str | None:
-    """An id as core has it, of one that may be written as an API shows it, such as `dep_…`."""
-    return None if text is None else _ID_PREFIX.sub("", text)
+    """An id as core has it, of one that may be written as an API shows it, such as `dep_…` or a UUID."""
+    return None if text is None else ids.of_uuid(text) or _ID_PREFIX.sub("", text)
 
 
 def parse_time(text: str | None, now: Instant) -> Instant | None:

@@ -17,17 +17,27 @@ HEADER_LIMIT = 64 * 1024
 """Bytes of a request before its body."""
 HEADER_DEADLINE_S = 30.0
 """How long a request may take to get as far as its body."""
+BODY_DEADLINE_S = 60.0
+"""How long its body may take from there, however it drips in."""
 CONNECTIONS = 4096
 _BACKLOG = 2048
-_TOO_LARGE = b'{"code":"BAD_REQUEST","error":"The headers are too large."}'
-_REFUSAL = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_TOO_LARGE), _TOO_LARGE)
-)
+
+
+def _refusal(status: bytes, sentence: bytes) -> bytes:
+    """What is answered before any API is known: as JSON, with the sentence under the name that each gives it."""
+    body = b'{"code":"BAD_REQUEST","error":"%b","message":"%b"}' % (sentence, sentence)
+    return (
+        b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+        % (status, len(body), body)
+    )
+
+
+_TOO_LARGE = _refusal(b"431 Request Header Fields Too Large", b"The headers are too large.")
+_NOT_HTTP = _refusal(b"400 Bad Request", b"This is no HTTP request.")
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses headers that are too long or take too long: the parser itself would keep them all."""
+    """Refuses headers that are too long, and hangs up on what takes too long: the parser itself would wait for ever."""
 
     _is_in_headers = True
     _header_bytes = 0
@@ -44,7 +54,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_in_headers:
             if self._header_bytes > HEADER_LIMIT:
-                self.transport.write(_REFUSAL)
+                self.transport.write(_TOO_LARGE)
                 self.transport.close()
                 return
             self._header_bytes += len(data)
@@ -55,12 +65,19 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_headers = False
         self._disarm()
+        self._deadline = self.loop.call_later(BODY_DEADLINE_S, self.transport.close)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._disarm()
         self._is_in_headers = True
         self._header_bytes = 0
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - as it is called
+        """In place of plain text, which clients that decode every refusal stumble over."""
+        self.transport.write(_NOT_HTTP)
+        self.transport.close()
 
     def _disarm(self) -> None:
         if self._deadline is not None:

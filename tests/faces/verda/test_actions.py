@@ -63,6 +63,20 @@ async def test_a_start_is_from_off_and_a_204_when_it_runs(cloud: Cloud, action: 
     assert (await act(cloud, action, [uuid(off.id)])).status == 204
 
 
+async def test_what_starts_again_is_provisioning_until_it_is_reached(cloud: Cloud) -> None:
+    off = cloud.instance("offline")
+    path = f"/instances/{uuid(off.id)}"
+    listed = (await cloud.client.get("/instances")).json
+    assert [each["status"] for each in listed] == ["offline"]
+    done(await act(cloud, "start", uuid(off.id)), uuid(off.id), "start")
+    shown = (await cloud.client.get(path)).json
+    assert (shown["status"], shown["ip"]) == ("provisioning", None)
+    assert (await cloud.client.get("/instances")).json == [shown]
+    assert (await cloud.client.get("/instances?status=provisioning")).json == [shown]
+    assert (await cloud.client.get("/instances?status=offline")).json == []
+    done(await act(cloud, "delete", uuid(off.id)), uuid(off.id), "delete")
+
+
 @pytest.mark.parametrize("action", ["start", "boot", "shutdown", "force_shutdown", "hibernate"])
 @pytest.mark.parametrize("status", ["ordered", "provisioning", "error", "failed_no_capacity"])
 async def test_what_its_state_does_not_allow_is_forbidden(cloud: Cloud, action: str, status: str) -> None:

@@ -1,11 +1,14 @@
 """Clusters: their types, ordered as the official clients order them, shown with every member that they read."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from berth.faces.face import Policy
+from berth.faces.verda.clusters import translate
+from berth.faces.verda.wire import Status
 from tests import clustering, make
 from tests.faces.conftest import Response
 from tests.faces.verda.conftest import NOT_IDS, UNKNOWN_ID, Cloud, refused
@@ -31,6 +34,8 @@ MEMBERS = {
     "price_per_hour",
     "shared_volumes",
     "ssh_key_ids",
+    "ssh_port",
+    "ssh_user",
     "startup_script_id",
     "status",
     "tags",
@@ -125,7 +130,9 @@ async def test_a_cluster_is_provisioning_at_once_and_shown_with_all_its_members(
     assert Decimal(str(shown["price_per_hour"])) == Decimal(clustering.PRICE)
     assert shown["gpu"]["number_of_gpus"] == 16
     assert [each["hostname"] for each in shown["worker_nodes"]] == ["trainer-1", "trainer-2"]
-    assert set(shown["worker_nodes"][0]) == {"id", "hostname", "public_ip", "private_ip", "status"}
+    assert set(shown["worker_nodes"][0]) == {
+        "id", "hostname", "public_ip", "private_ip", "ssh_port", "status",
+    }  # fmt: skip
     (volume,) = shown["shared_volumes"]
     assert volume == {
         "id": volume["id"], "name": "team", "mount_point": "/home", "size_in_gigabytes": 100,
@@ -134,6 +141,21 @@ async def test_a_cluster_is_provisioning_at_once_and_shown_with_all_its_members(
     assert (await cloud.client.get("/clusters?status=provisioning")).json == [shown]
     assert (await cloud.client.get("/clusters?status=running")).json == []
     assert (await cloud.client.get("/instances")).json == []
+
+
+def test_a_cluster_says_where_its_first_host_is_logged_in_to(cloud: Cloud) -> None:
+    view = clustering.now(cloud.db, clustering.ordered(cloud.db, cloud.customer.by))
+    view = replace(view, jump_host=replace(view.jump_host, ip="192.0.2.7", ssh_port=22007))
+    worker = replace(view.workers[0], ip="192.0.2.7", ssh_port=22008)
+    view = replace(view, workers=[worker, *view.workers[1:]])
+    cases: list[tuple[Status, int | None, int | None]] = [
+        ("running", 22007, 22008),
+        ("provisioning", None, None),
+    ]
+    for status, jump, first in cases:
+        shown = translate.cluster(view, status, None, (), now=cloud.clock.now(), shown_s=0)
+        assert (shown.ssh_port, shown.ssh_user) == (jump, view.jump_host.ssh_user)
+        assert [each.ssh_port for each in shown.worker_nodes] == [first, None]
 
 
 async def test_a_long_term_of_a_cluster_is_shown_with_what_follows(cloud: Cloud) -> None:

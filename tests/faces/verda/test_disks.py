@@ -96,8 +96,8 @@ async def test_hibernating_keeps_every_volume_whatever_is_named(cloud: Cloud) ->
         assert (await show(cloud, volume))["status"] == "detached"
 
 
-async def detached_disk(cloud: Cloud) -> str:
-    made = cloud.instance("offline")
+async def detached_disk(cloud: Cloud, **members: Any) -> str:
+    made = cloud.instance("offline", **members)
     disk = os_volume(cloud, made)
     assert (await end(cloud, made, volume_ids=[])).status == 202
     make.seen(cloud.db, made, instances.gone, make.RULES)
@@ -167,6 +167,13 @@ async def test_a_clone_answers_the_ids_of_the_copies(cloud: Cloud) -> None:
     other = cloud.volume(name="other")
     response = await act(cloud, "clone", [uuid(other.id), uuid(made.id)])
     assert [(await show(cloud, each))["name"] for each in response.json] == ["CLONE-other", "CLONE-data"]
+
+
+async def test_a_copy_of_a_disk_with_any_name_needs_none_of_its_own(cloud: Cloud) -> None:
+    disk_id = await detached_disk(cloud, os_volume_name="OS volume/é")
+    response = await act(cloud, "clone", disk_id, name=None, type=None)
+    assert response.status == 202, response.content
+    assert (await show(cloud, response.json[0]))["name"] == "CLONE-OS-volume--"
 
 
 async def test_a_location_in_the_place_of_a_type_means_the_same_type(cloud: Cloud) -> None:

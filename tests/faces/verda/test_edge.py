@@ -5,7 +5,7 @@ import pytest
 from berth.base.db import DatabaseUnavailable, Tx
 from berth.core.errors import InsufficientCredits, Invalid, NoCapacity, UpstreamUnavailable
 from berth.faces.face import Call, Edge, Face, Quotas, Rates, Route
-from berth.faces.verda import envelope, errors
+from berth.faces.verda import envelope, errors, words
 from berth.faces.verda.oauth import authenticate_by_token
 from tests.faces.test_edge import every_kind
 from tests.faces.verda.conftest import PREFIX, Caller, Cloud, refused, uuid
@@ -33,7 +33,22 @@ async def test_an_unknown_path_is_a_404_in_json(cloud: Cloud, path: str) -> None
 )
 async def test_serverless_is_not_here(cloud: Cloud, path: str) -> None:
     for method in ("GET", "POST", "PATCH", "DELETE"):
-        refused(await cloud.client.call(method, path), 404, "not_found")
+        message = refused(await cloud.client.call(method, path), 404, "not_found")
+        assert message == f"There is nothing at '{path}'."
+
+
+@pytest.mark.parametrize(
+    ("ours", "shown"),
+    [
+        ("The boot disk of a deployment stays with it.", "The boot disk of an instance stays with it."),
+        ("A deployment that ended. Its deployments.", "An instance that ended. Its instances."),
+        ("deployment_id: this deployment's", "instance_id: this instance's"),
+        ("Unknown image 'deployment'.", "Unknown image 'deployment'."),
+        ("Deployment not found.", "Instance not found."),
+    ],
+)
+def test_sentences_of_core_are_said_in_the_words_of_this_api(ours: str, shown: str) -> None:
+    assert words.sentence(ours) == shown
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Nothing writes to a volume while it is copied: it is detached, or its instances 
 provider copies what is in use. A copy costs from when it is whole; one that fails or is cancelled costs nothing.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ from berth.core.volumes.service import (
 )
 from berth.core.volumes.writing import insert, write
 
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _UNSETTLED = frozenset({Link.BOOT, Link.ATTACHING, *states.ENDING})
 
 
@@ -47,7 +49,8 @@ def clone(
     source = lock(tx, by, volume_id)
     able = catalog.abilities(tx, source.provider)
     _check_source(source, able, hosts)
-    copy_name = f"CLONE-{source.name}"[:NAME_LIMIT] if name is None else name
+    # A boot disk may have a name that no other volume could be given.
+    copy_name = _NOT_IN_NAMES.sub("-", f"CLONE-{source.name}")[:NAME_LIMIT] if name is None else name
     check_name(copy_name)
     sold = _sold(tx, source, type or source.type)
     check_size(source.size_gb, sold)

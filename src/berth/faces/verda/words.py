@@ -11,7 +11,8 @@ from berth.core.errors import Invalid, NotFound
 
 _NAMES = UUID("6f2c1a0e-5b0e-4a57-9d3c-1f9a54b3e0d7")
 """Where the UUIDs of what has a name alone come from. Never changes: customers keep them."""
-_DEPLOYMENT = re.compile(r"\b([Dd])eployment(_id|s)?\b")
+_DEPLOYMENT = re.compile(r"(\b[Aa] )?(?<![\w/'.-])([Dd])eployment(_id|s)?\b(?!-)")
+"""As a word of ours, and not as a part of a path or of what somebody sent."""
 _MEMBERS = {
     "location": "location_code",
     "public_key": "key",
@@ -102,4 +103,9 @@ def sentence(message: str) -> str:
     if opening := _OPENING.match(message):
         message = _MEMBERS[opening[1]] + message[opening.end() :]
     message = _ID.sub(lambda found: ids.to_uuid(found[0]), message)
-    return _DEPLOYMENT.sub(lambda found: f"{'I' if found[1] == 'D' else 'i'}nstance{found[2] or ''}", message)
+    return _DEPLOYMENT.sub(_instance, message)
+
+
+def _instance(found: re.Match[str]) -> str:
+    article, opening, ending = found.groups(default="")
+    return f"{article.replace(' ', 'n ')}{'I' if opening == 'D' else 'i'}nstance{ending}"

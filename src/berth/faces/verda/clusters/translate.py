@@ -97,6 +97,8 @@ def cluster(
     return wire.Cluster(
         id=words.shown(made.id),
         ip=view.jump_host.ip if is_there else None,
+        ssh_port=view.jump_host.ssh_port if is_there else None,
+        ssh_user=view.jump_host.ssh_user,
         status=status,
         created_at=words.time(made.created_at),
         cpu=hardware.cpu(sum(each.vcpu_count for each in specs)),
@@ -131,6 +133,7 @@ def _worker(member: Instance, status: Status, *, is_there: bool) -> wire.WorkerN
         hostname=member.hostname,
         public_ip=member.ip if is_there else None,
         private_ip=(member.private_ip if is_there else None) or "",
+        ssh_port=member.ssh_port if is_there else None,
         status=status,
     )
 

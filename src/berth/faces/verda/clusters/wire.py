@@ -93,6 +93,8 @@ class WorkerNode(Struct, kw_only=True):
     public_ip: str | None
     private_ip: str
     """Empty while there is none: one client wants text."""
+    ssh_port: int | None
+    """At its public address."""
     status: Status
 
 
@@ -107,6 +109,9 @@ class Cluster(Struct, kw_only=True):
     id: str
     ip: str | None
     """Of the host that the workers are reached from."""
+    ssh_port: int | None
+    """Where it differs from 22, the address alone does not lead to it."""
+    ssh_user: str
     status: Status
     created_at: str
     cpu: Cpu

@@ -8,7 +8,7 @@ import msgspec
 from berth.base import ids
 from berth.base.clock import Instant, after
 from berth.core import instances
-from berth.core.instances import Contract, Extension, Instance, OrderSpec, Version
+from berth.core.instances import Action, Contract, Extension, Instance, OrderSpec, Version
 from berth.core.instances import Status as Seen
 from berth.core.instances.model import OS_VOLUME_NAME
 from berth.core.volumes import Fate, NewVolume
@@ -85,8 +85,11 @@ def order(request: wire.DeployRequest, image: str, *, boots_from_disk: bool) -> 
 def status_of(made: Instance, now: Instant, shown_provisioning_s: int) -> Status:
     """What is ordered was accepted, which this API calls provisioning; and that lasts a while, however soon it runs.
 
-    Clients create, look once, and take what they see for the beginning.
+    Clients create, look once, and take what they see for the beginning. What starts again is called that too: there
+    is one that takes `offline` for the end of its wait.
     """
+    if instances.pending(made) is Action.START:
+        return "provisioning"
     if made.status is Seen.RUNNING and now < after(made.created_at, seconds=shown_provisioning_s):
         return "provisioning"
     return STATUSES[made.status]
@@ -95,7 +98,7 @@ def status_of(made: Instance, now: Instant, shown_provisioning_s: int) -> Status
 def seen_as(wanted: Status) -> Collection[Seen]:
     """The statuses of core that may be shown as `wanted`."""
     found = {seen for seen, shown in STATUSES.items() if shown == wanted}
-    return found | {Seen.RUNNING} if wanted == "provisioning" else found
+    return found | {Seen.RUNNING, Seen.OFFLINE} if wanted == "provisioning" else found
 
 
 def instance(made: Instance, os_volume_id: str | None, status: Status, tags: Sequence[Tag]) -> wire.Instance:
