@@ -103,13 +103,18 @@ def resume(tx: Tx, project: str, instance_id: str) -> None:
 
 
 def _together(tx: Tx, project: str, instance_id: str) -> Sequence[Instance]:
-    """What is started with it: itself, or all members of its cluster. While some of those are on, none."""
+    """What is started with it: itself, or all members of its cluster. While some of those are on, none.
+
+    One member stands for all that were stopped for the same reason, so that they are tried once, and told once.
+    """
     seen = store.find(tx, project, instance_id)
     if seen is None or seen.cluster_id is None:
         return () if seen is None else (seen,)
     members = store.of_clusters(tx, [seen.cluster_id], lock=True)
     is_off = all(member.status is Status.OFFLINE and member.wanted is Wanted.OFFLINE for member in members)
-    return members if is_off else ()
+    here = next(member for member in members if member.id == instance_id)
+    first = next(member for member in members if member.status_reason == here.status_reason)
+    return members if is_off and first.id == instance_id else ()
 
 
 def _reclaim_all(tx: Tx, members: Sequence[Instance]) -> None:
