@@ -1,4 +1,4 @@
-"""Two transactions that want a volume and its project's quota: whichever is first, neither has to begin anew."""
+"""Two transactions that want a volume and what is locked before it: whichever is first, neither has to begin anew."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from berth.core.driver import Abilities
 from berth.core.errors import Conflict
 from berth.core.events import Actor
 from berth.core.volumes import NewVolume, service
-from tests import make
+from tests import make, queueing
 from tests.core.together import failed, together
 
 _LIMIT_S = 60
@@ -56,3 +56,37 @@ def test_a_volume_is_grown_or_copied_beside_an_order_that_takes_it(
 
     failed(together([partial(db.write_now, order), follow]), Conflict)
     assert sorted(runs) == ["change", "order"]
+
+
+@pytest.mark.parametrize("is_placed_again", [False, True])
+def test_an_order_takes_the_line_of_its_type_before_its_volumes(db: Database, is_placed_again: bool) -> None:
+    by = make.project(db).by
+    make.catalogue(db)
+    volume = make.volume(db, "detached", by)
+    key = make.ssh_key(db, by)
+    made = make.ordered(db, by, existing_volumes=[volume.id]) if is_placed_again else None
+    queueing.waiting(db, make.project(db).by, is_auto=True)
+    runs: list[str] = []
+    has_line = threading.Event()
+
+    def other(tx: Tx) -> None:
+        """As an order with new volumes does it."""
+        runs.append("other")
+        catalog.lock_line(tx, make.H100)
+        has_line.set()
+        threading.Event().wait(_OVERLAP_S)
+        service.lock(tx, by, volume.id)
+
+    def order(tx: Tx) -> None:
+        runs.append("order")
+        if made is None:
+            instances.order(tx, by, make.spec([key.id], existing_volumes=[volume.id]), make.RULES)
+        else:
+            instances.fail_over(tx, made, is_sold_out=False, reason="refused")
+
+    def follow() -> None:
+        has_line.wait(_LIMIT_S)
+        db.write_now(order)
+
+    failed(together([partial(db.write_now, other), follow]))
+    assert sorted(runs) == ["order", "other"]

@@ -157,8 +157,8 @@ def fail_over(
     current = current_of(tx, leased)
     if current is None:
         return None
-    storage.hold(tx, current)
     catalog.lock_line(tx, current.instance_type)
+    storage.hold(tx, current)
     catalog.release(tx, current.id)
     if is_sold_out:
         catalog.suppress(tx, current.offer_id, is_spot=current.is_spot)
