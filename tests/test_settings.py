@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from berth.app import DRIVERS, build, mail_of, rules_of
 from berth.core.billing import PERIODS, Period, Unit
 from berth.loops.world import Mail
-from berth.settings import SettingsError, read
+from berth.settings import Settings, SettingsError, read
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
 
 
 def test_nothing_said_means_the_defaults() -> None:
@@ -168,3 +171,16 @@ def test_faces_are_told_the_rate_of_the_euro_and_how_many_scripts_are_kept(tmp_p
     policy = process.context.policy
     process.database.close()
     assert (policy.eur_per_usd_micros, policy.scripts_per_project) == (950_000, 7)
+
+
+def test_every_setting_is_in_the_document() -> None:
+    names = []
+    for field in msgspec.structs.fields(Settings):
+        kind = field.type
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            names += [f"{field.encode_name}.{each.encode_name}" for each in msgspec.structs.fields(kind)]
+        else:
+            names.append(field.encode_name)
+    text = DOCUMENT.read_text()
+    assert "server.port" in names
+    assert [name for name in names if f"`{name}`" not in text] == []

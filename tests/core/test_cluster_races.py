@@ -1,18 +1,22 @@
 """Clusters when everybody does it at once: nothing is half taken, begun twice, or waits for ever."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
 
-from berth.base.db import Database
+from berth.base.db import Database, Tx
 from berth.core import catalog, clusters, instances
 from berth.core.clusters import Cluster
 from berth.core.driver import Catalogue
 from berth.core.errors import NoCapacity
-from tests import clustering, make
+from tests import clustering, make, queueing
 from tests.conftest import FakeClock
 from tests.core.books import assert_exact, rows
 from tests.core.together import failed, succeeded, together
 from tests.world import truth
+
+_LIMIT_S = 60
+_OVERLAP_S = 0.25
 
 
 def _ready(db: Database, cluster: Cluster) -> None:
@@ -101,3 +105,41 @@ def test_a_cluster_that_is_given_up_as_it_begins_has_begun_or_not(db: Database) 
         assert {member.first_running_at for member in members} == {view.cluster.first_running_at}
         assert rows(db, "SELECT 1 FROM segments WHERE ended_at IS NULL") == []
     assert_exact(db)
+
+
+def test_a_cluster_that_is_started_again_stands_in_nobodys_way(db: Database) -> None:
+    """It takes the lines of its types before its first unit, as orders do: neither has to begin anew."""
+    clustering.shop(db)
+    by = make.project(db, credit="100000").by
+    cluster = clustering.ordered(db, by)
+    _ready(db, cluster)
+    db.write_now(clusters.attend, cluster.id, make.RULES)
+    view = clustering.now(db, cluster)
+    for member in (view.jump_host, *view.workers):
+        db.write_now(instances.cut_off, by.project, member.id, make.RULES, reason="insufficient_credits")
+        make.seen(db, member, instances.stopped, releases_hardware=True)
+    members = {each.offer_id: each.instance_type for each in (view.jump_host, *view.workers)}
+    first, last = sorted(members)  # the order in which units are taken
+    queueing.waiting(db, by, instance_type=members[last], location="FIN-03", is_auto=True)
+    runs: list[str] = []
+    has_lines = threading.Event()
+
+    def order(tx: Tx) -> None:
+        runs.append("order")
+        for kind in sorted((clustering.WORKER, clustering.JUMP_HOST)):
+            catalog.lock_line(tx, kind)
+        has_lines.set()
+        threading.Event().wait(_OVERLAP_S)
+        catalog.claim(tx, catalog.known_offer(tx, first), "another", in_turn=True)
+
+    def start(tx: Tx) -> None:
+        runs.append("start")
+        instances.resume(tx, by.project, view.jump_host.id)
+
+    def follow() -> None:
+        has_lines.wait(_LIMIT_S)
+        db.write_now(start)
+
+    failed(together([partial(db.write_now, order), follow]))
+    assert sorted(runs) == ["order", "start"]
+    assert [each.wanted.value for each in clustering.now(db, cluster).workers] == ["running"] * 2

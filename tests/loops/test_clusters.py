@@ -203,6 +203,8 @@ async def test_a_cluster_is_not_started_again_in_part(db: Database, clock: FakeC
     await world.live(600)
     assert {member.status.value for member in _members(world, cluster)} == {"offline"}
     assert {member.status_reason for member in _members(world, cluster)} == {"no_capacity"}
+    for member in _members(world, cluster):
+        assert truth.event_types(db, member.id).count("instance.resume_failed") == 1
     assert world.free(f"{clustering.WORKER}@FIN-03") == 1
     world.check()
 

@@ -106,6 +106,24 @@ def start(
     store.insert_segment(tx, segment)
 
 
+def charge_past(
+    tx: Tx,
+    account: str,
+    subject: str,
+    price_micros_per_hour: int,
+    *,
+    cost_micros_per_hour: int = 0,
+    since: Instant,
+    until: Instant,
+) -> None:
+    """Charges what never ran for a time that is over. What has a clock already is left as it is."""
+    ledger.lock(tx, account)
+    if since < until and store.last_segment(tx, subject) is None:
+        _charged_before(
+            tx, Segment(subject, 1, account, price_micros_per_hour, cost_micros_per_hour, since, until, 0, 0)
+        )
+
+
 def pause(tx: Tx, account: str, subject: str, at: Instant) -> None:
     """Stops the clock at `at` and charges what was used, to the second. What the minimum lacks stays on hold."""
     last = _settle(tx, account, subject, at, is_final=False)

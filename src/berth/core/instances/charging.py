@@ -3,6 +3,7 @@
 What never runs for our fault is never charged: nothing is, before it runs or its owner gives it up.
 """
 
+from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.core import billing
 from berth.core.billing import Rules
@@ -21,7 +22,15 @@ def start_clock(tx: Tx, instance: Instance, *, bills_boot: bool) -> None:
     )
 
 
-def charge_boot(tx: Tx, instance: Instance, rules: Rules) -> None:
-    """Its owner gives up what was created and never ran: what the boot took so far is charged, if boots are."""
+def charge_boot(tx: Tx, instance: Instance, rules: Rules, *, until: Instant) -> None:
+    """Its owner gave up at `until` what was created and never ran: what the boot took is charged, if boots are."""
     if rules.bills_boot and rules.minimum_on_cancel:
-        start_clock(tx, instance, bills_boot=True)
+        billing.charge_past(
+            tx,
+            instance.project,
+            instance.id,
+            instance.price,
+            cost_micros_per_hour=instance.cost,
+            since=instance.created_at,
+            until=until,
+        )

@@ -9,7 +9,7 @@ from berth.core import events
 from berth.core.billing import Rules
 from berth.core.errors import Conflict, Invalid, NotFound
 from berth.core.events import ADMIN, Actor
-from berth.core.instances import service, states, store, terms
+from berth.core.instances import service, states, storage, store, terms
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Eviction, Extension, Instance, Wanted
 from berth.core.instances.reasons import because
@@ -92,7 +92,16 @@ def attend_outside(tx: Tx, instance_id: str, rules: Rules) -> None:
     if kept.extension is Extension.END_CONTRACT:
         store.plan_term(tx, instance_id, None)
         by = events.system(instance.project, _ACTOR)
-        service.end(tx, by, instance, rules, reason=because("term_ended"))
+        service.end(
+            tx,
+            by,
+            instance,
+            rules,
+            reason=because("term_ended"),
+            # The volumes of a cluster stay, whichever member ends first.
+            keeps_volumes=instance.cluster_id is not None,
+            os_volume=storage.fate_of_itself(instance),
+        )
     else:
         terms.carry_on(tx, instance, kept)
 

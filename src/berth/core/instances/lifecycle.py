@@ -157,8 +157,8 @@ def fail_over(
     current = current_of(tx, leased)
     if current is None:
         return None
-    storage.hold(tx, current)
     catalog.lock_line(tx, current.instance_type)
+    storage.hold(tx, current)
     catalog.release(tx, current.id)
     if is_sold_out:
         catalog.suppress(tx, current.offer_id, is_spot=current.is_spot)
@@ -329,9 +329,10 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
         return keep(tx, replace(current, handle=None, create_sent_at=None))
     if billing.has_hold(tx, current.id) and current.first_running_at is None:
         # A delete that met a create in flight waited for this answer: did anything exist?
-        existed = current.handle is not None
+        given_up_at = current.status_changed_at
+        existed = current.handle is not None and not states.boot_is_over(current, given_up_at)
         if existed:
-            charging.charge_boot(tx, current, rules)
+            charging.charge_boot(tx, current, rules, until=given_up_at)
         billing.finish(
             tx,
             current.project,

@@ -55,8 +55,8 @@ def order(
     `in_turn` says that it is the turn of whoever orders in the line of those who wait; nobody else is served from
     what is owed to them. `max_price` is per hour. Raises Invalid naming the member, InsufficientCredits, NoCapacity.
     """
-    if spec.volumes:
-        # They lock the project: whoever grants what others wait for has the line when it comes to that.
+    if spec.volumes or spec.existing_volumes:
+        # They are locked, and the project: whoever grants what others wait for has the line when it comes to that.
         catalog.lock_line(tx, spec.instance_type)
     choice = validate(tx, by, spec)
     period = terms.pick(spec, rules)

@@ -9,7 +9,7 @@ from berth.core import billing, catalog, events
 from berth.core.billing import Rules
 from berth.core.errors import Conflict
 from berth.core.events import Actor
-from berth.core.instances import endings, service, states, store, terms
+from berth.core.instances import endings, service, states, storage, store, terms
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import AutoDelete, Instance, Reservation, Wanted
 from berth.core.instances.reasons import because
@@ -90,7 +90,8 @@ def _end(tx: Tx, instance: Instance, code: str, rules: Rules) -> None:
     if code == "idle":
         instance = _told(tx, by, instance, "instance.idle", reason=because(code))
     instance = terms.catch_up(tx, instance)
-    service.end(tx, by, instance, rules, reason=because(code))
+    disk = storage.fate_of_itself(instance)
+    service.end(tx, by, instance, rules, reason=because(code), os_volume=disk)
     terms.end_early(tx, instance)  # it was its owner who ordered that
     store.plan_reservation(tx, instance.id, next_at=None, stops_at=tx.now)
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from berth.base.clock import Instant
 from berth.base.db import Tx
 from berth.base.paging import After, Page
 from berth.core import billing, catalog
@@ -95,19 +96,25 @@ def start(tx: Tx, by: Actor, instance_id: str, *, reason: str | None = None) -> 
 
 
 def stop(
-    tx: Tx, by: Actor, instance_id: str, *, keep_reserved: bool = False, reason: str | None = None
+    tx: Tx,
+    by: Actor,
+    instance_id: str,
+    *,
+    keep_reserved: bool = False,
+    reason: str | None = None,
+    at: Instant | None = None,
 ) -> Instance:
     """Switches it off. Stopping what is stopped changes nothing, except that hardware kept so far may be given back.
 
     With `keep_reserved`, or where a plain stop does not release it, the hardware stays claimed and billed.
     With a `reason` (a code, shown as `status_reason`) it is Berth that stops, so that nothing more is spent: the
     hardware is always given back, also that of what is off already, and a start or restart under way is overridden;
-    what cannot be stopped at its provider is deleted. Raises NotFound, Conflict.
+    what cannot be stopped at its provider is deleted, and its clock stops `at`, now if not given. Raises NotFound, Conflict.
     """
     instance = locked(tx, by, instance_id, may_be_member=reason is not None)
     able = abilities(tx, instance)
     if reason is not None:
-        return _end_spending(tx, by, instance, able, reason)
+        return _end_spending(tx, by, instance, able, reason, at)
     if keep_reserved and not (able.stop_keeps_hardware or not able.stop_releases_hardware):
         raise Conflict("not_supported", "Hardware cannot be kept reserved through a stop where this one is.")
     keeps = keep_reserved or not able.stop_releases_hardware
@@ -166,13 +173,24 @@ def delete(
     return deleted
 
 
-def _end_spending(tx: Tx, by: Actor, instance: Instance, able: Abilities, reason: str) -> Instance:
+def _end_spending(
+    tx: Tx, by: Actor, instance: Instance, able: Abilities, reason: str, at: Instant | None
+) -> Instance:
     if instance.status not in states.STANDING or instance.wanted is Wanted.DELETED:
         states.changes(instance, Action.STOP, able)  # raises: there is nothing to stop
         return instance
     if not able.stop:
         # Whoever ran out of credit keeps what they stored.
-        return end(tx, by, instance, Rules(), reason=reason, keeps_volumes=True, os_volume=Fate.DETACH)
+        return end(
+            tx,
+            by,
+            instance,
+            Rules(),
+            reason=reason,
+            keeps_volumes=True,
+            os_volume=Fate.DETACH,
+            stopped_at=at,
+        )
     is_off = instance.wanted is Wanted.OFFLINE and not instance.keeps_hardware
     if is_off or not states.spends(instance):
         return instance
@@ -206,12 +224,13 @@ def end(
     os_volume: Fate = Fate.PURGE,
     is_eviction: bool = False,
     by_owner: bool = False,
+    stopped_at: Instant | None = None,
 ) -> Instance:
     """Deletes what was locked before; `reason` says why, where it was not its owner.
 
     Of its data volumes `ending` (None: all) go to the trash, or for good with `is_permanent`, the others by what is
     set for each; with `keeps_volumes` all are kept. `is_eviction`: its provider takes it away, which costs no
-    minimum, and its volumes and boot disk go by what is set for that.
+    minimum, and its volumes and boot disk go by what is set for that. With `stopped_at` its clock stopped then.
     """
     storage.leave(
         tx,
@@ -223,7 +242,7 @@ def end(
         is_eviction=is_eviction,
     )
     storage.decide_disk(tx, instance, os_volume, is_eviction=is_eviction, by_owner=by_owner)
-    _settle_delete(tx, instance, rules, is_eviction=is_eviction)
+    _settle_delete(tx, instance, rules, is_eviction=is_eviction, stopped_at=stopped_at)
     changed = replace(
         instance,
         status=Status.DELETING,
@@ -265,16 +284,17 @@ def act(
     return _ACTIONS[action](tx, by, instance_id)
 
 
-def _settle_delete(tx: Tx, instance: Instance, rules: Rules, *, is_eviction: bool) -> None:
+def _settle_delete(
+    tx: Tx, instance: Instance, rules: Rules, *, is_eviction: bool, stopped_at: Instant | None
+) -> None:
     """What the delete costs. While it is unknown whether anything was created, the bill waits for that answer."""
     if instance.status in states.FAILED:
         return  # settled when it failed
     is_unresolved = instance.handle is None and instance.create_sent_at is not None
     if instance.first_running_at is None and is_unresolved and not is_eviction:
         return
-    has_failed = instance.deadline_at is not None and instance.deadline_at <= tx.now
-    if instance.first_running_at is None and has_failed:
-        ended_at, with_minimum = tx.now, False  # its boot came to nothing, and is about to be given up
+    if states.boot_is_over(instance, tx.now):
+        ended_at, with_minimum = tx.now, False
     elif instance.missing_since is not None:
         # Its provider has lost sight of it: nobody pays for what may have been down since.
         ended_at, with_minimum = instance.missing_since, False
@@ -283,7 +303,9 @@ def _settle_delete(tx: Tx, instance: Instance, rules: Rules, *, is_eviction: boo
         ended_at = tx.now
         with_minimum = not is_eviction and (ran or (instance.handle is not None and rules.minimum_on_cancel))
         if with_minimum and not ran:
-            charging.charge_boot(tx, instance, rules)
+            charging.charge_boot(tx, instance, rules, until=tx.now)
+    if stopped_at is not None:
+        ended_at = min(ended_at, stopped_at)
     billing.finish(tx, instance.project, instance.id, instance.price, ended_at, with_minimum=with_minimum)
 
 

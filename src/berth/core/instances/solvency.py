@@ -18,6 +18,7 @@ from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
 from berth.core.instances.reasons import RESUMING
+from berth.core.volumes import Fate
 
 _ACTOR = "loop:credit"
 _UNSTARTED = frozenset({Status.ORDERED, Status.PROVISIONING})
@@ -62,13 +63,14 @@ def cut_off(
     if found is None or found.wanted is Wanted.DELETED:
         return False
     if found.status in _UNSTARTED:
-        service.end(tx, by, found, replace(rules, minimum_on_cancel=False), reason=reason)
+        free = replace(rules, minimum_on_cancel=False)
+        service.end(tx, by, found, free, reason=reason, keeps_volumes=True)
         # A create whose outcome is unknown would be billed once it is known: here it is nobody's.
         billing.finish(tx, project, found.id, found.price, tx.now, with_minimum=False)
         return True
     if found.status not in states.STANDING:
         return False
-    service.stop(tx, by, found.id, reason=reason)
+    service.stop(tx, by, found.id, reason=reason, at=at)
     billing.pause(tx, project, found.id, min(found.missing_since or tx.now, at or tx.now, tx.now))
     return True
 
@@ -101,13 +103,18 @@ def resume(tx: Tx, project: str, instance_id: str) -> None:
 
 
 def _together(tx: Tx, project: str, instance_id: str) -> Sequence[Instance]:
-    """What is started with it: itself, or all members of its cluster. While some of those are on, none."""
+    """What is started with it: itself, or all members of its cluster. While some of those are on, none.
+
+    One member stands for all that were stopped for the same reason, so that they are tried once, and told once.
+    """
     seen = store.find(tx, project, instance_id)
     if seen is None or seen.cluster_id is None:
         return () if seen is None else (seen,)
     members = store.of_clusters(tx, [seen.cluster_id], lock=True)
     is_off = all(member.status is Status.OFFLINE and member.wanted is Wanted.OFFLINE for member in members)
-    return members if is_off else ()
+    here = next(member for member in members if member.id == instance_id)
+    first = next(member for member in members if member.status_reason == here.status_reason)
+    return members if is_off and first.id == instance_id else ()
 
 
 def _reclaim_all(tx: Tx, members: Sequence[Instance]) -> None:
@@ -115,6 +122,9 @@ def _reclaim_all(tx: Tx, members: Sequence[Instance]) -> None:
     for member in members:
         storage.check_start(tx, member)
     taken: list[Instance] = []
+    for kind in sorted({member.instance_type for member in members}):
+        # Before the first unit: whoever grants what others wait for has the line when it comes to that.
+        catalog.lock_line(tx, kind)
     for member in sorted(members, key=lambda member: (member.offer_id, member.id)):
         if not catalog.reclaim(tx, member.offer_id, member.id):
             _give_back(tx, taken)
@@ -134,11 +144,16 @@ def _give_back(tx: Tx, members: Sequence[Instance]) -> None:
 
 
 def delete_offline(tx: Tx, project: str, instance_id: str, rules: Rules, *, reason: str) -> bool:
-    """Deletes what nobody paid for; whether it was off, and is deleted now."""
+    """Deletes what nobody paid for; whether it was off, and is deleted now.
+
+    Its volumes are kept, whatever is set for its end, and its boot disk goes to the trash where it can be kept: what
+    becomes of them is announced, and can be taken back for a while.
+    """
     found = store.find(tx, project, instance_id, lock=True)
     if found is None or found.status is not Status.OFFLINE or found.wanted is not Wanted.OFFLINE:
         return False
-    service.end(tx, events.system(project, _ACTOR), found, rules, reason=reason)
+    by = events.system(project, _ACTOR)
+    service.end(tx, by, found, rules, reason=reason, keeps_volumes=True, os_volume=Fate.TRASH)
     return True
 
 

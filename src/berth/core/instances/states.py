@@ -1,5 +1,6 @@
 """Which state follows which, and which action each allows. Pure tables."""
 
+from berth.base.clock import Instant
 from berth.core.driver import Abilities
 from berth.core.errors import Conflict
 from berth.core.instances.model import Action, Instance, Status, Wanted
@@ -80,6 +81,13 @@ def changes_hold(instance: Instance, *, keeps: bool) -> bool:
     if instance.status is Status.OFFLINE and not instance.is_reserved:
         return False
     return instance.keeps_hardware != keeps
+
+
+def boot_is_over(instance: Instance, at: Instant) -> bool:
+    """Whether its boot had come to nothing by then, and was about to be given up."""
+    if instance.first_running_at is not None or instance.deadline_at is None:
+        return False
+    return instance.deadline_at <= at
 
 
 def spends(instance: Instance) -> bool:

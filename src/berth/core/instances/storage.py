@@ -160,6 +160,11 @@ def keeps_disk(tx: Tx, instance: Instance) -> bool:
     return volumes.keeps_disk(tx, instance.id)
 
 
+def fate_of_itself(instance: Instance) -> Fate:
+    """What becomes of its boot disk when it ends by itself: what it brought ends, what was a volume before is kept."""
+    return Fate.PURGE if instance.boot_volume_id is None else Fate.DETACH
+
+
 def decide_disk(tx: Tx, instance: Instance, fate: Fate, *, is_eviction: bool, by_owner: bool) -> None:
     """What becomes of its boot disk; one that it was to boot from and never did is left as it was.
 

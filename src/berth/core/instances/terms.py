@@ -104,7 +104,9 @@ def carry_on(tx: Tx, instance: Instance, kept: Term) -> Instance:
 
 
 def catch_up(tx: Tx, instance: Instance) -> Instance:
-    """As `carry_on` for every term that has ended and that no loop has looked at yet."""
+    """As `carry_on` for every term that has ended and that no loop has looked at yet. What failed has none any more."""
+    if instance.status in states.FAILED:
+        return instance
     changed = instance
     for _ in range(_TERMS_AT_ONCE):
         kept = term(tx, changed)
@@ -123,7 +125,9 @@ def end_early(tx: Tx, instance: Instance) -> None:
     kept = term(tx, instance)
     if kept is None or kept.ends_at <= tx.now:
         return
-    if instance.status in states.FAILED or instance.missing_since is not None:
+    if instance.first_running_at is None or instance.status in states.FAILED:
+        return
+    if instance.missing_since is not None:
         return
     seconds = billing.used_s(tx, instance.id, tx.now) - billing.used_s(tx, instance.id, kept.started_at)
     amount = billing.total(kept.list_price, seconds) - billing.total(instance.price, seconds)

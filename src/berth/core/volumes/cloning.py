@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from berth.base.db import Tx
-from berth.core import billing, catalog
+from berth.core import billing, catalog, projects
 from berth.core.catalog import VolumeType
 from berth.core.driver import Abilities
 from berth.core.errors import Conflict
@@ -46,6 +46,8 @@ def clone(
     `hosts` are the instances that have it. Raises NotFound, Invalid naming the member, InsufficientCredits, and
     Conflict (invalid_state, in_use, not_supported, quota).
     """
+    by.may("volumes:write")
+    projects.lock(tx, by)  # before any volume, as in an order
     source = lock(tx, by, volume_id)
     able = catalog.abilities(tx, source.provider)
     _check_source(source, able, hosts)

@@ -125,6 +125,8 @@ def detach(tx: Tx, by: Actor, volume_id: str, host: Host) -> Volume:
 
 def resize(tx: Tx, by: Actor, volume_id: str, size_gb: int) -> Volume:
     """Volumes only grow. Its price changes once it has. Raises NotFound, Invalid, Conflict, InsufficientCredits."""
+    by.may("volumes:write")
+    projects.lock(tx, by)  # before any volume, as in an order
     volume = lock(tx, by, volume_id)
     if volume.status is not Status.DELETED and size_gb == volume.wanted_size_gb > volume.size_gb:
         return volume

@@ -122,7 +122,3 @@ class Volume(_Volume, kw_only=True):
 class DeletedVolume(_Volume, kw_only=True):
     deleted_at: str
     is_permanently_deleted: bool
-
-
-class Cloned(Struct, kw_only=True):
-    id: str
