@@ -169,8 +169,10 @@ ENDINGS = {
     ("max_spend_reached", "deleted"),
     ("idle", "deleted"),
     ("term_ended", "deleted"),
+    ("cluster_failed", "deleted"),
+    ("cluster_ended", "deleted"),
 }
-"""Tested where instances end by themselves."""
+"""Tested where instances end by themselves, and where clusters end their members."""
 
 
 @pytest.mark.parametrize(("code", "status", "fails"), WAYS, ids=[way.__name__ for *_, way in WAYS])

@@ -402,7 +402,7 @@ def test_pretended_types_are_sold_in_every_place_and_say_what_they_are(tmp_path:
         types = (await driver.catalogue()).volume_types
         assert all(kind.is_simulated for kind in types)
         places = {(kind.name, kind.place.code) for kind in types}
-        assert len(places) == 16
+        assert len(places) == 20
         assert {
             ("NVMe", "FIN-01"),
             ("HDD", "FIN-03"),
