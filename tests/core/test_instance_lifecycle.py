@@ -294,6 +294,15 @@ def test_an_order_whose_image_nobody_boots_any_more_fails_and_costs_nothing(db: 
     assert (made.status, paid(db, made)) == ("error", 0)
 
 
+def test_a_boot_that_is_seen_to_fail_after_its_owner_ended_it_changes_no_reason(db: Database) -> None:
+    made = make.instance(db, "provisioning")
+    delete(db, made)
+    after = make.seen(db, made, instances.boot_failed, reason="boot_failed: The image does not boot.")
+    assert (after.status, after.status_reason) == ("deleting", None)
+    gone = make.seen(db, made, instances.gone, make.RULES)
+    assert (gone.status_reason, paid(db, made)) == (None, 285_000)
+
+
 def test_a_delete_during_a_fail_over_places_it_nowhere(db: Database) -> None:
     make.catalogue(db, make.offer(name="1"), make.offer(name="2"))
     made = make.ordered(db)

@@ -195,6 +195,8 @@ def boot_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
     current = current_of(tx, leased)
     if current is None:
         return None
+    if current.wanted is Wanted.DELETED:
+        return keep(tx, replace(current, due_at=tx.now))  # its owner was first, and that is why it ends
     deadline_at = min(current.deadline_at or tx.now, tx.now)
     return keep(tx, replace(current, deadline_at=deadline_at, status_reason=reason, due_at=tx.now))
 
