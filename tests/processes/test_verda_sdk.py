@@ -13,6 +13,7 @@ from verda import VerdaClient
 from verda.constants import Actions, ErrorCodes, InstanceStatus, Locations, VolumeStatus
 from verda.exceptions import APIException
 
+from tests.conftest import Databases
 from tests.processes.running import Server, pause
 
 pytestmark = pytest.mark.slow
@@ -24,7 +25,10 @@ _WAIT_S = 60.0
 
 
 @pytest.fixture
-def client(server: Server) -> Any:
+def client(server: Server, databases: Databases, engine: str) -> Any:
+    """On both engines."""
+    if engine == "postgresql":
+        server.database_url = databases.migrated(engine)
     server.start()
     credentials = server.credentials()
     return VerdaClient(
