@@ -56,7 +56,7 @@ async def kept(rig: Rig, driver: Driver) -> tuple[CreateOrder, str]:
     order = disk_order(rig)
     sighting = await running(driver, order)
     assert sighting.disk_handle is not None
-    await rig.run(sighting, "echo kept > /root/file && echo ours > /etc/ours && sync")
+    await rig.run(sighting, "echo kept > ~/file && echo ours > /etc/ours && sync")
     await driver.destroy(sighting.handle, keep_disk=True)
     await until_gone(driver, order.label)
     return order, sighting.disk_handle
@@ -116,13 +116,13 @@ class DiskContract:
                 )
                 sighting = await running(driver, order)
                 assert sighting.disk_handle == handle
-                text = await rig.run(sighting, "cat /root/file /etc/ours; hostname")
+                text = await rig.run(sighting, "cat ~/file /etc/ours; hostname")
                 assert text in (f"kept\nours\nagain-{keeps:d}\n", None)
                 with pytest.raises(DriverError):
                     await driver.destroy_volume(handle)
                 await driver.restart(sighting.handle)
                 sighting = await until_running(driver, order.label)
-                assert await rig.run(sighting, "cat /root/file") in ("kept\n", None)
+                assert await rig.run(sighting, "cat ~/file") in ("kept\n", None)
                 await driver.destroy(sighting.handle, keep_disk=keeps)
                 await until_gone(driver, order.label)
                 assert (await driver.inspect_volume(label, handle) is not None) == keeps
@@ -143,7 +143,7 @@ class DiskContract:
             with pytest.raises(DriverError):
                 await driver.create(missing)
             assert await driver.inspect(missing.label, None) is None
-            assert await rig.run(sighting, "cat /root/file") in ("kept\n", None)
+            assert await rig.run(sighting, "cat ~/file") in ("kept\n", None)
 
         perform_with("keeps_disks", open_rig, test)
 
@@ -186,7 +186,7 @@ class DiskContract:
                 pytest.skip("this provider copies no volumes")
             order = disk_order(rig)
             sighting = await running(driver, order)
-            await rig.run(sighting, "echo first > /root/file && sync")
+            await rig.run(sighting, "echo first > ~/file && sync")
             await stopped(driver, order.label, sighting.handle)
             copy = replace(rig.volume(), source=sighting.disk_handle, size_gb=order.os_volume_gb)
             made = await driver.create_volume(copy)
@@ -194,7 +194,7 @@ class DiskContract:
             await driver.destroy(sighting.handle)
             again = replace(rig.order(), disk_label=copy.label, boot_volume=made.handle)
             seen = await running(driver, again)
-            assert await rig.run(seen, "cat /root/file") in ("first\n", None)
+            assert await rig.run(seen, "cat ~/file") in ("first\n", None)
 
         perform_with("keeps_disks", open_rig, test)
 
