@@ -5,7 +5,7 @@ was not committed before never will be.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Concatenate, TypeVar
 
 from berth.base.db import Database, P, R, Tx
@@ -16,6 +16,7 @@ from berth.core.driver import (
     Label,
     Listing,
     Mount,
+    ProviderTemplate,
     Sighting,
     VolumeListing,
     VolumeOrder,
@@ -170,6 +171,9 @@ class MortalDriver:
 
     async def catalogue(self) -> Catalogue:
         return await self._fate.meets("catalogue", self._provider.catalogue)
+
+    async def templates(self) -> Sequence[ProviderTemplate]:
+        return await self._fate.meets("templates", self._provider.templates)
 
     async def create(self, order: CreateOrder) -> Sighting:
         return await self._fate.meets("create", lambda: self._provider.create(order))

@@ -26,6 +26,7 @@ from berth.core.driver import (
     VolumeListing,
     VolumeOrder,
     VolumeSighting,
+    WithoutTemplates,
 )
 from tests import make
 from tests.world.parts import Disk, Fault, Machine
@@ -44,7 +45,7 @@ VERBS = ("catalogue", "create", "inspect", "list_own", "start", "stop", "restart
 
 
 @dataclass
-class Provider:
+class Provider(WithoutTemplates):
     """Implements `Driver`. Faults are members to set, or calls to `breaks`."""
 
     clock: Clock

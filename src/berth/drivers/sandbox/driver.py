@@ -24,6 +24,7 @@ from berth.core.driver import (
     VolumeListing,
     VolumeOrder,
     VolumeSighting,
+    WithoutTemplates,
 )
 from berth.drivers.sandbox import images, simulated
 from berth.drivers.sandbox.config import SandboxConfig
@@ -51,7 +52,7 @@ _COPIES = 2
 """How many volumes are copied at once."""
 
 
-class SandboxDriver:
+class SandboxDriver(WithoutTemplates):
     """Implements `berth.core.driver.Driver`. One per state directory."""
 
     def __init__(self, config: SandboxConfig) -> None:

@@ -27,6 +27,7 @@ from berth.core.driver import (
     VolumeListing,
     VolumeOrder,
     VolumeSighting,
+    WithoutTemplates,
 )
 from berth.drivers.verda import names, translate
 from berth.drivers.verda.client import Client, segment
@@ -48,7 +49,7 @@ _NOTES = (
 )
 
 
-class VerdaDriver:
+class VerdaDriver(WithoutTemplates):
     """Implements `berth.core.driver.Driver`. One per account."""
 
     def __init__(

@@ -1,0 +1,10 @@
+"""Offers of marketplaces, and what became of those that failed."""
+
+revision = "0018"
+down_revision = "0017"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass

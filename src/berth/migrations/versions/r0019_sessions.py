@@ -1,0 +1,10 @@
+"""Sessions that end by themselves."""
+
+revision = "0019"
+down_revision = "0018"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass

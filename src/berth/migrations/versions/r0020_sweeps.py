@@ -1,0 +1,10 @@
+"""Templates of providers, and what orphans cost."""
+
+revision = "0020"
+down_revision = "0019"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
