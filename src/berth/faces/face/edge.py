@@ -175,6 +175,8 @@ class Edge:
         if key is None:
             if refusal is not None:
                 raise refusal
+            if route.prepare is not None:
+                call.prepared = await route.prepare(call)
             done = await self._run(route, call)
         else:
             call.key = key
@@ -202,11 +204,14 @@ class Edge:
             )
         in_flight.add(running)
         try:
+            if route.prepare is not None and refusal is None:
+                known = await self._context.db.read(idempotency.find, call.by, key, call.fingerprint)
+                if known is not None:
+                    return known
+                call.prepared = await route.prepare(call)
             done: _Done | Answer = await self._context.db.write(self._execute_once, route, call, key, refusal)
             if route.follow is not None and isinstance(done, _Done):
-                done = await self._follow(route, route.follow, call, done.result)
-                whole = Answer(done.status, done.body.decode())
-                await self._context.db.write(idempotency.amend, call.by, key, call.fingerprint, whole)
+                done = await self._follow_once(route, route.follow, call, key, done.result)
             return done
         except Refusal:
             # Another replica may have done this very request meanwhile, and taken what we were refused for.
@@ -216,6 +221,17 @@ class Edge:
             return known
         finally:
             in_flight.discard(running)
+
+    async def _follow_once(self, route: Route, follow: Follow, call: Call, key: str, result: object) -> _Done:
+        """Keeps what followed in the place of what the handler answered."""
+        try:
+            done = await self._follow(route, follow, call, result)
+        except Refusal:
+            await self._context.db.write(idempotency.forget, call.by, key, call.fingerprint)
+            raise
+        whole = Answer(done.status, self._kept(route, done).decode())
+        await self._context.db.write(idempotency.amend, call.by, key, call.fingerprint, whole)
+        return done
 
     async def _follow(self, route: Route, follow: Follow, call: Call, result: object) -> _Done:
         return self._done(route, await follow(call, result))
@@ -241,18 +257,20 @@ class Edge:
         if refusal is not None:
             raise refusal
         done = self._execute(tx, route, call)
-        kept = done.body if route.redact is None else self._face.render(route.redact(done.result))
         idempotency.remember(
             tx,
             call.by,
             key,
             call.fingerprint,
-            Answer(done.status, kept.decode()),
+            Answer(done.status, self._kept(route, done).decode()),
             retention_s=self._context.policy.idempotency_retention_s,
             lives=None if route.lives is None else route.lives(done.result),
             is_minted=key.startswith(self._face.minted_prefix),
         )
         return done
+
+    def _kept(self, route: Route, done: _Done) -> bytes:
+        return done.body if route.redact is None else self._face.render(route.redact(done.result))
 
 
 def _translate(

@@ -44,6 +44,14 @@ class Call:
     """The Idempotency-Key of a request that has one."""
     fingerprint: str = ""
     """What makes a request with a key the same as another."""
+    prepared: Any = None
+    """What the route's `prepare` made."""
+
+
+Prepare = Callable[[Call], Awaitable[object]]
+"""Makes what the handler needs and must not wait for, before any transaction: work of seconds, off the event loop.
+
+It may be in vain, since the handler can refuse all the same; a request that is replayed or not valid has none."""
 
 
 Handler = Callable[[Tx, Call], object]
@@ -73,9 +81,11 @@ class Route:
     rate: Rate = Rate.READ
     pokes: str | None = None
     """The loop to wake once the work is durable."""
+    prepare: Prepare | None = None
     follow: Follow | None = None
+    """A refusal that it raises is the answer, and nothing is kept of it: a retry does the work."""
     redact: Callable[[Any], object] | None = None
-    """Makes of a result the copy that a replay may show: without its secret."""
+    """Makes of a result, and of what `follow` made of it, the copy that a replay may show: without its secret."""
     lives: Callable[[Any], str | None] | None = None
     """The core id of the instance that a result shows, unless it is gone: the answer is kept as long as it is not."""
     asks: bool = False
