@@ -3,6 +3,8 @@
 from berth.core.reports.estimating import Estimate, VolumeLine, Wanted, estimate
 from berth.core.reports.model import (
     Buckets,
+    Cost,
+    Costs,
     EntryFilter,
     GroupBy,
     Kind,
@@ -14,10 +16,12 @@ from berth.core.reports.model import (
     UsagePage,
     UsageTotals,
 )
-from berth.core.reports.service import margin, transaction, transactions, usage, window
+from berth.core.reports.service import cost_of, costs, margin, transaction, transactions, usage, window
 
 __all__ = [
     "Buckets",
+    "Cost",
+    "Costs",
     "EntryFilter",
     "Estimate",
     "GroupBy",
@@ -31,6 +35,8 @@ __all__ = [
     "UsageTotals",
     "VolumeLine",
     "Wanted",
+    "cost_of",
+    "costs",
     "estimate",
     "margin",
     "transaction",
