@@ -4,6 +4,8 @@ Seconds and money are differences of cumulative totals, as charges are: windows 
 around them, and the window around everything to what the ledger charged and what is used since.
 """
 
+import json
+
 from berth.base.clock import SECOND, Instant
 from berth.base.db import Tx
 from berth.base.money import Micros
@@ -42,10 +44,10 @@ def costs(
     until = min(end, now)
     given = {} if consumer is None else {"consumer": consumer}
     rows = tx.all(
-        "SELECT i.provider, s.gpu_type, CAST(COUNT(*) AS BIGINT), CAST(SUM(c.seconds) AS BIGINT),"
+        "SELECT i.provider, i.specs, CAST(COUNT(*) AS BIGINT), CAST(SUM(c.seconds) AS BIGINT),"
         f" CAST(SUM(c.micros) AS BIGINT) FROM ({_SUBJECTS}) AS c JOIN sessions s ON s.instance_id = c.subject"
         " JOIN instances i ON i.id = c.subject WHERE (c.seconds <> 0 OR c.micros <> 0)"
-        f"{'' if consumer is None else _CONSUMER} GROUP BY i.provider, s.gpu_type ORDER BY 1, 2",
+        f"{'' if consumer is None else _CONSUMER} GROUP BY i.provider, i.specs ORDER BY i.provider, i.specs",
         account=account,
         start=min(start, until),
         end=until,
@@ -53,6 +55,6 @@ def costs(
         **given,
     )
     return [
-        Cost(provider, gpu_type, count, seconds, Micros(total))
-        for provider, gpu_type, count, seconds, total in rows
+        Cost(provider, json.loads(specs)["gpu_model"] or "", count, seconds, Micros(total))
+        for provider, specs, count, seconds, total in rows
     ]

@@ -1,0 +1,94 @@
+"""A session's beginning: its key is made first, the order is one transaction, and then the provider is waited for.
+
+Nothing is open while that lasts. Whoever goes away meanwhile, or is too impatient, finds the session in the list.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+
+from berth.base import sshkeys
+from berth.base.db import Tx
+from berth.base.sshkeys import KeyPair
+from berth.core import sessions
+from berth.core.driver import ProviderTemplate
+from berth.core.errors import Refusal, Unavailable
+from berth.core.sessions import Session, Status
+from berth.faces.face import Call
+from berth.faces.shopper import words
+from berth.faces.shopper.sessions import refusals, translate, wire
+
+_KEYS_AT_ONCE = 2
+"""Making one is a good part of a second, or several, of one processor."""
+_WAITING_MOST = 32
+_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
+_LONGEST_PAUSE_S = 0.8
+_makers = ThreadPoolExecutor(_KEYS_AT_ONCE, thread_name_prefix="session-keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a session needs that takes its time."""
+
+    keys: KeyPair = field(repr=False)
+    template: ProviderTemplate | None
+
+
+async def prepare(call: Call) -> Prepared:
+    """The key pair, for a request that seems to come to something."""
+    request: wire.CreateRequest = call.body
+    spec = translate.spec(request)
+    await call.context.db.read(_check, call)
+    return Prepared(await _key_pair(), None)
+
+
+def open_session(tx: Tx, call: Call) -> wire.Created:
+    prepared: Prepared = call.prepared
+    try:
+        opened = sessions.open_session(
+            tx,
+            call.by,
+            translate.spec(call.body),
+            call.context.session_rules,
+            call.context.rules,
+            public_key=prepared.keys.public_line,
+            pepper=call.context.pepper,
+            template=prepared.template,
+        )
+    except Refusal as refusal:
+        raise refusals.told(refusal) from None
+    return translate.created(
+        opened.session, private_key=prepared.keys.private_pem, agent_token=opened.agent_token
+    )
+
+
+async def await_outcome(call: Call, answered: object) -> wire.Created:
+    """The session once its provider made it. Raises what came of it instead; as it is then when nothing did in time."""
+    assert isinstance(answered, wire.Created)
+    call.context.poke("provisioning")
+    instance_id = words.instance_id(answered.session.id)
+    made = await _placed(call, instance_id)
+    if made.status is Status.FAILED:
+        raise refusals.failed(made, call.body.offer_id)
+    return translate.as_it_is(answered, made)
+
+
+async def _placed(call: Call, instance_id: str) -> Session:
+    """The row is asked at growing intervals: whoever works on it may be another process."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + call.context.session_wait_s
+    for pause_s in chain(_PAUSES_S, repeat(_LONGEST_PAUSE_S)):
+        made = await call.context.db.read(sessions.get, call.by, instance_id)
+        left_s = until - loop.time()
+        if made.is_placed or left_s <= 0:
+            return made
+        await asyncio.sleep(min(pause_s, left_s))
+    raise AssertionError("the pauses never end")
+
+
+async def _key_pair() -> KeyPair:
+    """Raises Unavailable where too many are being made."""
+    if _makers._work_queue.qsize() >= _WAITING_MOST:
+        raise Unavailable("busy", "Too many sessions are being created at once; try again.")
+    return await asyncio.get_running_loop().run_in_executor(_makers, sshkeys.make_rsa)
