@@ -23,7 +23,7 @@ from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
 from berth.drivers.verda import VerdaConfig, VerdaDriver
-from berth.faces import huddle, verda
+from berth.faces import huddle, shopper, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
     catalog,
@@ -108,15 +108,28 @@ def _low_balance(text: str) -> money.Micros:
         raise SettingsError(f"verda.low_balance_usd: {error}") from error
 
 
+DEFAULT_PROJECT = "default"
+"""Made by the first start. The shopper API acts for it where it is open."""
+
 FACES: Mapping[str, Callable[[Context], Asgi]] = {
     huddle.PREFIX: huddle.build,
     huddle.NESTED_PREFIX: partial(huddle.build, is_nested=True),
     verda.PREFIX: verda.build,
+    shopper.PREFIX: shopper.build,
 }
 """Who calls us, by the prefix of their paths."""
 
+PATHS: Mapping[str, str] = dict.fromkeys(shopper.PATHS, shopper.PREFIX)
+"""Where a face has only these paths, and what lies below them, of all that its prefix holds: its prefix, by the path."""
+
 DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _sandbox, "verda": _verda}
 """Whom we call; a builder answers None for a provider that is not set up."""
+
+_PLACES = sorted(
+    [(prefix, prefix) for prefix in FACES if prefix not in PATHS.values()] + list(PATHS.items()),
+    key=lambda place: len(place[0]),
+    reverse=True,
+)
 
 LOOPS: Sequence[Loop] = (
     Loop("catalog", catalog.tick, catalog.PERIOD_S),
@@ -270,7 +283,19 @@ def _policy(settings: Settings) -> Policy:
         eur_per_usd_micros=_euros(settings),
         free_units_shown=settings.access.free_units_shown or None,
         shown_provisioning_s=settings.iaas.shown_provisioning_s,
+        open_project=_open_project(settings),
     )
+
+
+def _open_project(settings: Settings) -> str | None:
+    """Raises SettingsError where everybody could walk in."""
+    is_here = shopper.is_loopback(settings.server.host)
+    if settings.shopper.access == "open" and not is_here:
+        raise SettingsError(
+            f"shopper.access: open would let anybody in who reaches {settings.server.host}; listen on 127.0.0.1 or"
+            " set it to key"
+        )
+    return DEFAULT_PROJECT if is_here and settings.shopper.access != "key" else None
 
 
 def _euros(settings: Settings) -> int:
@@ -372,9 +397,8 @@ def waiting_rules_of(settings: Settings) -> WaitingRules:
 
 def application(process: Process) -> Asgi:
     """All faces behind one port, joined by their prefixes; starts and stops the process with the server."""
-    faces = [(prefix, make(process.context)) for prefix, make in FACES.items()]
-    faces.sort(key=lambda face: len(face[0]), reverse=True)
-    fallback = dict(faces)[huddle.PREFIX]
+    faces = {prefix: make(process.context) for prefix, make in FACES.items()}
+    fallback = faces[huddle.PREFIX]
     welcome = f"{huddle.PREFIX}/docs".encode()
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
@@ -386,13 +410,21 @@ def application(process: Process) -> Asgi:
             await send({"type": "http.response.start", "status": 307, "headers": [(b"location", welcome)]})
             await send({"type": "http.response.body", "body": b""})
             return
-        for prefix, face in faces:
-            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
-                await face({**scope, "root_path": prefix}, receive, send)
-                return
-        await fallback(scope, receive, send)
+        prefix = prefix_of(path)
+        if prefix is None:
+            await fallback(scope, receive, send)
+        else:
+            await faces[prefix]({**scope, "root_path": prefix}, receive, send)
 
     return dispatch
+
+
+def prefix_of(path: str) -> str | None:
+    """The prefix of the face that a path belongs to: of all that hold it, the longest decides. None: nobody's."""
+    for beginning, prefix in _PLACES:
+        if path.startswith(beginning) and path[len(beginning) : len(beginning) + 1] in {"", "/"}:
+            return prefix
+    return None
 
 
 async def _lifespan(process: Process, receive: Receive, send: Send) -> None:

@@ -27,7 +27,6 @@ from berth.core.events import Search
 from berth.core.projects import Credentials, KeySpec
 from berth.settings import Settings, SettingsError, read
 
-DEFAULT_PROJECT = "default"
 _BAD_USAGE = 2
 
 cli = App(name="berth", version=__version__, help="A GPU cloud in a box.")
@@ -382,7 +381,7 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
     if projects.list_projects(tx, limit=1):
         return False
     made = operating.create(
-        tx, DEFAULT_PROJECT, _dollars(settings.billing.default_credit_usd, least=0), pepper
+        tx, app.DEFAULT_PROJECT, _dollars(settings.billing.default_credit_usd, least=0), pepper
     )
     path = app.credentials_path(settings)
     fresh = path.with_suffix(".new")
@@ -410,7 +409,7 @@ def _introduce(process: app.Process) -> None:
     """Says where the credentials are, and what an operator must know of each provider before trusting it."""
     settings = process.settings
     if process.database.write_now(_create_default, settings, process.context.pepper):
-        _tell(f"Created project {DEFAULT_PROJECT}; its credentials: {app.credentials_path(settings)}")
+        _tell(f"Created project {app.DEFAULT_PROJECT}; its credentials: {app.credentials_path(settings)}")
     for name, driver in process.drivers.items():
         for note in driver.abilities.notes:
             _tell(f"{name}: {note}")

@@ -36,6 +36,8 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The largest request body that is read."""
     trusted_proxies: str = ""
     """Networks, with commas between, whose X-Forwarded-For says where a request comes from."""
+    notice_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.5
+    """Seconds after SIGTERM for which requests are still taken, while /ready says already that no more should come."""
     drain_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 20
     """Seconds that requests and steps under way have to finish after SIGTERM."""
 
@@ -74,6 +76,13 @@ class Iaas(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     shown_provisioning_s: Annotated[int, msgspec.Meta(ge=0, le=600)] = 2
     """Seconds that a new instance is shown as provisioning at least: its clients expect to see that."""
+
+
+class Shopper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The session broker's API: /health, /ready, /metrics and what it has under /api/v1."""
+
+    access: Literal["auto", "open", "key"] = "auto"
+    """`open` lets callers on this host in without a key, `key` nobody, `auto` is open on a loopback address alone."""
 
 
 class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -248,6 +257,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: Requests = Requests()
     access: Access = Access()
     iaas: Iaas = Iaas()
+    shopper: Shopper = Shopper()
     billing: Billing = Billing()
     contracts: Contracts = Contracts()
     currency: Currency = Currency()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from berth.base.clock import Clock
 from berth.base.db import Database
+from berth.base.readiness import Readiness
 from berth.core import idempotency, projects, scripts, webhooks
 from berth.core.billing import Rules
 from berth.core.catalog.inventory import Shelf
@@ -27,6 +28,8 @@ class Policy:
     scripts_per_project: int = scripts.SCRIPTS_PER_PROJECT
     eur_per_usd_micros: int = 920_000
     """Millionths of a euro that a dollar is shown as; everything is charged in dollars."""
+    open_project: str | None = None
+    """Whom the shopper API acts for when somebody at this host asks without a key; None: nobody gets in so."""
     free_units_shown: int | None = None
     """The most free units that an offer tells of; None: all."""
     shown_provisioning_s: int = 2
@@ -53,6 +56,7 @@ class Context:
     webhook_rules: webhooks.Rules = field(default_factory=webhooks.Rules)
     test_wait_s: float = 20.0
     """How long a request waits for a test delivery."""
+    readiness: Readiness = field(default_factory=Readiness)
     known_keys: KnownKeys = field(default_factory=KnownKeys)
     shelf: Shelf = field(default_factory=Shelf)
     """The inventory of now."""

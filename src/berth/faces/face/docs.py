@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from berth.faces.face.openapi import tag_of
 from berth.faces.face.table import Route
 
 _STYLE = """
@@ -31,7 +32,7 @@ def docs_page(document: Mapping[str, Any], routes: Sequence[Route], how: str | N
     title = f"{document['info']['title']} {document['info']['version']}"
     by_tag: dict[str, list[Route]] = {}
     for route in routes:
-        by_tag.setdefault(route.path.split("/")[1], []).append(route)
+        by_tag.setdefault(tag_of(route.path), []).append(route)
     sections = "".join(
         f"<h2>{escape(tag)}</h2>" + "".join(_route(document, route) for route in by_tag[tag])
         for tag in by_tag

@@ -4,12 +4,9 @@ One ASGI callable for a whole face. It decides nothing about what is asked: the 
 takes and needs, its handler does the work, the face renders the answer and words the refusals.
 """
 
-import os
-import re
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import structlog
@@ -29,15 +26,12 @@ from berth.faces.face.table import Call, Face, Follow, Headers, Page, Reply, Rou
 
 OK = 200
 NO_CONTENT = 204
-_REQUEST_ID = re.compile(rb"[\w.:+/=@-]{1,128}", re.ASCII)
 _REPLAYED = ((b"idempotent-replayed", b"true"),)
 _PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
 )
 _log = structlog.get_logger()
-_numbers = count(1)
-_PROCESS = os.urandom(6).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +67,7 @@ class Edge:
         if scope["type"] != "http":
             return
         headers = _headers(scope["headers"])
-        request_id = _request_id(headers)
+        request_id = self._face.request_id(headers.get(b"x-request-id"))
         visit = _Visit(request_id)
         try:
             reply = await self._answer(scope, headers, receive, visit)
@@ -131,9 +125,10 @@ class Edge:
             counted: Limited = route
             if self._face.limits.counts_paths:
                 counted = Counted(route.method, scope.get("root_path", "") + path, route.rate)
-            visit.by, visit.counted = by, counted
+            is_counted = by.key_id != self._face.limits.exempts
+            visit.by, visit.counted = by, counted if is_counted else None
             by.may(route.scope)
-            if context.rates is not None:
+            if context.rates is not None and is_counted:
                 await context.rates.admit(by.project, counted)
         pairs = bodies.pairs_of(scope["query_string"])
         call = Call(context, by, parameters, None, None, headers)
@@ -148,8 +143,8 @@ class Edge:
         document = None
         if route.body is not None:
             body = await bodies.read(receive, call.headers, self._context.body_limit)
-            document = bodies.parse(body, call.headers, takes_form=route.takes_form)
-        refusal = _translate(route, call, document, pairs)
+            document = self._parse(route, body, call.headers)
+        refusal = self._translate(route, call, document, pairs)
         if refusal is not None:
             raise refusal
         result = await self._context.db.read(route.handler, call)
@@ -169,9 +164,9 @@ class Edge:
     ) -> Reply:
         key = replays.key_of(call.headers) if self._face.takes_keys else None
         body = await bodies.read(receive, call.headers, self._context.body_limit)
-        document = None if route.body is None else bodies.parse(body, call.headers)
+        document = None if route.body is None else self._parse(route, body, call.headers)
         # What is wrong with the members is said only when there is nothing to replay.
-        refusal = _translate(route, call, document, pairs)
+        refusal = self._translate(route, call, document, pairs)
         if key is None:
             if refusal is not None:
                 raise refusal
@@ -245,6 +240,19 @@ class Edge:
             return _Done(answered, answered.status or route.status, body, answered.headers)
         return _Done(answered, route.status, self._face.render(answered))
 
+    def _parse(self, route: Route, body: bytes, headers: Headers) -> dict[str, Any]:
+        return bodies.parse(
+            body, headers, takes_form=route.takes_form, takes_any_type=self._face.takes_any_type
+        )
+
+    def _translate(
+        self, route: Route, call: Call, document: dict[str, Any] | None, pairs: Sequence[tuple[str, str]]
+    ) -> Invalid | None:
+        refusal = _translate(route, call, document, pairs)
+        if refusal is None or not self._face.tells_values:
+            return refusal
+        return bodies.with_value(refusal, document, pairs)
+
     def _reply(self, route: Route, done: _Done) -> Reply:
         return Reply(done.status, done.body, done.headers, route.media_type)
 
@@ -275,7 +283,7 @@ class Edge:
 
 def _translate(
     route: Route, call: Call, document: dict[str, Any] | None, pairs: Sequence[tuple[str, str]]
-) -> Refusal | None:
+) -> Invalid | None:
     """Fills in the call's query and body, or says what is wrong with them."""
     try:
         if route.query is not None:
@@ -302,14 +310,6 @@ def _headers(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
         else:
             headers[name] = value
     return headers
-
-
-def _request_id(headers: Headers) -> str:
-    """The caller's own id for the request where it is a sane one, else a fresh one."""
-    given = headers.get(b"x-request-id")
-    if given is not None and _REQUEST_ID.fullmatch(given):
-        return given.decode("ascii")
-    return f"req_{_PROCESS}{next(_numbers):08x}"
 
 
 def _path_below(scope: Scope) -> str:

@@ -11,6 +11,7 @@ from berth.base.db import Tx
 from berth.core.errors import Refusal
 from berth.core.events import Actor
 from berth.faces.face.context import Context
+from berth.faces.face.naming import request_id
 from berth.faces.face.rates import Limits, Rate
 
 Headers = Mapping[bytes, bytes]
@@ -174,5 +175,11 @@ class Face:
     """Whether an Idempotency-Key means anything to this API."""
     hides_templates: bool = False
     """Whether a fixed path means nothing else: its last part is no parameter of another route, whatever the method."""
+    request_id: Callable[[bytes | None], str] = request_id
+    """The id of a request, by what its `X-Request-ID` says."""
+    tells_values: bool = False
+    """Whether a refusal of a parameter or member comes with what was sent for it, as its detail `sent`."""
+    takes_any_type: bool = False
+    """Whether a body is read as JSON whatever it is declared to be, as what `curl -d` sends."""
     limits: Limits = field(default_factory=Limits)
     """How requests are counted, and how the headers about that are worded."""

@@ -1,0 +1,31 @@
+"""One accepted request for every route of the shopper API. A route without one fails the tests that visit all."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from berth.faces.face import Route
+from tests.faces.conftest import Response
+from tests.faces.shopper.conftest import Broker, Shopper
+
+
+@dataclass(frozen=True)
+class Sample:
+    path: str
+    body: Mapping[str, Any] | None = None
+
+
+SAMPLES: Mapping[tuple[str, str], Callable[[Broker], Sample]] = {
+    ("GET", "/health"): lambda _: Sample("/health"),
+    ("GET", "/ready"): lambda _: Sample("/ready"),
+}
+
+
+def name_of(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+async def visit(broker: Broker, client: Shopper, route: Route, *, sample: Sample | None = None) -> Response:
+    """An accepted request for `route`, by `client`."""
+    sample = sample or SAMPLES[route.method, route.path](broker)
+    return await client.call(route.method, sample.path, body=sample.body)
