@@ -264,6 +264,7 @@ def build(settings: Settings) -> Process:
         waiting=waiting_rules_of(settings),
         poke=poke,
         shelf=shelf,
+        session_wait_s=settings.shopper.create_wait_s,
         body_limit=settings.server.body_limit_bytes,
         version=__version__,
     )

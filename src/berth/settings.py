@@ -83,6 +83,8 @@ class Shopper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     access: Literal["auto", "open", "key"] = "auto"
     """`open` lets callers on this host in without a key, `key` nobody, `auto` is open on a loopback address alone."""
+    create_wait_s: Annotated[float, msgspec.Meta(ge=0, le=280)] = 60
+    """Seconds that the request of a session waits for what its provider makes of it; then it answers as things are."""
 
 
 class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from berth.base import sshkeys
 from berth.base.clock import Clock
 from berth.base.db import Database
 from berth.base.readiness import Readiness
-from berth.core import idempotency, projects, scripts, webhooks
+from berth.base.sshkeys import KeyPair
+from berth.core import idempotency, projects, scripts, sessions, webhooks
 from berth.core.billing import Rules
 from berth.core.catalog.inventory import Shelf
 from berth.core.projects.networks import Network
@@ -56,6 +58,11 @@ class Context:
     webhook_rules: webhooks.Rules = field(default_factory=webhooks.Rules)
     test_wait_s: float = 20.0
     """How long a request waits for a test delivery."""
+    session_rules: sessions.Rules = field(default_factory=sessions.Rules)
+    session_wait_s: float = 60.0
+    """How long the request of a session waits for what its provider makes of it."""
+    session_keys: Callable[[], KeyPair] = sshkeys.make_rsa
+    """Makes the key pair of a session; called in a thread, because that takes its time."""
     readiness: Readiness = field(default_factory=Readiness)
     known_keys: KnownKeys = field(default_factory=KnownKeys)
     shelf: Shelf = field(default_factory=Shelf)

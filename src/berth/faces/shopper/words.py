@@ -4,9 +4,11 @@ import re
 import uuid
 from decimal import Decimal
 
-from berth.base import money
+from berth.base import ids, money
 from berth.base.clock import Instant, rfc3339
+from berth.core.errors import NotFound
 
+SESSION = "sess-"
 REFLECTED = 128
 """Characters of what was sent that a message repeats."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -35,6 +37,18 @@ def reflected(value: object) -> str:
 def sentence(message: str) -> str:
     """A sentence of core's in the words of this API."""
     return plain(_NOUN.sub(_session, message))
+
+
+def session_id(instance_id: str) -> str:
+    return SESSION + instance_id.lower()
+
+
+def instance_id(shown: str) -> str:
+    """Raises NotFound for what is no id of a session."""
+    found = shown.removeprefix(SESSION).upper()
+    if session_id(found) != shown or not ids.is_id(found):
+        raise NotFound("session_not_found", "session not found")
+    return found
 
 
 def time(at: Instant) -> str:

@@ -4,11 +4,11 @@ Nothing is open while that lasts. Whoever goes away meanwhile, or is too impatie
 """
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
-from berth.base import sshkeys
 from berth.base.db import Tx
 from berth.base.sshkeys import KeyPair
 from berth.core import sessions
@@ -24,7 +24,27 @@ _KEYS_AT_ONCE = 2
 _WAITING_MOST = 32
 _PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 _LONGEST_PAUSE_S = 0.8
-_makers = ThreadPoolExecutor(_KEYS_AT_ONCE, thread_name_prefix="session-keys")
+
+
+class _KeyMakers:
+    """A few threads, and a limit on those who wait for one."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_KEYS_AT_ONCE, thread_name_prefix="session-keys")
+        self._wanted = 0
+
+    async def make(self, make: Callable[[], KeyPair]) -> KeyPair:
+        """Raises Unavailable where too many wait."""
+        if self._wanted >= _KEYS_AT_ONCE + _WAITING_MOST:
+            raise Unavailable("busy", "Too many sessions are being created at once; try again.")
+        self._wanted += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, make)
+        finally:
+            self._wanted -= 1
+
+
+_key_makers = _KeyMakers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +57,7 @@ class Prepared:
 
 async def prepare(call: Call) -> Prepared:
     """The key pair, for a request that seems to come to something."""
-    request: wire.CreateRequest = call.body
-    spec = translate.spec(request)
-    await call.context.db.read(_check, call)
-    return Prepared(await _key_pair(), None)
+    return Prepared(await _key_makers.make(call.context.session_keys), None)
 
 
 def open_session(tx: Tx, call: Call) -> wire.Created:
@@ -85,10 +102,3 @@ async def _placed(call: Call, instance_id: str) -> Session:
             return made
         await asyncio.sleep(min(pause_s, left_s))
     raise AssertionError("the pauses never end")
-
-
-async def _key_pair() -> KeyPair:
-    """Raises Unavailable where too many are being made."""
-    if _makers._work_queue.qsize() >= _WAITING_MOST:
-        raise Unavailable("busy", "Too many sessions are being created at once; try again.")
-    return await asyncio.get_running_loop().run_in_executor(_makers, sshkeys.make_rsa)

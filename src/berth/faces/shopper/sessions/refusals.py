@@ -54,5 +54,5 @@ def stale(offer_id: str, provider: str) -> NoCapacity:
         offer_id=offer_id,
         provider=provider,
         retry_suggested=True,
-        message=_STALE_MESSAGE,
+        explanation=_STALE_MESSAGE,
     )

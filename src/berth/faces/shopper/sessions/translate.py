@@ -1,15 +1,19 @@
 """Sessions: core's values in this API's words, and back."""
 
+from msgspec import UNSET, structs
+
 from berth.base.clock import Instant, seconds_between
+from berth.core.errors import Invalid
 from berth.core.sessions import LaunchMode, Session, SessionSpec, Status, StoragePolicy
 from berth.core.sessions import RetryScope as Scope
 from berth.faces.shopper import words
 from berth.faces.shopper.sessions import wire
-from msgspec import UNSET, structs
 
 KEY_WAS_TOLD = "The private key and the agent token were told once, in the first answer to this request."
 DIAGNOSTICS_NOTE = "Full SSH diagnostics require client-side SSH access."
+LISTED_MOST = 1000
 _USUAL_RETRIES = 3
+_MOST_HOURS = 12
 
 
 def spec(request: wire.CreateRequest) -> SessionSpec:
@@ -20,7 +24,9 @@ def spec(request: wire.CreateRequest) -> SessionSpec:
         workload_type=request.workload_type or "",
         reservation_hours=request.reservation_hours or 0,
         idle_threshold_minutes=request.idle_threshold_minutes or 0,
-        storage_policy=StoragePolicy.PRESERVE if request.storage_policy == "preserve" else StoragePolicy.DESTROY,
+        storage_policy=StoragePolicy.PRESERVE
+        if request.storage_policy == "preserve"
+        else StoragePolicy.DESTROY,
         launch_mode=LaunchMode.ENTRYPOINT if request.launch_mode == "entrypoint" else LaunchMode.SSH,
         docker_image=request.docker_image or None,
         model_id=request.model_id or None,
@@ -108,7 +114,9 @@ def diagnostics(made: Session, now: Instant) -> wire.Diagnostics:
         created_at=words.time(made.created_at),
         expires_at=words.time(made.expires_at),
         uptime=duration(seconds_between(made.created_at, now)),
-        time_to_expiry=duration(seconds_between(now, made.expires_at)) if made.expires_at > now else "expired",
+        time_to_expiry=duration(seconds_between(now, made.expires_at))
+        if made.expires_at > now
+        else "expired",
         ssh_available=has_login and instance.ip is not None and instance.ssh_port is not None,
         note=DIAGNOSTICS_NOTE,
         idle_threshold_minutes=made.idle_threshold_minutes,
@@ -122,6 +130,24 @@ def duration(seconds: int) -> str:
     """`1h 30m`, or `30m` below an hour; what is over in whole minutes is left out."""
     hours, minutes = divmod(seconds // 60, 60)
     return f"{hours}h {minutes}m" if hours else f"{minutes}m"
+
+
+def additional_hours(request: wire.ExtendRequest) -> int:
+    """Raises Invalid."""
+    hours = request.additional_hours
+    if hours is None:
+        raise Invalid("missing_field", "additional_hours is required", field="additional_hours")
+    if not 1 <= hours <= _MOST_HOURS:
+        bound = "at least 1" if hours < 1 else f"at most {_MOST_HOURS}"
+        raise Invalid(
+            "invalid_field", f"additional_hours must be {bound}", field="additional_hours", sent=hours
+        )
+    return hours
+
+
+def lives(answer: wire.Created) -> str | None:
+    """The instance whose end lets an Idempotency-Key of its order be forgotten."""
+    return words.instance_id(answer.session.id)
 
 
 def wanted_status(word: wire.Status | None) -> Status | None:
