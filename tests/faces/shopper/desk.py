@@ -1,0 +1,140 @@
+"""The shopper API with a provider behind it that answers as soon as it is woken: no loop runs, and nothing waits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+
+from berth.base import sshkeys
+from berth.base.db import Database
+from berth.base.sshkeys import KeyPair
+from berth.core import events, instances
+from berth.core.instances import Instance, Status
+from berth.faces.shopper import words
+from tests import make
+from tests.conftest import FakeClock
+from tests.faces.conftest import Response
+from tests.faces.shopper.conftest import Broker, Shopper
+
+PROVIDER = "vastai"
+OFFER = "vastai-12345"
+BODY: Mapping[str, Any] = {
+    "consumer_id": "my-application",
+    "offer_id": OFFER,
+    "workload_type": "llm",
+    "reservation_hours": 2,
+}
+
+
+@cache
+def keys() -> KeyPair:
+    """Made once: a pair takes a second, and no test looks at two."""
+    return sshkeys.make_rsa()
+
+
+@dataclass
+class Provider:
+    """What becomes of every order, at once when the provisioning loop would be woken."""
+
+    db: Database
+    reason: str | None = None
+    """None: it makes what is ordered; else why it does not, as `fail_over` takes it."""
+    is_sold_out: bool = False
+    is_silent: bool = False
+
+    def wake(self, _loop: str) -> None:
+        for made in [] if self.is_silent else self.ordered():
+            if self.reason is None:
+                make.provisioned(self.db, made)
+            else:
+                make.seen(
+                    self.db,
+                    made,
+                    instances.fail_over,
+                    is_sold_out=self.is_sold_out,
+                    reason=self.reason,
+                    offers_allowed=0,
+                )
+
+    def ordered(self) -> list[Instance]:
+        rows = self.db.read_now(lambda tx: tx.all("SELECT id FROM instances WHERE status = 'ordered'"))
+        found = [self.db.read_now(instances.find, row[0]) for row in rows]
+        return [made for made in found if made is not None]
+
+
+@dataclass
+class Desk:
+    """A broker whose provider answers, and whoever asks it."""
+
+    broker: Broker
+    provider: Provider
+    client: Shopper
+    other: Shopper
+    """The same API in what might be another process."""
+
+    @property
+    def db(self) -> Database:
+        return self.broker.db
+
+    @property
+    def clock(self) -> FakeClock:
+        return self.broker.clock
+
+    async def create(self, **members: Any) -> Response:
+        return await self.client.post("/api/v1/sessions", {**BODY, **members})
+
+    async def created(self, **members: Any) -> Any:
+        """The session of one that was accepted."""
+        response = await self.create(**members)
+        assert response.status == 201, response.content
+        return response.json["session"]
+
+    async def running(self, **members: Any) -> Any:
+        """A session that somebody can log in to."""
+        session = await self.created(**members)
+        self.runs(session["id"])
+        return await self.session(session["id"])
+
+    async def session(self, session_id: str) -> Any:
+        response = await self.client.get(f"/api/v1/sessions/{session_id}")
+        assert response.status == 200, response.content
+        return response.json
+
+    def instance(self, session_id: str) -> Instance:
+        found = self.db.read_now(instances.find, words.instance_id(session_id))
+        assert found is not None
+        return found
+
+    def runs(self, session_id: str) -> None:
+        made = self.instance(session_id)
+        make.seen(self.db, made, instances.reachable, make.sighting(made))
+
+    def gone(self, session_id: str) -> None:
+        """Its provider says that it is no more."""
+        made = self.instance(session_id)
+        if made.status is not Status.DELETED:
+            make.seen(self.db, made, instances.gone, make.RULES)
+
+    def system(self) -> events.Actor:
+        return events.system(self.broker.customer.id, "test")
+
+
+@pytest.fixture
+def desk(broker: Broker) -> Desk:
+    """Three offers: one of vastai, which the seed has, one more of it, and one of tensordock."""
+    make.catalogue(
+        broker.db,
+        make.offer("1RTX4090.24V", name="12345", gpu_model="RTX 4090", gpu_vram_gb=24, price="0.45", cost="0.40", free=1),
+        make.offer("1RTX4090.24V", name="12346", gpu_model="RTX 4090", gpu_vram_gb=24, price="0.5", cost="0.45", free=1),
+        provider=PROVIDER,
+    )
+    make.catalogue(
+        broker.db,
+        make.offer("1A100.80V", location="FIN-02", name="a1", gpu_model="A100", price="1.10", cost="1", free=5),
+        provider="tensordock",
+    )
+    provider = Provider(broker.db)
+    members: dict[str, Any] = {"poke": provider.wake, "session_wait_s": 0, "session_keys": keys}
+    return Desk(broker, provider, broker.under(**members), broker.under(**members))
