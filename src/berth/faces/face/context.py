@@ -7,6 +7,7 @@ from berth.base.clock import Clock
 from berth.base.db import Database
 from berth.core import idempotency, projects, scripts, webhooks
 from berth.core.billing import Rules
+from berth.core.catalog.inventory import Shelf
 from berth.core.projects.networks import Network
 from berth.core.waitlist import Rules as WaitingRules
 from berth.faces.face.known_keys import KnownKeys
@@ -53,5 +54,7 @@ class Context:
     test_wait_s: float = 20.0
     """How long a request waits for a test delivery."""
     known_keys: KnownKeys = field(default_factory=KnownKeys)
+    shelf: Shelf = field(default_factory=Shelf)
+    """The inventory of now."""
     in_flight: set[tuple[str, str, str]] = field(default_factory=set)
     """(project, lineage, Idempotency-Key) of requests being processed here."""
