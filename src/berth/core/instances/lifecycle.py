@@ -5,7 +5,7 @@ whoever holds the row now looks again. Since the owner may have changed their mi
 from the row as it is now, never from the one that was leased.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from berth.base.clock import Instant, after
@@ -25,6 +25,8 @@ OFFERS_TRIED = 5
 """How many offers one order is placed at before it fails."""
 ADRIFT_AFTER_S = 3600
 """A provider that no process had configured for so long is one that anybody may clear up after."""
+Place = Callable[[Tx, Instance], Instance | None]
+"""Finds what is still to boot another offer, claims its unit, and returns the row as it is to be written."""
 READY_LOOK_S = 15
 """How often a member that waits for the others of its cluster is looked at."""
 
@@ -50,7 +52,9 @@ def next_due(tx: Tx, *, providers: Collection[str]) -> Instant | None:
 
 
 def boot_timeout_s(tx: Tx, instance: Instance) -> int:
-    """How long this type may take from create to a reachable SSH server."""
+    """How long it may take from create to what shows that it runs."""
+    if instance.boot_timeout_s is not None:
+        return instance.boot_timeout_s
     return catalog.get_type(tx, by_loop(instance), instance.instance_type).boot_timeout_s
 
 
@@ -82,6 +86,8 @@ def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
         mounts=storage.mounts(tx, instance),
         disk_label=None if disk is None else disk.label(install_id),
         boot_volume=None if disk is None or instance.boot_volume_id is None else disk.handle,
+        environment=dict(instance.environment),
+        launch=instance.launch,
     )
 
 
@@ -150,9 +156,10 @@ def fail_over(
     reason: str,
     offers_allowed: int = OFFERS_TRIED,
     elsewhere: bool = False,
+    place: Place | None = None,
 ) -> Instance | None:
     """This offer will not do and made nothing: claims the next one that costs us no more than the order pays,
-    or fails the order. `elsewhere`: this provider will not do at all.
+    or fails the order. `elsewhere`: this provider will not do at all. `place` finds another offer in its own way.
     """
     current = current_of(tx, leased)
     if current is None:
@@ -173,21 +180,16 @@ def fail_over(
     )
     if current.wanted is Wanted.DELETED:
         return keep(tx, replace(cleared, due_at=tx.now))
-    avoided = current.provider if elsewhere else None
-    offer = _next_offer(tx, current, avoided) if len(current.tried_offers) < offers_allowed else None
-    if offer is None:
+    if place is not None:
+        placed = place(tx, cleared)
+    elif len(current.tried_offers) < offers_allowed:
+        placed = _place(tx, cleared, current.provider if elsewhere else None)
+    else:
+        placed = None
+    if placed is None:
         status = Status.FAILED_NO_CAPACITY if is_sold_out else Status.ERROR
         return _fail(tx, cleared, status, reason)
-    placed = replace(
-        storage.placed(tx, by_loop(current), cleared, offer.provider),
-        offer_id=offer.id,
-        provider=offer.provider,
-        cost=offer.cost,
-        tried_offers=(*current.tried_offers, offer.id),
-        attempt=0,
-        due_at=tx.now,
-    )
-    return keep(tx, placed, event="instance.placed_again", reason=reason)
+    return keep(tx, replace(placed, attempt=0, due_at=tx.now), event="instance.placed_again", reason=reason)
 
 
 def boot_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
@@ -227,6 +229,7 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
         deadline_at=None,
         status_reason=None,
         missing_since=None,
+        logins_refused=0,
     )
     if current.status is Status.RUNNING:
         return keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
@@ -341,7 +344,7 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
             current.id,
             current.price,
             tx.now,
-            with_minimum=existed and rules.minimum_on_cancel,
+            with_minimum=existed and rules.minimum_on_cancel and not current.is_session,
         )
     changed = replace(current, handle=None, create_sent_at=None, deleted_at=tx.now, ip=None, ssh_port=None)
     idempotency.unpin(tx, changed.id)
@@ -393,6 +396,19 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
         storage.free_disk(tx, by_loop(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     return move(tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status)
+
+
+def _place(tx: Tx, current: Instance, avoided: str | None) -> Instance | None:
+    offer = _next_offer(tx, current, avoided)
+    if offer is None:
+        return None
+    return replace(
+        storage.placed(tx, by_loop(current), current, offer.provider),
+        offer_id=offer.id,
+        provider=offer.provider,
+        cost=offer.cost,
+        tried_offers=(*current.tried_offers, offer.id),
+    )
 
 
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:

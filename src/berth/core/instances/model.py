@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from berth.base.clock import Instant
 from berth.base.money import Micros
-from berth.core.driver import Label
+from berth.core.driver import Label, Launch
 from berth.core.volumes import Fate, NewVolume
 
 OS_VOLUME_NAME = "boot"
@@ -233,6 +233,22 @@ class Instance:
     """Where instances of the same project reach it, where its provider says so."""
     boot_volume_id: str | None = None
     """The volume that it was ordered to boot from, in the place of a new boot disk."""
+    is_session: bool = False
+    """It was taken as one offer, for a time: it ends with its session, is placed again only as that says, pays to the
+    second and no minimum, and runs once somebody can log in, or, by `launch`, once its own server answers.
+    """
+    ends_off: bool = False
+    """Its end by itself switches it off and keeps its disk."""
+    launch: Launch | None = None
+    """How its container is started; None where it is none, or is started as usual."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of that container."""
+    ports: Mapping[int, int] = field(default_factory=dict)
+    """Where the ports of `launch` are reached at `ip`, by the port inside."""
+    boot_timeout_s: int | None = None
+    """How long it may take to run; None: as long as its type may."""
+    logins_refused: int = 0
+    """How often in a row its SSH server answered and let nobody in, while it was booting."""
 
     def label(self, install_id: str) -> Label:
         return Label(install_id, self.id)

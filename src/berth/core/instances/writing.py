@@ -7,7 +7,7 @@ from berth.base.db import Tx
 from berth.core import events
 from berth.core.driver import Sighting
 from berth.core.events import Actor
-from berth.core.instances import states, store
+from berth.core.instances import launching, states, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status
 
@@ -33,6 +33,7 @@ def with_address(instance: Instance, sighting: Sighting) -> Instance:
         ssh_port=sighting.ssh_port or instance.ssh_port,
         ssh_user=sighting.ssh_user or instance.ssh_user,
         private_ip=sighting.private_ip or instance.private_ip,
+        ports=sighting.ports or instance.ports,
     )
 
 
@@ -99,6 +100,8 @@ def keep(
         "missing_since": changed.missing_since,
         "ready_at": changed.ready_at,
         "private_ip": changed.private_ip,
+        "ports": launching.written_ports(changed.ports),
+        "logins_refused": changed.logins_refused,
         "lease_token": changed.lease_token,
         "sequence": changed.sequence,
         "attempt": changed.attempt,

@@ -1,8 +1,18 @@
 """Sessions: one offer, taken for some hours, that ends whatever happens."""
 
+from berth.core.sessions.attending import (
+    attend,
+    lease_samples,
+    provider_said,
+    retire,
+    sampled,
+    unsettled,
+    vanished,
+    watched,
+)
+from berth.core.sessions.idling import Readings
 from berth.core.sessions.model import (
     ENDED,
-    DiskEstimate,
     Failure,
     LaunchMode,
     Observer,
@@ -17,8 +27,11 @@ from berth.core.sessions.model import (
     Watch,
     Workload,
 )
-from berth.core.sessions.opening import open_session
-from berth.core.sessions.service import cost, destroy, done, extend, find, get, heartbeat, list_page
+from berth.core.sessions.observer import observer
+from berth.core.sessions.opening import check, open_session
+from berth.core.sessions.retrying import place_again
+from berth.core.sessions.service import cost, counts, destroy, done, extend, find, get, heartbeat, list_page
+from berth.core.sessions.sizing import DiskEstimate, estimate
 
 __all__ = [
     "ENDED",
@@ -27,6 +40,7 @@ __all__ = [
     "LaunchMode",
     "Observer",
     "Opened",
+    "Readings",
     "RetryScope",
     "Rules",
     "Sample",
@@ -36,13 +50,26 @@ __all__ = [
     "StoragePolicy",
     "Watch",
     "Workload",
+    "attend",
+    "check",
     "cost",
+    "counts",
     "destroy",
     "done",
+    "estimate",
     "extend",
     "find",
     "get",
     "heartbeat",
+    "lease_samples",
     "list_page",
+    "observer",
     "open_session",
+    "place_again",
+    "provider_said",
+    "retire",
+    "sampled",
+    "unsettled",
+    "vanished",
+    "watched",
 ]

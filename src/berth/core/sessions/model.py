@@ -9,6 +9,8 @@ from berth.base.money import Micros
 from berth.core.instances import Instance
 
 RETRIES_MOST = 5
+HOURS_MOST = 12
+"""Of one reservation, and of one extension."""
 
 
 class Workload(StrEnum):
@@ -86,7 +88,11 @@ class Rules:
     hard_max_hours: int = 12
     """No session is older than this, however often it is extended."""
     is_hard_max_off: bool = False
-    """A reservation may be extended past that."""
+    """A reservation may be extended past that, and nothing ends for its age."""
+    vllm_image: str = "vllm/vllm-openai:latest"
+    """What serves a model where nothing else is asked for."""
+    tgi_image: str = ""
+    """As that, for `llm_tgi`; empty: such sessions name their image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ class SessionSpec:
     offer_id: str
     """`<provider>-<provider_offer_id>`."""
     workload_type: str
-    reservation_hours: int
+    reservation_hours: int | None
     idle_threshold_minutes: int = 0
     """0: it does not end when it is idle."""
     storage_policy: StoragePolicy = StoragePolicy.DESTROY
@@ -217,22 +223,6 @@ class Opened:
 
     session: Session
     agent_token: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class DiskEstimate:
-    """How much disk a model takes, in whole GB where not said otherwise."""
-
-    model_weight_gb: float
-    download_buffer_gb: float
-    docker_image_gb: int
-    system_overhead_gb: int
-    minimum_gb: int
-    recommended_gb: int
-    template_floor_gb: int | None = None
-    model_id: str | None = None
-    quantization: str | None = None
-    param_count_b: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

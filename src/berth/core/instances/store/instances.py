@@ -8,6 +8,7 @@ from functools import lru_cache
 from berth.base.clock import Instant, after
 from berth.base.db import Row, Tx
 from berth.base.paging import After
+from berth.core.instances import launching
 from berth.core.instances.model import Contract, Instance, Orphan, Specs, Status, Version, Wanted
 
 _COLUMNS = (
@@ -63,6 +64,12 @@ _COLUMNS = (
     "ready_at",
     "private_ip",
     "boot_volume_id",
+    "is_session",
+    "ends_off",
+    "launch",
+    "ports",
+    "boot_timeout_s",
+    "logins_refused",
 )
 _INSTANCE = ", ".join(_COLUMNS)
 _VERSION = ", ".join(Version._fields)
@@ -102,7 +109,12 @@ def _instance(row: Row) -> Instance:
             *row[32:44],
             bool(row[44]),
             _CONTRACTS[row[45]],
-            *row[46:],
+            *row[46:52],
+            bool(row[52]),
+            bool(row[53]),
+            *launching.read(row[54]),
+            launching.read_ports(row[55]),
+            *row[56:],
         )
     )
 
@@ -176,6 +188,12 @@ def insert(tx: Tx, instance: Instance) -> None:
         ready_at=instance.ready_at,
         private_ip=instance.private_ip,
         boot_volume_id=instance.boot_volume_id,
+        is_session=int(instance.is_session),
+        ends_off=int(instance.ends_off),
+        launch=launching.written(instance.launch, instance.environment),
+        ports=launching.written_ports(instance.ports),
+        boot_timeout_s=instance.boot_timeout_s,
+        logins_refused=instance.logins_refused,
     )
     if instance.cluster_id is None:
         count(tx, instance.project, instance.status, 1)
@@ -330,6 +348,31 @@ def of_clusters(tx: Tx, cluster_ids: Collection[str], *, lock: bool = False) -> 
         f"SELECT {_INSTANCE} FROM instances WHERE cluster_id IN ({listed}) ORDER BY id{suffix}", **names
     )
     return [_instance(row) for row in rows]
+
+
+def of_ids(tx: Tx, instance_ids: Collection[str]) -> list[Instance]:
+    listed, names = _listed("instance", instance_ids)
+    return [
+        _instance(row) for row in tx.all(f"SELECT {_INSTANCE} FROM instances WHERE id IN ({listed})", **names)
+    ]
+
+
+def rehouse(tx: Tx, instance: Instance) -> None:
+    """Writes what changes with the type and the price alone: the rest is written with every step."""
+    update(
+        tx,
+        instance.id,
+        instance_type=instance.instance_type,
+        location=instance.location,
+        image=instance.image,
+        image_id=instance.image_id,
+        image_slug=instance.image_slug,
+        os_name=instance.os_name,
+        specs=_specs_text(instance.specs),
+        price_micros_per_hour=instance.price,
+        is_spot=int(instance.is_spot),
+        launch=launching.written(instance.launch, instance.environment),
+    )
 
 
 def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -> list[Instance]:
