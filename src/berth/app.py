@@ -18,6 +18,7 @@ from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, Tx, is_postgresql
 from berth.core import instances, notices, projects, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
+from berth.core.catalog.inventory import Shelf
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
@@ -229,6 +230,7 @@ def build(settings: Settings) -> Process:
     database.on_signal = signal
     hook_rules = webhook_rules_of(settings)
     sender = deliveries.Sender(hook_rules, clock)
+    shelf = Shelf()
     world = World(
         db=database,
         clock=clock,
@@ -247,6 +249,7 @@ def build(settings: Settings) -> Process:
         margins={"verda": settings.verda.margin_percent},
         mail=mail_of(settings),
         poke=poke,
+        shelf=shelf,
     )
     runner = Runner(world, LOOPS)
     pokes.append(runner.poke)
@@ -260,6 +263,7 @@ def build(settings: Settings) -> Process:
         webhook_rules=hook_rules,
         waiting=waiting_rules_of(settings),
         poke=poke,
+        shelf=shelf,
         body_limit=settings.server.body_limit_bytes,
         version=__version__,
     )

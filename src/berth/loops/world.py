@@ -9,6 +9,7 @@ from berth.base.clock import Clock, Instant
 from berth.base.db import Database
 from berth.core import webhooks
 from berth.core.billing import Rules
+from berth.core.catalog.inventory import Shelf
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 
@@ -98,6 +99,8 @@ class World:
     mail: Mail | None = None
     """None: nobody is told anything by e-mail."""
     poke: Callable[[str], None] = lambda _loop: None
+    shelf: Shelf = field(default_factory=Shelf)
+    """Where the inventory is put for the faces."""
 
 
 @dataclass(frozen=True, slots=True)

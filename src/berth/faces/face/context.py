@@ -8,6 +8,7 @@ from berth.base.db import Database
 from berth.base.readiness import Readiness
 from berth.core import idempotency, projects, scripts, webhooks
 from berth.core.billing import Rules
+from berth.core.catalog.inventory import Shelf
 from berth.core.projects.networks import Network
 from berth.core.waitlist import Rules as WaitingRules
 from berth.faces.face.known_keys import KnownKeys
@@ -57,5 +58,7 @@ class Context:
     """How long a request waits for a test delivery."""
     readiness: Readiness = field(default_factory=Readiness)
     known_keys: KnownKeys = field(default_factory=KnownKeys)
+    shelf: Shelf = field(default_factory=Shelf)
+    """The inventory of now."""
     in_flight: set[tuple[str, str, str]] = field(default_factory=set)
     """(project, lineage, Idempotency-Key) of requests being processed here."""
