@@ -126,13 +126,31 @@ def desk(broker: Broker) -> Desk:
     """Three offers: one of vastai, which the seed has, one more of it, and one of tensordock."""
     make.catalogue(
         broker.db,
-        make.offer("1RTX4090.24V", name="12345", gpu_model="RTX 4090", gpu_vram_gb=24, price="0.45", cost="0.40", free=1),
-        make.offer("1RTX4090.24V", name="12346", gpu_model="RTX 4090", gpu_vram_gb=24, price="0.5", cost="0.45", free=1),
+        make.offer(
+            "1RTX4090.24V",
+            name="12345",
+            gpu_model="RTX 4090",
+            gpu_vram_gb=24,
+            price="0.45",
+            cost="0.40",
+            free=1,
+        ),
+        make.offer(
+            "1RTX4090.24V",
+            name="12346",
+            gpu_model="RTX 4090",
+            gpu_vram_gb=24,
+            price="0.5",
+            cost="0.45",
+            free=1,
+        ),
         provider=PROVIDER,
     )
     make.catalogue(
         broker.db,
-        make.offer("1A100.80V", location="FIN-02", name="a1", gpu_model="A100", price="1.10", cost="1", free=5),
+        make.offer(
+            "1A100.80V", location="FIN-02", name="a1", gpu_model="A100", price="1.10", cost="1", free=5
+        ),
         provider="tensordock",
     )
     provider = Provider(broker.db)

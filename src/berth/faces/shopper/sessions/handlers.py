@@ -37,9 +37,7 @@ def session_done(tx: Tx, call: Call) -> wire.Told:
 
 def extend_session(tx: Tx, call: Call) -> wire.Extended:
     request: wire.ExtendRequest = call.body
-    made = sessions.extend(
-        tx, call.by, _id(call), translate.additional_hours(request), call.context.session_rules
-    )
+    made = sessions.extend(tx, call.by, _id(call), request.additional_hours, call.context.session_rules)
     return wire.Extended(
         message="session extended",
         session_id=words.session_id(made.id),

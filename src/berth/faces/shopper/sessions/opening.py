@@ -57,6 +57,7 @@ class Prepared:
 
 async def prepare(call: Call) -> Prepared:
     """The key pair, for a request that seems to come to something."""
+    await call.context.db.read(_check, call)
     return Prepared(await _key_makers.make(call.context.session_keys), None)
 
 
@@ -89,6 +90,14 @@ async def await_outcome(call: Call, answered: object) -> wire.Created:
     if made.status is Status.FAILED:
         raise refusals.failed(made, call.body.offer_id)
     return translate.as_it_is(answered, made)
+
+
+def _check(tx: Tx, call: Call) -> None:
+    """What would be refused is refused before its key is made, and again in the transaction of the order."""
+    try:
+        sessions.check(tx, call.by, translate.spec(call.body), call.context.session_rules)
+    except Refusal as refusal:
+        raise refusals.told(refusal) from None
 
 
 async def _placed(call: Call, instance_id: str) -> Session:

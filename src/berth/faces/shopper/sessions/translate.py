@@ -3,7 +3,6 @@
 from msgspec import UNSET, structs
 
 from berth.base.clock import Instant, seconds_between
-from berth.core.errors import Invalid
 from berth.core.sessions import LaunchMode, Session, SessionSpec, Status, StoragePolicy
 from berth.core.sessions import RetryScope as Scope
 from berth.faces.shopper import words
@@ -13,7 +12,6 @@ KEY_WAS_TOLD = "The private key and the agent token were told once, in the first
 DIAGNOSTICS_NOTE = "Full SSH diagnostics require client-side SSH access."
 LISTED_MOST = 1000
 _USUAL_RETRIES = 3
-_MOST_HOURS = 12
 
 
 def spec(request: wire.CreateRequest) -> SessionSpec:
@@ -22,7 +20,7 @@ def spec(request: wire.CreateRequest) -> SessionSpec:
         consumer_id=request.consumer_id or "",
         offer_id=request.offer_id or "",
         workload_type=request.workload_type or "",
-        reservation_hours=request.reservation_hours or 0,
+        reservation_hours=request.reservation_hours,
         idle_threshold_minutes=request.idle_threshold_minutes or 0,
         storage_policy=StoragePolicy.PRESERVE
         if request.storage_policy == "preserve"
@@ -130,19 +128,6 @@ def duration(seconds: int) -> str:
     """`1h 30m`, or `30m` below an hour; what is over in whole minutes is left out."""
     hours, minutes = divmod(seconds // 60, 60)
     return f"{hours}h {minutes}m" if hours else f"{minutes}m"
-
-
-def additional_hours(request: wire.ExtendRequest) -> int:
-    """Raises Invalid."""
-    hours = request.additional_hours
-    if hours is None:
-        raise Invalid("missing_field", "additional_hours is required", field="additional_hours")
-    if not 1 <= hours <= _MOST_HOURS:
-        bound = "at least 1" if hours < 1 else f"at most {_MOST_HOURS}"
-        raise Invalid(
-            "invalid_field", f"additional_hours must be {bound}", field="additional_hours", sent=hours
-        )
-    return hours
 
 
 def lives(answer: wire.Created) -> str | None:
