@@ -26,16 +26,17 @@ _PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 _LONGEST_PAUSE_S = 0.8
 
 
-class _KeyMakers:
+class KeyMakers:
     """A few threads, and a limit on those who wait for one."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_KEYS_AT_ONCE, thread_name_prefix="session-keys")
+    def __init__(self, *, threads: int = _KEYS_AT_ONCE, waiting: int = _WAITING_MOST) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="session-keys")
+        self._most = threads + waiting
         self._wanted = 0
 
     async def make(self, make: Callable[[], KeyPair]) -> KeyPair:
         """Raises Unavailable where too many wait."""
-        if self._wanted >= _KEYS_AT_ONCE + _WAITING_MOST:
+        if self._wanted >= self._most:
             raise Unavailable("busy", "Too many sessions are being created at once; try again.")
         self._wanted += 1
         try:
@@ -44,7 +45,7 @@ class _KeyMakers:
             self._wanted -= 1
 
 
-_key_makers = _KeyMakers()
+_key_makers = KeyMakers()
 
 
 @dataclass(frozen=True, slots=True)
