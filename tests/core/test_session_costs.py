@@ -105,7 +105,7 @@ def test_each_second_costs_in_the_window_that_it_lies_in(db: Database, clock: Fa
     later = costs(db, by, began + 400 * SECOND, began + 10_000 * SECOND)
     assert (before.used_s, before.total) == (400, rates.total(1_710_000, 400))
     assert (later.used_s, later.total) == (600, rates.total(1_710_000, 1000) - rates.total(1_710_000, 400))
-    assert costs(db, by, began + 1000 * SECOND, began + 2000 * SECOND).rows == ()
+    assert costs(db, by, began + 1000 * SECOND, began + 2000 * SECOND).rows == []
 
 
 def test_a_window_that_lies_ahead_holds_nothing_yet(db: Database, clock: FakeClock) -> None:
@@ -113,7 +113,7 @@ def test_a_window_that_lies_ahead_holds_nothing_yet(db: Database, clock: FakeClo
     by = make.project(db).by
     run(db, by, taken(db, by), 1_710_000)
     clock.advance(seconds=1000)
-    assert costs(db, by, clock.now() + SECOND, clock.now() + 9 * SECOND).rows == ()
+    assert costs(db, by, clock.now() + SECOND, clock.now() + 9 * SECOND).rows == []
 
 
 def test_rows_are_by_provider_and_gpu_and_a_consumer_has_its_own(db: Database, clock: FakeClock) -> None:
@@ -134,7 +134,7 @@ def test_rows_are_by_provider_and_gpu_and_a_consumer_has_its_own(db: Database, c
     assert (found.sessions, found.used_s, found.total) == (3, 3 * 3600, 2_810_000)
     one = costs(db, by, 0, clock.now(), consumer="consumer-1")
     assert (one.sessions, one.total, one.by_gpu_type) == (1, 1_000_000, {"A100": 1_000_000})
-    assert costs(db, by, 0, clock.now(), consumer="nobody").rows == ()
+    assert costs(db, by, 0, clock.now(), consumer="nobody").rows == []
 
 
 def test_only_its_own_project_sees_what_a_session_cost(db: Database, clock: FakeClock) -> None:
@@ -143,7 +143,7 @@ def test_only_its_own_project_sees_what_a_session_cost(db: Database, clock: Fake
     session_id = taken(db, by)
     run(db, by, session_id, 1_710_000)
     clock.advance(seconds=60)
-    assert costs(db, other, 0, clock.now()).rows == ()
+    assert costs(db, other, 0, clock.now()).rows == []
     with pytest.raises(NotFound):
         db.read_now(reports.cost_of, other, session_id)
 

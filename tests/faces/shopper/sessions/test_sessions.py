@@ -14,7 +14,7 @@ from berth.faces.shopper import words
 from berth.faces.shopper.sessions import opening
 from tests import make
 from tests.faces.shopper.conftest import refused
-from tests.faces.shopper.desk import BODY, OFFER, Desk, keys
+from tests.faces.shopper.sessions.conftest import BODY, OFFER, Desk, keys
 
 UNKNOWN = "sess-01kg0000000000000000000000"
 

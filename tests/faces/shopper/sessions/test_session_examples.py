@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 
-from tests.faces.shopper.desk import Desk, keys
-from tests.faces.shopper.shapes import like
+from tests.faces.shopper.sessions.conftest import Desk, keys
+from tests.faces.shopper.sessions.shapes import like
 
 CREATE = """
 {

@@ -12,7 +12,7 @@ from berth.faces.shopper import words
 from tests import make
 from tests.faces.conftest import PREFIX, Client
 from tests.faces.shopper.conftest import refused
-from tests.faces.shopper.desk import Desk
+from tests.faces.shopper.sessions.conftest import Desk
 
 
 async def costs(desk: Desk, **query: Any) -> Any:
