@@ -1,6 +1,6 @@
 """What a face is given: the parts of the process that serving a request needs, and no more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from berth.base.clock import Clock
@@ -9,6 +9,7 @@ from berth.base.readiness import Readiness
 from berth.core import idempotency, projects, scripts, webhooks
 from berth.core.billing import Rules
 from berth.core.catalog.inventory import Shelf
+from berth.core.driver import Abilities
 from berth.core.projects.networks import Network
 from berth.core.waitlist import Rules as WaitingRules
 from berth.faces.face.known_keys import KnownKeys
@@ -56,6 +57,8 @@ class Context:
     webhook_rules: webhooks.Rules = field(default_factory=webhooks.Rules)
     test_wait_s: float = 20.0
     """How long a request waits for a test delivery."""
+    providers: Mapping[str, Abilities] = field(default_factory=dict)
+    """Those that are set up, and what each can do."""
     readiness: Readiness = field(default_factory=Readiness)
     known_keys: KnownKeys = field(default_factory=KnownKeys)
     shelf: Shelf = field(default_factory=Shelf)

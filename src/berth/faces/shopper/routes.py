@@ -1,7 +1,7 @@
 """The session broker's API as one table, section by section. Its paths lie beside each other, not below one prefix."""
 
 from berth.faces.face import Context, Edge, Face, Limits, Page
-from berth.faces.shopper import access, envelope, errors, health, openapi, words
+from berth.faces.shopper import access, envelope, errors, health, inventory, openapi, templates, words
 
 PREFIX = ""
 PATHS = (
@@ -16,7 +16,11 @@ PATHS = (
 )
 """Everything at and below these is this face's, also where another has what lies around."""
 
-ROUTES = (*health.ROUTES,)
+ROUTES = (
+    *health.ROUTES,
+    *inventory.ROUTES,
+    *templates.ROUTES,
+)
 
 
 def build(context: Context) -> Edge:

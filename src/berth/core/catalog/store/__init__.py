@@ -54,6 +54,12 @@ from berth.core.catalog.store.offers import (
     upsert_offer,
     upsert_type,
 )
+from berth.core.catalog.store.templates import (
+    find_template,
+    list_templates,
+    replace_templates,
+    templates_refreshed_at,
+)
 from berth.core.catalog.store.volume_types import (
     list_volume_types,
     unlist_volume_types,
@@ -74,6 +80,7 @@ __all__ = [
     "find_image",
     "find_location",
     "find_offer",
+    "find_template",
     "find_type",
     "forgotten_providers",
     "free_units",
@@ -87,6 +94,7 @@ __all__ = [
     "list_lines",
     "list_locations",
     "list_offers",
+    "list_templates",
     "list_types",
     "list_volume_types",
     "lock_line",
@@ -95,6 +103,7 @@ __all__ = [
     "note_refresh",
     "pairs_with_units",
     "places_of",
+    "replace_templates",
     "set_abilities",
     "set_free_syncs",
     "set_image_providers",
@@ -103,6 +112,7 @@ __all__ = [
     "take_spot_unit",
     "take_unit",
     "take_unwaited_unit",
+    "templates_refreshed_at",
     "uncount_claim",
     "unlist_cluster_types",
     "unlist_offers",
