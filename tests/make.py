@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Concatenate, ParamSpec
 
-from berth.base.clock import Instant
+from berth.base.clock import Instant, parse_rfc3339
 from berth.base.db import Database, Tx
 from berth.base.money import Micros, from_usd
 from berth.core import (
@@ -34,6 +34,7 @@ from berth.core.driver import (
     ProviderClusterType,
     ProviderImage,
     ProviderOffer,
+    ProviderTemplate,
     ProviderVolumeType,
     Sighting,
     VolumeSighting,
@@ -169,6 +170,28 @@ def offer(
         is_simulated=is_simulated,
         spot_price_micros_per_hour=None if spot_price is None else from_usd(spot_price),
     )
+
+
+def template(hash_id: str = "a8a44c7363cbca20056020397e3bf072", **members: Any) -> ProviderTemplate:
+    """The one of the reference, with other members where they are given."""
+    known: dict[str, Any] = {
+        "id": 338630,
+        "name": "Ollama",
+        "image": "vastai/ollama",
+        "tag": "0.15.4",
+        "env": "-p 1111:1111 -p 21434:21434 -e OLLAMA_MODEL=qwen3:14b",
+        "onstart": "entrypoint.sh",
+        "runtype": "jupyter",
+        "use_ssh": True,
+        "ssh_direct": True,
+        "recommended": True,
+        "recommended_disk_gb": 32,
+        "extra_filters": '{"cpu_arch": {"in": ["arm64", "amd64"]}}',
+        "creator_id": 62897,
+        "created_at": int(parse_rfc3339("2026-02-02T18:27:28Z")),
+        "count_created": 302,
+    }
+    return ProviderTemplate(hash_id, **(known | members))
 
 
 def image(

@@ -36,6 +36,7 @@ from berth.loops import (
     observation,
     provisioning,
     reservations,
+    templates,
     volume_observation,
     waitlist,
 )
@@ -133,6 +134,7 @@ _PLACES = sorted(
 
 LOOPS: Sequence[Loop] = (
     Loop("catalog", catalog.tick, catalog.PERIOD_S),
+    Loop("templates", templates.tick, templates.PERIOD_S),
     Loop("notices", notices_loop.tick, notices_loop.PERIOD_S),
     Loop("provisioning", provisioning.tick, provisioning.PERIOD_S, workers=8),
     Loop("observation", observation.tick, observation.PERIOD_S),
@@ -265,6 +267,7 @@ def build(settings: Settings) -> Process:
         poke=poke,
         shelf=shelf,
         session_wait_s=settings.shopper.create_wait_s,
+        providers={name: driver.abilities for name, driver in drivers.items()},
         body_limit=settings.server.body_limit_bytes,
         version=__version__,
     )

@@ -1,5 +1,7 @@
 """Every loop's rig for the contract suite: a new loop adds one."""
 
+from dataclasses import replace
+
 from berth.base import ids
 from berth.core import idempotency, notices
 from berth.core.billing import rates
@@ -20,6 +22,17 @@ async def _something_is_sold(world: World) -> None:
 
 def _is_sold(world: World) -> bool:
     return truth.rows(world.db, "SELECT 1 FROM offers WHERE provider = :name", name=world.provider.name) != []
+
+
+async def _templates_are_kept(world: World) -> None:
+    world.provider.abilities = replace(world.provider.abilities, templates=True)
+    world.provider.kept_templates = [make.template()]
+    await world.open_shop()
+
+
+def _are_on_offer(world: World) -> bool:
+    name = world.provider.name
+    return truth.rows(world.db, "SELECT 1 FROM templates WHERE provider = :name", name=name) != []
 
 
 async def _an_e_mail_is_due(world: World) -> None:
@@ -170,6 +183,7 @@ RIGS = {
     rig.loop: rig
     for rig in (
         Rig("catalog", _something_is_sold, _is_sold),
+        Rig("templates", _templates_are_kept, _are_on_offer),
         Rig("notices", _an_e_mail_is_due, _no_e_mail_is_due),
         Rig("provisioning", _something_is_ordered, _runs),
         Rig("observation", _an_orphan_is_there, _nothing_is_there),

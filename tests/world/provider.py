@@ -4,6 +4,7 @@ It is a bad one on purpose: asked twice to create it makes two, it lists late, a
 Time is the test's clock. Its truth (`machines`, `made`) is for asserting, never for the control plane.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from berth.base.clock import SECOND, Clock, Instant
@@ -20,13 +21,13 @@ from berth.core.driver import (
     ProviderClusterType,
     ProviderImage,
     ProviderOffer,
+    ProviderTemplate,
     ProviderVolumeType,
     Refused,
     Sighting,
     VolumeListing,
     VolumeOrder,
     VolumeSighting,
-    WithoutTemplates,
 )
 from tests import make
 from tests.world.parts import Disk, Fault, Machine
@@ -41,11 +42,22 @@ VOLUME_VERBS = (
     "resize_volume",
     "destroy_volume",
 )
-VERBS = ("catalogue", "create", "inspect", "list_own", "start", "stop", "restart", "destroy", *VOLUME_VERBS)
+VERBS = (
+    "catalogue",
+    "templates",
+    "create",
+    "inspect",
+    "list_own",
+    "start",
+    "stop",
+    "restart",
+    "destroy",
+    *VOLUME_VERBS,
+)
 
 
 @dataclass
-class Provider(WithoutTemplates):
+class Provider:
     """Implements `Driver`. Faults are members to set, or calls to `breaks`."""
 
     clock: Clock
@@ -54,6 +66,7 @@ class Provider(WithoutTemplates):
     images: list[ProviderImage] = field(default_factory=lambda: [make.image()])
     volume_types: list[ProviderVolumeType] = field(default_factory=lambda: [make.volume_type()])
     cluster_types: list[ProviderClusterType] = field(default_factory=list)
+    kept_templates: list[ProviderTemplate] = field(default_factory=list)
     abilities: Abilities = field(default_factory=lambda: Abilities(volumes=True))
     capacity: dict[str, int] = field(default_factory=dict)
     """Units in all, by offer; those that are not named have what the offer says."""
@@ -174,6 +187,10 @@ class Provider(WithoutTemplates):
         ]
         self._raise("catalogue", is_after=True)
         return Catalogue(offers, self.images, self.volume_types, self.cluster_types)
+
+    async def templates(self) -> Sequence[ProviderTemplate]:
+        self._raise("templates")
+        return self.kept_templates
 
     async def create(self, order: CreateOrder) -> Sighting:
         self._raise("create")

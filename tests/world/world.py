@@ -30,6 +30,7 @@ from berth.loops import (
     observation,
     provisioning,
     reservations,
+    templates,
     volume_observation,
     waitlist,
 )
@@ -43,6 +44,7 @@ from tests.world.provider import Provider
 
 TICKS = {
     "catalog": catalog.tick,
+    "templates": templates.tick,
     "notices": notices.tick,
     "provisioning": provisioning.tick,
     "volumes": volumes_loop.tick,

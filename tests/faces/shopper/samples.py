@@ -6,7 +6,7 @@ from typing import Any
 
 from berth.faces.face import Route
 from tests.faces.conftest import Response
-from tests.faces.shopper.conftest import Broker, Shopper
+from tests.faces.shopper.conftest import HASH_ID, Broker, Shopper
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,13 @@ class Sample:
 SAMPLES: Mapping[tuple[str, str], Callable[[Broker], Sample]] = {
     ("GET", "/health"): lambda _: Sample("/health"),
     ("GET", "/ready"): lambda _: Sample("/ready"),
+    ("GET", "/api/v1/inventory"): lambda _: Sample("/api/v1/inventory"),
+    ("GET", "/api/v1/inventory/{id}"): lambda _: Sample("/api/v1/inventory/vastai-12345"),
+    ("GET", "/api/v1/inventory/{id}/compatible-templates"): lambda _: Sample(
+        "/api/v1/inventory/vastai-12345/compatible-templates"
+    ),
+    ("GET", "/api/v1/templates"): lambda _: Sample("/api/v1/templates"),
+    ("GET", "/api/v1/templates/{hash_id}"): lambda _: Sample(f"/api/v1/templates/{HASH_ID}"),
 }
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from berth.base.clock import Instant
 from berth.base.money import Micros
-from berth.core.driver import Market
+from berth.core.driver import Market, ProviderTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,3 +346,11 @@ class Search:
     image: str | None = None
     sort: Sort = Sort.PRICE
     is_descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What an instance can be started from at `provider`."""
+
+    provider: str
+    made: ProviderTemplate

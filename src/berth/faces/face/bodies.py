@@ -215,6 +215,10 @@ def _sentence(what: str, field: str, wanted: type[msgspec.Struct]) -> str:
         return f"must have at {'most' if length[2] == '<=' else 'least'} {length[3]} {unit}"
     if bound := _BOUND.fullmatch(what):
         return f"must be {'at most' if bound[1][0] == '<' else 'at least'} {bound[2]}"
+    if "decimal string" in what:
+        return "must be a number"
+    if "out of range" in what:
+        return "is out of range"
     if "matching regex" in what:
         return "is empty, too long or holds characters that are not allowed"
     return "is not valid"

@@ -1,6 +1,6 @@
 """What a face is given: the parts of the process that serving a request needs, and no more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from berth.base import sshkeys
@@ -11,6 +11,7 @@ from berth.base.sshkeys import KeyPair
 from berth.core import idempotency, projects, scripts, sessions, webhooks
 from berth.core.billing import Rules
 from berth.core.catalog.inventory import Shelf
+from berth.core.driver import Abilities
 from berth.core.projects.networks import Network
 from berth.core.waitlist import Rules as WaitingRules
 from berth.faces.face.known_keys import KnownKeys
@@ -63,6 +64,8 @@ class Context:
     """How long the request of a session waits for what its provider makes of it."""
     session_keys: Callable[[], KeyPair] = sshkeys.make_rsa
     """Makes the key pair of a session; called in a thread, because that takes its time."""
+    providers: Mapping[str, Abilities] = field(default_factory=dict)
+    """Those that are set up, and what each can do."""
     readiness: Readiness = field(default_factory=Readiness)
     known_keys: KnownKeys = field(default_factory=KnownKeys)
     shelf: Shelf = field(default_factory=Shelf)

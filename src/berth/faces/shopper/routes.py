@@ -1,7 +1,18 @@
 """The session broker's API as one table, section by section. Its paths lie beside each other, not below one prefix."""
 
 from berth.faces.face import Context, Edge, Face, Limits, Page
-from berth.faces.shopper import access, costs, envelope, errors, health, openapi, sessions, words
+from berth.faces.shopper import (
+    access,
+    costs,
+    envelope,
+    errors,
+    health,
+    inventory,
+    openapi,
+    sessions,
+    templates,
+    words,
+)
 
 PREFIX = ""
 PATHS = (
@@ -16,7 +27,13 @@ PATHS = (
 )
 """Everything at and below these is this face's, also where another has what lies around."""
 
-ROUTES = (*health.ROUTES, *sessions.ROUTES, *costs.ROUTES)
+ROUTES = (
+    *health.ROUTES,
+    *inventory.ROUTES,
+    *templates.ROUTES,
+    *sessions.ROUTES,
+    *costs.ROUTES,
+)
 
 
 def build(context: Context) -> Edge:

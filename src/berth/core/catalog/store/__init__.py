@@ -73,6 +73,12 @@ from berth.core.catalog.store.offers import (
     upsert_type,
 )
 from berth.core.catalog.store.supplies import sellers, supplies
+from berth.core.catalog.store.templates import (
+    find_template,
+    list_templates,
+    replace_templates,
+    templates_refreshed_at,
+)
 from berth.core.catalog.store.types import delete_type_seller, type_sellers, upsert_type_seller
 from berth.core.catalog.store.volume_types import (
     list_volume_types,
@@ -100,6 +106,7 @@ __all__ = [
     "find_image",
     "find_location",
     "find_offer",
+    "find_template",
     "find_type",
     "forget_failures",
     "forget_offers",
@@ -117,6 +124,7 @@ __all__ = [
     "list_lines",
     "list_locations",
     "list_offers",
+    "list_templates",
     "list_types",
     "list_volume_types",
     "lock_line",
@@ -127,6 +135,7 @@ __all__ = [
     "pairs_with_units",
     "places_of",
     "put_off",
+    "replace_templates",
     "sellers",
     "set_abilities",
     "set_free_syncs",
@@ -140,6 +149,7 @@ __all__ = [
     "take_spot_unit",
     "take_unit",
     "take_unwaited_unit",
+    "templates_refreshed_at",
     "type_sellers",
     "uncount_claim",
     "unlist_cluster_types",
