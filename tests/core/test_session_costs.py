@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from berth.base.clock import SECOND, Instant
 from berth.base.db import Database
-from berth.core import billing, reports, sessions
+from berth.core import billing, reports
 from berth.core.billing import rates
 from berth.core.errors import Forbidden, Invalid, NotFound
 from berth.core.events import Actor
 from berth.core.reports import Costs
-from berth.core.sessions import SessionSpec
-from tests import make
+from tests import make, renting
 from tests.conftest import FakeClock
 from tests.core.books import clear
 
@@ -23,24 +22,9 @@ def costs(db: Database, by: Actor, start: int, end: int, *, consumer: str | None
     return db.read_now(reports.costs, by, consumer=consumer, start=Instant(start), end=Instant(end))
 
 
-def taken(db: Database, by: Actor, consumer: str = "my-application", *, offer: str = f"{make.H100}@FIN-01") -> str:
+def taken(db: Database, by: Actor, consumer: str = "my-application", *, kind: str = make.H100) -> str:
     """The id of a session that was ordered and never ran."""
-    spec = SessionSpec(
-        consumer_id=consumer,
-        offer_id=f"sandbox-{offer}",
-        workload_type="training",
-        reservation_hours=12,
-    )
-    opened = db.write_now(
-        sessions.open_session,
-        by,
-        spec,
-        sessions.Rules(),
-        make.RULES,
-        public_key=make.public_key(),
-        pepper=make.PEPPER,
-    )
-    return opened.session.id
+    return renting.taken(db, by, consumer, offer_id=f"sandbox-{kind}@FIN-01").session.id
 
 
 def run(db: Database, by: Actor, session_id: str, price: int) -> None:
@@ -126,7 +110,7 @@ def test_rows_are_by_provider_and_gpu_and_a_consumer_has_its_own(db: Database, c
     by = make.project(db).by
     prices = {make.H100: 1_710_000, "1A100.22V": 1_000_000, "CPU.4V": 100_000}
     for number, (kind, price) in enumerate(prices.items()):
-        run(db, by, taken(db, by, f"consumer-{number}", offer=f"{kind}@FIN-01"), price)
+        run(db, by, taken(db, by, f"consumer-{number}", kind=kind), price)
     clock.advance(seconds=3600)
     found = costs(db, by, 0, clock.now())
     assert found.by_provider == {"sandbox": 2_810_000}

@@ -15,7 +15,7 @@ from berth.core.catalog.inventory import Inventory, Listed, Seller
 from berth.core.driver import Abilities
 from berth.faces import shopper
 from berth.faces.face import Context, KnownKeys, Policy
-from tests import make
+from tests import make, renting
 from tests.conftest import FakeClock
 from tests.faces.conftest import Body, Client, Response
 
@@ -177,6 +177,8 @@ def broker(db: Database, clock: FakeClock) -> Broker:
         body_limit=64 * 1024,
         policy=Policy(open_project=customer.name),
         providers=PROVIDERS,
+        session_wait_s=0,
+        session_keys=renting.keys,
     )
     context.shelf.inventory = shelved(*OFFERS, at=clock.now())
     db.write_now(catalog.refresh_templates, "vastai", [make.template(), make.template("b", name="Other")])

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from berth.faces.face import Route
+from berth.faces.shopper import words
+from tests import renting
 from tests.faces.conftest import Response
 from tests.faces.shopper.conftest import HASH_ID, Broker, Shopper
 
@@ -13,6 +15,24 @@ from tests.faces.shopper.conftest import HASH_ID, Broker, Shopper
 class Sample:
     path: str
     body: Mapping[str, Any] | None = None
+
+
+def _order(broker: Broker) -> Sample:
+    renting.stock(broker.db)
+    body = {"consumer_id": "a", "offer_id": renting.OFFER, "workload_type": "llm", "reservation_hours": 1}
+    return Sample("/api/v1/sessions", body)
+
+
+def _session(broker: Broker) -> tuple[str, str]:
+    """The path of one that runs, and its agent's token."""
+    renting.stock(broker.db)
+    opened = renting.running(broker.db, broker.customer.by)
+    return f"/api/v1/sessions/{words.session_id(opened.session.id)}", opened.agent_token
+
+
+def _heartbeat(broker: Broker) -> Sample:
+    path, token = _session(broker)
+    return Sample(f"{path}/heartbeat", {"agent_token": token, "idle_seconds": 5})
 
 
 SAMPLES: Mapping[tuple[str, str], Callable[[Broker], Sample]] = {
@@ -25,6 +45,18 @@ SAMPLES: Mapping[tuple[str, str], Callable[[Broker], Sample]] = {
     ),
     ("GET", "/api/v1/templates"): lambda _: Sample("/api/v1/templates"),
     ("GET", "/api/v1/templates/{hash_id}"): lambda _: Sample(f"/api/v1/templates/{HASH_ID}"),
+    ("POST", "/api/v1/sessions"): _order,
+    ("GET", "/api/v1/sessions"): lambda broker: Sample(_session(broker)[0].rpartition("/")[0]),
+    ("GET", "/api/v1/sessions/{id}"): lambda broker: Sample(_session(broker)[0]),
+    ("POST", "/api/v1/sessions/{id}/done"): lambda broker: Sample(f"{_session(broker)[0]}/done"),
+    ("POST", "/api/v1/sessions/{id}/extend"): lambda broker: Sample(
+        f"{_session(broker)[0]}/extend", {"additional_hours": 1}
+    ),
+    ("DELETE", "/api/v1/sessions/{id}"): lambda broker: Sample(_session(broker)[0]),
+    ("GET", "/api/v1/sessions/{id}/diagnostics"): lambda broker: Sample(f"{_session(broker)[0]}/diagnostics"),
+    ("POST", "/api/v1/sessions/{id}/heartbeat"): _heartbeat,
+    ("GET", "/api/v1/costs"): lambda _: Sample("/api/v1/costs"),
+    ("GET", "/api/v1/costs/summary"): lambda _: Sample("/api/v1/costs/summary"),
 }
 
 

@@ -30,7 +30,9 @@ async def test_it_answers_as_its_wire_type_says(broker: Broker, route: Route) ->
     assert response.status == route.status, response.content
     if route.media_type != b"application/json":
         return
-    read = msgspec.convert(response.exact, route.answer)
+    # Of several the sample gets the last.
+    wanted = route.answer[-1] if isinstance(route.answer, tuple) else route.answer
+    read = msgspec.convert(response.exact, wanted)
     assert json.loads(envelope.render(read)) == response.json, "a member that its type does not know"
 
 

@@ -2,36 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import pytest
 
-from berth.base import sshkeys
 from berth.base.db import Database
-from berth.base.sshkeys import KeyPair
 from berth.core import events, instances
 from berth.core.instances import Instance, Status
 from berth.faces.shopper import words
-from tests import make
+from tests import make, renting
 from tests.conftest import FakeClock
 from tests.faces.conftest import Response
 from tests.faces.shopper.conftest import Broker, Shopper
 
-PROVIDER = "vastai"
-OFFER = "vastai-12345"
 BODY: Mapping[str, Any] = {
     "consumer_id": "my-application",
-    "offer_id": OFFER,
+    "offer_id": renting.OFFER,
     "workload_type": "llm",
     "reservation_hours": 2,
 }
-
-
-@cache
-def keys() -> KeyPair:
-    """Made once: a pair takes a second, and no test looks at two."""
-    return sshkeys.make_rsa()
 
 
 @dataclass
@@ -108,8 +97,7 @@ class Desk:
         return found
 
     def runs(self, session_id: str) -> None:
-        made = self.instance(session_id)
-        make.seen(self.db, made, instances.reachable, make.sighting(made))
+        renting.runs(self.db, self.instance(session_id))
 
     def gone(self, session_id: str) -> None:
         """Its provider says that it is no more."""
@@ -123,36 +111,8 @@ class Desk:
 
 @pytest.fixture
 def desk(broker: Broker) -> Desk:
-    """Three offers: one of vastai, which the seed has, one more of it, and one of tensordock."""
-    make.catalogue(
-        broker.db,
-        make.offer(
-            "1RTX4090.24V",
-            name="12345",
-            gpu_model="RTX 4090",
-            gpu_vram_gb=24,
-            price="0.45",
-            cost="0.40",
-            free=1,
-        ),
-        make.offer(
-            "1RTX4090.24V",
-            name="12346",
-            gpu_model="RTX 4090",
-            gpu_vram_gb=24,
-            price="0.5",
-            cost="0.45",
-            free=1,
-        ),
-        provider=PROVIDER,
-    )
-    make.catalogue(
-        broker.db,
-        make.offer(
-            "1A100.80V", location="FIN-02", name="a1", gpu_model="A100", price="1.10", cost="1", free=5
-        ),
-        provider="tensordock",
-    )
+    """The broker of two offers of vastai and one of tensordock."""
+    renting.stock(broker.db)
     provider = Provider(broker.db)
-    members: dict[str, Any] = {"poke": provider.wake, "session_wait_s": 0, "session_keys": keys}
+    members: dict[str, Any] = {"poke": provider.wake, "session_wait_s": 0, "session_keys": renting.keys}
     return Desk(broker, provider, broker.under(**members), broker.under(**members))

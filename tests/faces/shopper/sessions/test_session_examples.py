@@ -4,9 +4,9 @@ import json
 from decimal import Decimal
 from typing import Any
 
-
-from tests.faces.shopper.sessions.conftest import Desk, keys
+from tests.faces.shopper.sessions.conftest import Desk
 from tests.faces.shopper.sessions.shapes import like
+from tests.renting import keys
 
 CREATE = """
 {
@@ -16,7 +16,8 @@ CREATE = """
   "reservation_hours": 2,
   "idle_threshold_minutes": 30,
   "storage_policy": "destroy",
-  "disk_gb": 100
+  "disk_gb": 100,
+  "template_hash_id": "a8a44c7363cbca20056020397e3bf072"
 }
 """
 SESSION = """
@@ -113,9 +114,11 @@ async def test_create_answers_with_the_session_and_its_key(desk: Desk) -> None:
     example = json.loads(CREATED)
     like(response.json, example)
     got = response.json["session"]
-    assert set(got) == set(example["session"])
+    assert set(got) - set(example["session"]) == {"template_hash_id", "template_name"}
     expected = {
         **example["session"],
+        "template_hash_id": "a8a44c7363cbca20056020397e3bf072",
+        "template_name": "Ollama",
         "id": got["id"],
         "ssh_host": "192.0.2.7",
         "created_at": "2026-04-03T10:00:00Z",

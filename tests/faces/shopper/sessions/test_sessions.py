@@ -14,7 +14,8 @@ from berth.faces.shopper import words
 from berth.faces.shopper.sessions import opening
 from tests import make
 from tests.faces.shopper.conftest import refused
-from tests.faces.shopper.sessions.conftest import BODY, OFFER, Desk, keys
+from tests.faces.shopper.sessions.conftest import BODY, Desk
+from tests.renting import OFFER, keys
 
 UNKNOWN = "sess-01kg0000000000000000000000"
 
@@ -111,23 +112,31 @@ async def test_messages_repeat_what_came_without_anything_that_acts(desk: Desk) 
     problem = refused(await desk.create(reservation_hours="<b>\x07" + "9" * 500), 400)
     assert not set(problem["error"]) & set("<>\x07")
     assert len(problem["error"]) < 300
-    refused(await desk.create(offer_id="sandbox-<b>\x1b"), 400, "offer_id must hold printable characters only")
+    refused(
+        await desk.create(offer_id="sandbox-<b>\x1b"), 400, "offer_id must hold printable characters only"
+    )
 
 
 async def test_checks_come_in_their_order(desk: Desk) -> None:
     refused(await desk.create(offer_id="vastai-99999", reservation_hours=0), 400, "reservation_hours")
-    refused(await desk.create(offer_id="vastai-99999", disk_gb=20, model_id="x/y-70b"), 404, "offer not found")
+    refused(
+        await desk.create(offer_id="vastai-99999", disk_gb=20, model_id="x/y-70b"), 404, "offer not found"
+    )
     await desk.created()
     refused(await desk.create(disk_gb=20, model_id="x/y-70b"), 409)
 
 
-@pytest.mark.parametrize("offer_id", ["vastai-99999", "nobody-12345", "12345", "-", "vastai-", "vastai 12345", "é"])
+@pytest.mark.parametrize(
+    "offer_id", ["vastai-99999", "nobody-12345", "12345", "-", "vastai-", "vastai 12345", "é"]
+)
 async def test_an_offer_that_nobody_has_is_a_404(desk: Desk, offer_id: str) -> None:
     refused(await desk.create(offer_id=offer_id), 404, "offer not found")
 
 
 async def test_a_disk_that_is_too_small_comes_with_its_breakdown(desk: Desk) -> None:
-    response = await desk.create(disk_gb=50, model_id="meta-llama/Llama-3.1-70B-Instruct", quantization="fp16")
+    response = await desk.create(
+        disk_gb=50, model_id="meta-llama/Llama-3.1-70B-Instruct", quantization="fp16"
+    )
     problem = refused(response, 400, "disk_gb")
     assert problem["error_type"] == "insufficient_disk"
     assert (problem["requested_gb"], problem["minimum_gb"], problem["recommended_gb"]) == (50, 225, 270)
@@ -298,7 +307,10 @@ async def test_a_wrong_filter_is_a_400(desk: Desk, query: Any, says: str) -> Non
     refused(await desk.client.call("GET", "/api/v1/sessions", query=query), 400, says)
 
 
-@pytest.mark.parametrize("session_id", [UNKNOWN, "sess-abc123", "abc", "SESS-01KG0000000000000000000000", "01kg0000000000000000000000"])
+@pytest.mark.parametrize(
+    "session_id",
+    [UNKNOWN, "sess-abc123", "abc", "SESS-01KG0000000000000000000000", "01kg0000000000000000000000"],
+)
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -371,7 +383,9 @@ async def test_it_is_extended_up_to_twelve_hours_in_all(desk: Desk) -> None:
     made = await desk.running(reservation_hours=2)
     path = f"/api/v1/sessions/{made['id']}/extend"
     desk.clock.advance(seconds=3600)
-    assert (await desk.client.post(path, {"additional_hours": 9})).json["new_expires_at"] == "2026-04-03T21:00:00Z"
+    assert (await desk.client.post(path, {"additional_hours": 9})).json[
+        "new_expires_at"
+    ] == "2026-04-03T21:00:00Z"
     shown = await desk.session(made["id"])
     assert (shown["reservation_hours"], shown["expires_at"]) == (11, "2026-04-03T21:00:00Z")
     refused(await desk.client.post(path, {"additional_hours": 2}), 400, "12")
@@ -462,7 +476,14 @@ async def test_a_wrong_token_is_a_401(desk: Desk, token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"idle_seconds": 0}, {"agent_token": 7}, {"agent_token": "x", "idle_seconds": -1}, {"agent_token": "x", "idle_seconds": "1"}]
+    "body",
+    [
+        {},
+        {"idle_seconds": 0},
+        {"agent_token": 7},
+        {"agent_token": "x", "idle_seconds": -1},
+        {"agent_token": "x", "idle_seconds": "1"},
+    ],
 )
 async def test_a_heartbeat_that_makes_no_sense_is_a_400(desk: Desk, body: Any) -> None:
     made = await desk.running()
@@ -497,7 +518,7 @@ async def test_scopes_say_what_a_key_may(desk: Desk) -> None:
     assert (await reader.get("/api/v1/costs")).status == 200
     refused(await reader.delete(f"/api/v1/sessions/{made['id']}"), 403)
     refused(await reader.post("/api/v1/sessions", BODY), 403)
-    assert OFFER == BODY["offer_id"]
+    assert BODY["offer_id"] == OFFER
 
 
 async def test_its_instance_is_the_same_row_for_the_retail_api(desk: Desk) -> None:

@@ -6,15 +6,14 @@ Nothing is open while that lasts. Whoever goes away meanwhile, or is too impatie
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import chain, repeat
 
 from berth.base.db import Tx
 from berth.base.sshkeys import KeyPair
-from berth.core import sessions
+from berth.core import catalog, events, sessions
 from berth.core.driver import ProviderTemplate
-from berth.core.errors import Refusal, Unavailable
-from berth.core.sessions import Session, Status
+from berth.core.errors import NotFound, Refusal, Unavailable
+from berth.core.sessions import Session, SessionSpec, Status
 from berth.faces.face import Call
 from berth.faces.shopper import words
 from berth.faces.shopper.sessions import refusals, translate, wire
@@ -48,38 +47,29 @@ class KeyMakers:
 _key_makers = KeyMakers()
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What a session needs that takes its time."""
-
-    keys: KeyPair = field(repr=False)
-    template: ProviderTemplate | None
-
-
-async def prepare(call: Call) -> Prepared:
-    """The key pair, for a request that seems to come to something."""
+async def prepare(call: Call) -> KeyPair:
+    """What opens the session, for a request that seems to come to something."""
     await call.context.db.read(_check, call)
-    return Prepared(await _key_makers.make(call.context.session_keys), None)
+    return await _key_makers.make(call.context.session_keys)
 
 
 def open_session(tx: Tx, call: Call) -> wire.Created:
-    prepared: Prepared = call.prepared
+    keys: KeyPair = call.prepared
+    spec = translate.spec(call.body)
     try:
         opened = sessions.open_session(
             tx,
             call.by,
-            translate.spec(call.body),
+            spec,
             call.context.session_rules,
             call.context.rules,
-            public_key=prepared.keys.public_line,
+            public_key=keys.public_line,
             pepper=call.context.pepper,
-            template=prepared.template,
+            template=_template(tx, call, spec),
         )
     except Refusal as refusal:
         raise refusals.told(refusal) from None
-    return translate.created(
-        opened.session, private_key=prepared.keys.private_pem, agent_token=opened.agent_token
-    )
+    return translate.created(opened.session, private_key=keys.private_pem, agent_token=opened.agent_token)
 
 
 async def await_outcome(call: Call, answered: object) -> wire.Created:
@@ -95,10 +85,24 @@ async def await_outcome(call: Call, answered: object) -> wire.Created:
 
 def _check(tx: Tx, call: Call) -> None:
     """What would be refused is refused before its key is made, and again in the transaction of the order."""
+    spec = translate.spec(call.body)
+    template = _template(tx, call, spec)
     try:
-        sessions.check(tx, call.by, translate.spec(call.body), call.context.session_rules)
+        sessions.check(tx, call.by, spec, call.context.session_rules, template=template)
     except Refusal as refusal:
         raise refusals.told(refusal) from None
+
+
+def _template(tx: Tx, call: Call, spec: SessionSpec) -> ProviderTemplate | None:
+    """The one that the hash names at the provider of the offer; None where it names none there."""
+    if spec.template_hash_id is None:
+        return None
+    reader = events.system(call.by.project, call.by.key_id)
+    try:
+        found = catalog.get_template(tx, reader, spec.template_hash_id)
+    except NotFound:
+        return None
+    return found.made if spec.offer_id.startswith(f"{found.provider}-") else None
 
 
 async def _placed(call: Call, instance_id: str) -> Session:
