@@ -72,6 +72,7 @@ from berth.core.catalog.store.offers import (
     upsert_location,
     upsert_type,
 )
+from berth.core.catalog.store.picking import alternatives, find_offer_named, is_sold_now
 from berth.core.catalog.store.supplies import sellers, supplies
 from berth.core.catalog.store.types import delete_type_seller, type_sellers, upsert_type_seller
 from berth.core.catalog.store.volume_types import (
@@ -87,6 +88,7 @@ __all__ = [
     "Listing",
     "abilities",
     "add_provider",
+    "alternatives",
     "candidates",
     "cluster_types_at",
     "count_claim",
@@ -100,6 +102,7 @@ __all__ = [
     "find_image",
     "find_location",
     "find_offer",
+    "find_offer_named",
     "find_type",
     "forget_failures",
     "forget_offers",
@@ -111,6 +114,7 @@ __all__ = [
     "insert_claim",
     "insert_failure",
     "is_proven",
+    "is_sold_now",
     "known_offers",
     "list_cluster_types",
     "list_images",
