@@ -12,11 +12,12 @@ from pathlib import Path
 import structlog
 
 from berth import __version__
-from berth.base import banner, db, leases, money, secrets
+from berth.base import banner, db, health, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, Tx, is_postgresql
-from berth.core import instances, notices, projects, volumes, webhooks
+from berth.base.login import Visitor
+from berth.core import instances, notices, projects, sessions, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
 from berth.core.catalog.inventory import Shelf
 from berth.core.driver import Driver
@@ -41,6 +42,7 @@ from berth.loops import (
     waitlist,
 )
 from berth.loops import notices as notices_loop
+from berth.loops import sessions as sessions_loop
 from berth.loops import volumes as volumes_loop
 from berth.loops.loop import Loop, Runner
 from berth.loops.world import Courier, Mail, Patience, World
@@ -146,6 +148,7 @@ LOOPS: Sequence[Loop] = (
     Loop("delivery_log", delivery_log.tick, delivery_log.PERIOD_S),
     Loop("waitlist", waitlist.tick, waitlist.PERIOD_S),
     Loop("reservations", reservations.tick, reservations.PERIOD_S),
+    Loop("sessions", sessions_loop.tick, sessions_loop.PERIOD_S),
     Loop("credit", credit.tick, credit.PERIOD_S),
     Loop("housekeeping", housekeeping.tick, housekeeping.PERIOD_S),
 )
@@ -214,6 +217,7 @@ def build(settings: Settings) -> Process:
     clock = SystemClock()
     rules = rules_of(settings)
     install_id = database.write_now(projects.installation_id)
+    visitor = Visitor(database.write_now(sessions.observer, pepper).private_pem)
     drivers = {
         name: driver for name, make in DRIVERS.items() if (driver := make(settings, install_id)) is not None
     }
@@ -252,6 +256,9 @@ def build(settings: Settings) -> Process:
         mail=mail_of(settings),
         poke=poke,
         shelf=shelf,
+        login=visitor.run,
+        health=health.is_alive,
+        session_rules=session_rules_of(settings),
     )
     runner = Runner(world, LOOPS)
     pokes.append(runner.poke)
@@ -391,6 +398,17 @@ def webhook_rules_of(settings: Settings) -> webhooks.Rules:
     except ValueError as error:
         raise SettingsError(f"webhooks.allowed_networks: {error}") from error
     return webhooks.Rules(chosen.allow_private, networks, chosen.retry_permille)
+
+
+def session_rules_of(settings: Settings) -> sessions.Rules:
+    """The operator's decisions about sessions."""
+    chosen = settings.sessions
+    return sessions.Rules(
+        hard_max_hours=chosen.hard_max_hours,
+        is_hard_max_off=chosen.hard_max_off,
+        vllm_image=chosen.vllm_image,
+        tgi_image=chosen.tgi_image,
+    )
 
 
 def waiting_rules_of(settings: Settings) -> WaitingRules:

@@ -174,6 +174,19 @@ class Loops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds between reporting an orphan and destroying it."""
 
 
+class Sessions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sessions: offers taken for some hours."""
+
+    hard_max_hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 365)] = 12
+    """Hours after which every session ends, however often it was extended."""
+    hard_max_off: bool = False
+    """Lets sessions be extended past that; then only their own time ends them."""
+    vllm_image: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] = "vllm/vllm-openai:latest"
+    """The container image that serves a model for `llm` and `llm_vllm` in entrypoint mode."""
+    tgi_image: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    """As that, for `llm_tgi`; empty: such sessions have to name their image."""
+
+
 class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calls to customers' receivers."""
 
@@ -265,6 +278,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: Currency = Currency()
     waitlist: Waitlist = Waitlist()
     loops: Loops = Loops()
+    sessions: Sessions = Sessions()
     webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
     verda: Verda = Verda()

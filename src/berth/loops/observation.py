@@ -13,7 +13,7 @@ import structlog
 
 from berth.base import leases
 from berth.base.clock import Instant, after, seconds_between
-from berth.core import instances
+from berth.core import instances, sessions
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
 from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, because
 from berth.loops.world import Report, World
@@ -130,6 +130,7 @@ async def _notice_use(
     """Keeps since when those are idle that end when they are idle for long."""
     if all(sighting.use_percent is None for sighting in by_handle.values()):
         return
+    await _notice_sessions(world, provider, page, by_handle)
     watched = await world.db.read(instances.watched, provider, first_id=page[0].id, last_id=page[-1].id)
     for instance in page:
         sighting = by_handle.get(instance.handle or "")
@@ -139,6 +140,22 @@ async def _notice_use(
         if is_idle != was_idle:
             await world.db.write(instances.noticed_use, instance.id, idle_since=now if is_idle else None)
             world.poke("reservations")
+
+
+async def _notice_sessions(
+    world: World, provider: str, page: Sequence[Instance], by_handle: Mapping[str, Sighting]
+) -> None:
+    """What the provider says of sessions that end when idle is one of several voices: what becomes of it is theirs."""
+    rented = [instance for instance in page if instance.is_session]
+    if not rented:
+        return
+    watched = await world.db.read(
+        sessions.watched, provider, first_id=page[0].id, last_id=page[-1].id, limit=len(page)
+    )
+    for instance in rented:
+        sighting = by_handle.get(instance.handle or "")
+        if instance.id in watched and sighting is not None and sighting.use_percent is not None:
+            await world.db.write(sessions.provider_said, instance.id, sighting.use_percent, world.rules)
 
 
 async def _act(
@@ -183,12 +200,14 @@ async def _confirm_gone(world: World, driver: Driver, instance: Instance) -> Non
     if sighting is not None:
         await world.db.write(instances.back, instance, sighting)
         return
-    await world.db.write(
+    lost = await world.db.write(
         instances.vanished,
         instance,
         seen_at=instance.missing_since or world.clock.now(),
         reason=because("instance_lost"),
     )
+    if lost is not None and lost.is_session:
+        await world.db.write(sessions.vanished, lost)
 
 
 async def _sweep_orphans(world: World, provider: str, driver: Driver, sightings: Sequence[Sighting]) -> None:

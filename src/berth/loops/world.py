@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Literal
 
 from berth.base.clock import Clock, Instant
 from berth.base.db import Database
-from berth.core import webhooks
+from berth.base.login import Answer, Outcome
+from berth.core import sessions, webhooks
 from berth.core.billing import Rules
 from berth.core.catalog.inventory import Shelf
 from berth.core.driver import Driver
@@ -15,6 +17,19 @@ from berth.core.waitlist import Rules as WaitingRules
 
 Probe = Callable[[str, int, float], Awaitable[bool]]
 """(ip, port, seconds to wait) → whether an SSH server answered."""
+
+Login = Callable[[str, int, str, str, float], Awaitable[Answer]]
+"""(ip, port, user, command, seconds) → what came of logging in with the observer's key and running the command."""
+Health = Callable[[str, int, float], Awaitable[bool]]
+"""(ip, port, seconds) → whether `GET /health` there shows a server that is alive."""
+
+
+async def _nobody_logs_in(_ip: str, _port: int, _user: str, _command: str, _seconds: float) -> Answer:
+    return Answer(Outcome.UNREACHABLE)
+
+
+async def _nothing_is_healthy(_ip: str, _port: int, _seconds: float) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,8 @@ class Patience:
     """For one step of one instance, or one look at one provider: longer than either can take."""
     probe_s: float = 1.0
     """For an SSH banner within one step."""
+    login_s: float = 10.0
+    """For a login and its command, or an answer over HTTP."""
     retry_first_s: float = 0.1
     retry_most_s: float = 15.0
     orphan_grace_s: int = 300
@@ -99,6 +116,11 @@ class World:
     mail: Mail | None = None
     """None: nobody is told anything by e-mail."""
     poke: Callable[[str], None] = lambda _loop: None
+    login: Login = _nobody_logs_in
+    health: Health = _nothing_is_healthy
+    session_rules: sessions.Rules = field(default_factory=sessions.Rules)
+    dice: Random = field(default_factory=Random)
+    """Draws among what is equally good."""
     shelf: Shelf = field(default_factory=Shelf)
     """Where the inventory is put for the faces."""
 

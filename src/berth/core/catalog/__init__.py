@@ -25,6 +25,7 @@ from berth.core.catalog.lines import (
     units_to_grant,
 )
 from berth.core.catalog.model import (
+    Alternative,
     Availability,
     ClusterType,
     FailureKind,
@@ -43,6 +44,7 @@ from berth.core.catalog.model import (
     Template,
     VolumeType,
 )
+from berth.core.catalog.picking import alternatives, find_offer_named, is_sold_now
 from berth.core.catalog.refresh import Stock, due_at, introduce, note_failure, refresh, stock, take_in
 from berth.core.catalog.service import (
     abilities,
@@ -82,6 +84,7 @@ from berth.core.catalog.templates import (
 
 __all__ = [
     "ANYWHERE",
+    "Alternative",
     "Availability",
     "ClusterType",
     "FailureKind",
@@ -103,6 +106,7 @@ __all__ = [
     "VolumeType",
     "abilities",
     "all_lines",
+    "alternatives",
     "availability",
     "boots_cluster",
     "candidates",
@@ -117,6 +121,7 @@ __all__ = [
     "due_at",
     "find_cluster_type",
     "find_location",
+    "find_offer_named",
     "fits",
     "forgotten_providers",
     "get_image",
@@ -131,6 +136,7 @@ __all__ = [
     "is_available",
     "is_cluster_available",
     "is_proven",
+    "is_sold_now",
     "known_offer",
     "line",
     "list_cluster_types",

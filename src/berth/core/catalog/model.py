@@ -143,6 +143,14 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """An offer that could take another's place."""
+
+    offer: Offer
+    kind: InstanceType
+
+
+@dataclass(frozen=True, slots=True)
 class Supply:
     """All listed offers of a type in a location, added up."""
 

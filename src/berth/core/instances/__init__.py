@@ -74,6 +74,18 @@ from berth.core.instances.observing import (
 )
 from berth.core.instances.ordering import OS_VOLUME_MAX_GB, Choice, order, rehearse, validate
 from berth.core.instances.reasons import SENTENCES, because
+from berth.core.instances.renting import (
+    Rental,
+    as_rented,
+    can_afford,
+    finish_by_itself,
+    lock,
+    lock_any,
+    of_ids,
+    prolong,
+    rehouse,
+    rent,
+)
 from berth.core.instances.reserving import (
     attend,
     due_to_end,
@@ -83,6 +95,7 @@ from berth.core.instances.reserving import (
     reserve,
     watched,
 )
+from berth.core.instances.resting import end_now, switch_off
 from berth.core.instances.service import (
     abilities,
     act,
@@ -123,9 +136,11 @@ from berth.core.instances.storage import (
     volumes_kept,
 )
 from berth.core.instances.terms import pick_period, term
+from berth.core.instances.trying import DESTROYS_FAILED, destroy_failed, destroy_failures, login_refused
 
 __all__ = [
     "ADRIFT_AFTER_S",
+    "DESTROYS_FAILED",
     "FAILED",
     "OFFERS_TRIED",
     "OS_VOLUME_MAX_GB",
@@ -141,6 +156,7 @@ __all__ = [
     "OrderSpec",
     "Orphan",
     "Post",
+    "Rental",
     "Reservation",
     "Specs",
     "Status",
@@ -151,6 +167,7 @@ __all__ = [
     "act",
     "allowed",
     "announce_stop",
+    "as_rented",
     "at_provider",
     "attach_volume",
     "attend",
@@ -160,6 +177,7 @@ __all__ = [
     "because",
     "boot_failed",
     "boot_timeout_s",
+    "can_afford",
     "clone_volume",
     "create_order",
     "create_volume",
@@ -168,18 +186,22 @@ __all__ = [
     "cut_off_for",
     "delete",
     "delete_offline",
+    "destroy_failed",
+    "destroy_failures",
     "detach_volume",
     "did_not_happen",
     "dismiss",
     "down_after_restart",
     "due_outside",
     "due_to_end",
+    "end_now",
     "enlist",
     "evict",
     "eviction",
     "fail",
     "fail_over",
     "find",
+    "finish_by_itself",
     "found",
     "get",
     "gives_back",
@@ -197,6 +219,9 @@ __all__ = [
     "list_page",
     "list_versions",
     "listed",
+    "lock",
+    "lock_any",
+    "login_refused",
     "look_again",
     "luggage",
     "missing",
@@ -207,15 +232,19 @@ __all__ = [
     "noticed_use",
     "of_cluster",
     "of_clusters",
+    "of_ids",
     "of_project",
     "offline",
     "order",
     "orphan_destroyed",
     "pending",
     "pick_period",
+    "prolong",
     "reachable",
     "rehearse",
+    "rehouse",
     "release_leases",
+    "rent",
     "report_orphan",
     "reservation",
     "reserve",
@@ -229,6 +258,7 @@ __all__ = [
     "stop",
     "stopped",
     "suspect_twin",
+    "switch_off",
     "term",
     "validate",
     "vanished",

@@ -199,6 +199,11 @@ def boot_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
         return None
     if current.wanted is Wanted.DELETED:
         return keep(tx, replace(current, due_at=tx.now))  # its owner was first, and that is why it ends
+    return give_up_boot(tx, current, reason=reason)
+
+
+def give_up_boot(tx: Tx, current: Instance, *, reason: str) -> Instance:
+    """As `boot_failed`, for what is locked."""
     deadline_at = min(current.deadline_at or tx.now, tx.now)
     return keep(tx, replace(current, deadline_at=deadline_at, status_reason=reason, due_at=tx.now))
 

@@ -9,20 +9,19 @@ from dataclasses import dataclass, field, replace
 from berth.base import ids
 from berth.base.clock import Instant
 from berth.base.db import Tx
+from berth.base.money import Micros
 from berth.core import billing, catalog, events
 from berth.core.billing import Rules
 from berth.core.catalog import Image, InstanceType, Offer
 from berth.core.driver import Launch
-from berth.core.errors import NoCapacity
+from berth.core.errors import InsufficientCredits, NoCapacity
 from berth.core.events import Actor
-from berth.core.instances import ordering, reserving, service, storage, store
+from berth.core.instances import ordering, reserving, storage, store
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
-from berth.core.instances.model import AutoDelete, Instance, OrderSpec, Status, Wanted
+from berth.core.instances.model import AutoDelete, Instance, OrderSpec
 from berth.core.instances.ordering import Choice
 from berth.core.volumes import Cargo, Fate
-
-_ACTOR = "loop:sessions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +109,21 @@ def rehouse(
     )
     store.rehouse(tx, placed)
     return placed
+
+
+def as_rented(offer: Offer) -> Offer:
+    """As a session takes it: what others may take away by bidding more is spot."""
+    is_spot = offer.market is not None and offer.market.is_interruptible
+    return replace(offer, is_spot=True) if is_spot and not offer.is_spot else offer
+
+
+def can_afford(tx: Tx, instance: Instance, price: Micros) -> bool:
+    """Whether its project may spend that much in an hour on it, in the place of what it costs now."""
+    try:
+        check_hourly(tx, instance.project, Micros(max(0, price - instance.price)))
+    except InsufficientCredits:
+        return False
+    return True
 
 
 def prolong(tx: Tx, by: Actor, instance: Instance, *, ends_at: Instant) -> Instance:

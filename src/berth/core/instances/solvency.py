@@ -13,6 +13,7 @@ from berth.base.money import Micros
 from berth.core import billing, catalog, events
 from berth.core.billing import Rules
 from berth.core.errors import Conflict, InsufficientCredits, NoCapacity
+from berth.core.events import Actor
 from berth.core.instances import resting, service, states, storage, store
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
@@ -78,9 +79,7 @@ def cut_off(
     return True
 
 
-def _end_session(
-    tx: Tx, by: Actor, found: Instance, rules: Rules, reason: str, at: Instant | None
-) -> bool:
+def _end_session(tx: Tx, by: Actor, found: Instance, rules: Rules, reason: str, at: Instant | None) -> bool:
     if found.ends_off and found.wanted is Wanted.OFFLINE:
         return False
     if found.ends_off:

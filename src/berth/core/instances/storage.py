@@ -277,9 +277,7 @@ def can_be_at(tx: Tx, instance: Instance, provider: str) -> bool:
     return volumes.can_move(tx, instance.id, instance.volume_ids, provider)
 
 
-def placed(
-    tx: Tx, by: Actor, instance: Instance, provider: str, location: str | None = None
-) -> Instance:
+def placed(tx: Tx, by: Actor, instance: Instance, provider: str, location: str | None = None) -> Instance:
     """It goes to an offer of `provider` instead, and to `location` if one is given. The row is still to be written."""
     if instance.boot_volume_id is None:
         volumes.disk_moved(tx, instance.id, provider, location or instance.location)

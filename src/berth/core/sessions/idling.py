@@ -67,7 +67,9 @@ def is_over(watch: Watch, threshold_minutes: int, now: Instant) -> bool:
     return now - watch.idle_since >= threshold_minutes * MINUTE
 
 
-def cpu_percent(before_us: int | None, before_at: Instant | None, used_us: int | None, now: Instant) -> int | None:
+def cpu_percent(
+    before_us: int | None, before_at: Instant | None, used_us: int | None, now: Instant
+) -> int | None:
     """100: one processor, all the time since the look before. None at the first look, or when the count began anew."""
     if before_us is None or before_at is None or used_us is None or now <= before_at or used_us < before_us:
         return None

@@ -52,7 +52,8 @@ def start_of(
     check(spec, abilities, provider=provider)
     if not abilities.containers:
         return Start(None, startup_script=spec.on_start_cmd, timeout_s=_timeout_s(spec, "", mode))
-    image, ports, arguments = spec.docker_image, tuple(spec.exposed_ports), ()
+    image, ports = spec.docker_image, tuple(spec.exposed_ports)
+    arguments: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     if mode is LaunchMode.ENTRYPOINT:
         image, port, arguments, environment = _served(spec, rules)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 
 from berth.base.db import Tx
-from berth.core import catalog, events, instances
+from berth.core import catalog, instances
 from berth.core.catalog import Alternative, FailureKind, Offer
 from berth.core.errors import Invalid
 from berth.core.instances import Instance
@@ -34,9 +34,7 @@ _KINDS = {
 """What is the offer's fault. That its provider does not answer, or did not like the request, is not."""
 
 
-def place_again(
-    tx: Tx, leased: Instance, *, is_sold_out: bool, reason: str, dice: Random
-) -> Instance | None:
+def place_again(tx: Tx, leased: Instance, *, is_sold_out: bool, reason: str, dice: Random) -> Instance | None:
     """As `instances.fail_over`, for a session: to another offer if it asked for that, at the price of that one."""
 
     def place(tx: Tx, current: Instance) -> Instance | None:

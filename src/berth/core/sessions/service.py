@@ -13,7 +13,7 @@ from berth.core.billing import Rules as MoneyRules
 from berth.core.errors import Conflict, Invalid, NotFound, Unauthenticated
 from berth.core.events import Actor
 from berth.core.instances import FAILED, Instance, Wanted
-from berth.core.sessions import checking, idling, states, store
+from berth.core.sessions import checking, idling, store
 from berth.core.sessions.model import ENDED, Rules, Session, Status
 
 LISTED_MOST = 1000
@@ -46,9 +46,7 @@ def list_page(
     """Newest first, ended ones included."""
     by.may("deployments:read")
     most = min(limit, LISTED_MOST)
-    rows = store.page(
-        tx, by.project, consumer_id=consumer_id, status=status, provider=provider, limit=most
-    )
+    rows = store.page(tx, by.project, consumer_id=consumer_id, status=status, provider=provider, limit=most)
     found = instances.of_ids(tx, [row[0] for row in rows])
     return [store.session_of(row, found[row[0]]) for row in rows]
 

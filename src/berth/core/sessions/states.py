@@ -25,7 +25,7 @@ _FAILURES: Mapping[str, Failure] = {
     "restart_refused": Failure.INSTANCE_STOPPED,
 }
 """By the code that `status_reason` begins with."""
-_AGREED = frozenset({"expired", "idle", "max_spend_reached"})
+_AGREED = frozenset({"expired", "hard_max_reached", "idle", "max_spend_reached"})
 """Ends that were ordered, and are no error."""
 
 

@@ -67,7 +67,9 @@ _CONDITIONS: Mapping[Status, str] = {
     Status.FAILED: "i.status IN ('error', 'failed_no_capacity')",
 }
 """As `states.status_of`."""
-_STANDS = f"({_CONDITIONS[Status.PENDING]} OR {_CONDITIONS[Status.PROVISIONING]} OR {_CONDITIONS[Status.RUNNING]})"
+_STANDS = (
+    f"({_CONDITIONS[Status.PENDING]} OR {_CONDITIONS[Status.PROVISIONING]} OR {_CONDITIONS[Status.RUNNING]})"
+)
 
 
 def session_of(row: Row, instance: Instance) -> Session:

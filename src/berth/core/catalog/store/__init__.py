@@ -72,6 +72,7 @@ from berth.core.catalog.store.offers import (
     upsert_location,
     upsert_type,
 )
+from berth.core.catalog.store.picking import alternatives, find_offer_named, is_sold_now
 from berth.core.catalog.store.supplies import sellers, supplies
 from berth.core.catalog.store.templates import (
     find_template,
@@ -93,6 +94,7 @@ __all__ = [
     "Listing",
     "abilities",
     "add_provider",
+    "alternatives",
     "candidates",
     "cluster_types_at",
     "count_claim",
@@ -106,6 +108,7 @@ __all__ = [
     "find_image",
     "find_location",
     "find_offer",
+    "find_offer_named",
     "find_template",
     "find_type",
     "forget_failures",
@@ -118,6 +121,7 @@ __all__ = [
     "insert_claim",
     "insert_failure",
     "is_proven",
+    "is_sold_now",
     "known_offers",
     "list_cluster_types",
     "list_images",

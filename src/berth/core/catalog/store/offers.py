@@ -20,7 +20,7 @@ _IMAGE = (
     " driver_version, has_docker, ssh_user, min_os_volume_gb, gpu_models, providers, created_at, deprecated_at,"
     " size_gb, arch, min_driver, removed_at"
 )
-_OFFER = (
+OFFER = (
     "id, provider, provider_offer_id, instance_type, location, price_micros_per_hour,"
     " spot_price_micros_per_hour, cost_micros_per_hour, free_units, is_simulated, suppressed_until, observed_at,"
     " spot_cost_micros_per_hour, spot_free_units, market"
@@ -67,7 +67,8 @@ def _market(text: str) -> Market:
     return Market(**json.loads(text))
 
 
-def _offer(row: Row) -> Offer:
+def offer_of(row: Row) -> Offer:
+    """What was selected as `OFFER`."""
     return Offer(*(*row[:9], bool(row[9]), *row[10:14], None if row[14] is None else _market(row[14])))
 
 
@@ -127,7 +128,7 @@ def candidates(
     """Offers of `providers` with something free, cheapest first; `is_spot`: as spot orders see them."""
     names = {f"provider_{number}": provider for number, provider in enumerate(sorted(providers))}
     rows = tx.all(
-        f"SELECT {_OFFER} FROM offers WHERE instance_type = :instance_type AND location = :location"
+        f"SELECT {OFFER} FROM offers WHERE instance_type = :instance_type AND location = :location"
         f" AND provider IN ({', '.join(':' + name for name in names)})"
         f" AND {_FREE[is_spot]} AND is_listed = 1 AND suppressed_until <= :now"
         f" ORDER BY {_CHEAPEST[is_spot]} LIMIT 20",
@@ -136,7 +137,7 @@ def candidates(
         now=tx.now,
         **names,
     )
-    offers = [_offer(row) for row in rows]
+    offers = [offer_of(row) for row in rows]
     return [offer.as_spot() for offer in offers] if is_spot else offers
 
 
@@ -144,15 +145,15 @@ def list_offers(tx: Tx, *, instance_type: str | None = None) -> list[Offer]:
     """Every offer that its provider still lists, sold-out ones included."""
     condition = "" if instance_type is None else " AND instance_type = :instance_type"
     rows = tx.all(
-        f"SELECT {_OFFER} FROM offers WHERE is_listed = 1{condition} ORDER BY id LIMIT {_LIMIT}",
+        f"SELECT {OFFER} FROM offers WHERE is_listed = 1{condition} ORDER BY id LIMIT {_LIMIT}",
         **({} if instance_type is None else {"instance_type": instance_type}),
     )
-    return [_offer(row) for row in rows]
+    return [offer_of(row) for row in rows]
 
 
 def find_offer(tx: Tx, offer_id: str) -> Offer | None:
-    row = tx.one(f"SELECT {_OFFER} FROM offers WHERE id = :id", id=offer_id)
-    return None if row is None else _offer(row)
+    row = tx.one(f"SELECT {OFFER} FROM offers WHERE id = :id", id=offer_id)
+    return None if row is None else offer_of(row)
 
 
 def take_unit(tx: Tx, offer_id: str) -> bool:

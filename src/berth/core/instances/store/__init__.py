@@ -1,5 +1,6 @@
 """Statements of the instances noun, by table."""
 
+from berth.core.instances.store.destroys import count_destroy_failure, destroy_failures
 from berth.core.instances.store.instances import (
     at_provider,
     count,
@@ -14,9 +15,11 @@ from berth.core.instances.store.instances import (
     mark_listed,
     next_due,
     of_clusters,
+    of_ids,
     of_project,
     page,
     page_of_versions,
+    rehouse,
     release_leases,
     ssh_keys_in_use,
     total,
@@ -51,9 +54,11 @@ from berth.core.instances.store.solvency import cut_off_for, offline, pending_pr
 __all__ = [
     "at_provider",
     "count",
+    "count_destroy_failure",
     "count_move",
     "cut_off_for",
     "delete_reservation",
+    "destroy_failures",
     "due_evictions",
     "due_reservations",
     "due_terms",
@@ -74,6 +79,7 @@ __all__ = [
     "next_outside",
     "next_reservation",
     "of_clusters",
+    "of_ids",
     "of_project",
     "offline",
     "page",
@@ -83,6 +89,7 @@ __all__ = [
     "plan_term",
     "put_eviction",
     "put_reservation",
+    "rehouse",
     "release_leases",
     "renew_term",
     "set_idle",
