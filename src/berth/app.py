@@ -273,6 +273,7 @@ def build(settings: Settings) -> Process:
         waiting=waiting_rules_of(settings),
         poke=poke,
         shelf=shelf,
+        session_rules=session_rules_of(settings),
         session_wait_s=settings.shopper.create_wait_s,
         providers={name: driver.abilities for name, driver in drivers.items()},
         body_limit=settings.server.body_limit_bytes,

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import pytest
 
 from berth.base.db import Database
-from berth.core import events, instances
+from berth.core import events, instances, sessions
 from berth.core.instances import Instance, Status
 from berth.faces.shopper import words
 from tests import make, renting
@@ -29,23 +30,29 @@ class Provider:
 
     db: Database
     reason: str | None = None
-    """None: it makes what is ordered; else why it does not, as `fail_over` takes it."""
+    """None: it makes what is ordered; else why it does not, as `place_again` takes it."""
     is_sold_out: bool = False
     is_silent: bool = False
+    fails: int = 100
+    """How many orders end so; those after them are made."""
 
     def wake(self, _loop: str) -> None:
-        for made in [] if self.is_silent else self.ordered():
-            if self.reason is None:
-                make.provisioned(self.db, made)
-            else:
-                make.seen(
-                    self.db,
-                    made,
-                    instances.fail_over,
-                    is_sold_out=self.is_sold_out,
-                    reason=self.reason,
-                    offers_allowed=0,
-                )
+        while not self.is_silent and (found := self.ordered()):
+            self._answer(found[0])
+
+    def _answer(self, made: Instance) -> None:
+        if self.reason is None or self.fails == 0:
+            make.provisioned(self.db, made)
+            return
+        self.fails -= 1
+        make.seen(
+            self.db,
+            made,
+            sessions.place_again,
+            is_sold_out=self.is_sold_out,
+            reason=self.reason,
+            dice=Random(self.fails),
+        )
 
     def ordered(self) -> list[Instance]:
         rows = self.db.read_now(lambda tx: tx.all("SELECT id FROM instances WHERE status = 'ordered'"))
