@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from berth.core.driver import Hardware, Market, Place, ProviderOffer, ProviderTemplate
@@ -176,7 +176,7 @@ def templates(listed: Iterable[Json]) -> Sequence[ProviderTemplate]:
             use_ssh=row.get("use_ssh") is True,
             ssh_direct=row.get("ssh_direct") is True,
             recommended=row.get("recommended") is True,
-            recommended_disk_gb=-int(-(number(row.get("recommended_disk_space")) or 0) // 1),
+            recommended_disk_gb=_at_least(row.get("recommended_disk_space")),
             extra_filters=text(row, "extra_filters"),
             creator_id=whole(row.get("creator_id")),
             created_at=instant(row.get("created_at")) or 0,
@@ -185,3 +185,8 @@ def templates(listed: Iterable[Json]) -> Sequence[ProviderTemplate]:
         for row in listed
         if (hash_id := text(row, "hash_id")) and (image := text(row, "image"))
     ]
+
+
+def _at_least(value: object) -> int:
+    exact = number(value) or Decimal()
+    return int(exact.to_integral_value(rounding=ROUND_CEILING))
