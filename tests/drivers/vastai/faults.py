@@ -91,3 +91,7 @@ def taken(wanted: list[str], call: str) -> bool:
             wanted.remove(each)
             return True
     return False
+
+
+def said(status: int, body: str, kind: str = "application/json") -> Said:
+    return status, body, {}, kind

@@ -163,7 +163,12 @@ class Client:
         try:
             url = URL(self._config.base_url + path, encoded=True).with_query(query)
             async with self._open().request(
-                method, url, json=body, headers=headers, allow_redirects=False
+                method,
+                url,
+                json=body,
+                headers=headers,
+                allow_redirects=False,
+                middlewares=(_once,) if changes else (),
             ) as response:
                 read = await response.content.read(ANSWER_LIMIT_BYTES + 1)
                 while len(read) <= ANSWER_LIMIT_BYTES and (more := await response.content.read(65536)):
@@ -188,6 +193,16 @@ class Client:
                 trust_env=False,
             )
         return self._session
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """The library sends a PUT or DELETE again whose connection broke: a create would be made twice, or found taken."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(repr(error)) from error
 
 
 def segment(text: str) -> str:
