@@ -225,7 +225,7 @@ class Vastai(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a host's reliability must be at least, 0 to 1."""
     verified_only: bool = True
     """Sell only hosts that Vast.ai has verified."""
-    disk_gb: Annotated[int, msgspec.Meta(ge=8, le=10_000)] = 32
+    disk_gb: Annotated[int, msgspec.Meta(ge=8, le=10_000)] = 50
     """How much disk the price of an offer covers, and what an instance gets whose order names none."""
     search_pages: Annotated[int, msgspec.Meta(ge=1, le=10)] = 4
     """How many pages of 64 offers one look at the market asks for; the next look goes on where it ended."""

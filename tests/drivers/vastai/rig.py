@@ -58,7 +58,7 @@ class VastaiRig:
             ssh_user="root",
             location="US",
             ssh_public_keys=[KEY],
-            os_volume_gb=32,
+            os_volume_gb=50,
         )
         return replace(order, **chosen)
 

@@ -134,8 +134,8 @@ def test_the_program_buys_uses_and_ends_an_instance(tmp_path: Path) -> None:
             *("--disk", "32", "--ssh", "--direct", "--label", "mine"),
         )
         handle = str(made["new_contract"])
-        for _ in range(2):
-            listed = await vastai("show", "instances")
+        await vastai("show", "instances")
+        listed = await vastai("show", "instances")
         assert [str(row["id"]) for row in listed] == [handle]
         shown = await vastai("show", "instance", handle)
         assert (shown["actual_status"], shown["label"], shown["disk_space"]) == ("running", "mine", 32.0)

@@ -15,7 +15,7 @@ class VastaiConfig:
     """What a host's reliability must be at least, 0 to 1, for its offers to be sold."""
     is_verified_only: bool = True
     """Whether only hosts are sold that Vast.ai has verified."""
-    disk_gb: int = 32
+    disk_gb: int = 50
     """How much disk the price of an offer covers, and what an instance gets whose order names none."""
     search_pages: int = 4
     """How many pages of offers one look at the market asks for; the next look goes on where it ended."""
