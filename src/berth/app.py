@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from berth.core.catalog.inventory import Shelf
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
+from berth.drivers.vastai import VastaiConfig, VastaiDriver
 from berth.drivers.verda import VerdaConfig, VerdaDriver
 from berth.faces import huddle, shopper, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
@@ -91,24 +93,58 @@ def _verda(settings: Settings, _install_id: str) -> VerdaDriver | None:
         return None
     if not chosen.client_secret:
         raise SettingsError("verda.client_secret: must be set when verda.client_id is")
-    if not chosen.base_url.startswith(("https://", "http://")):
-        raise SettingsError("verda.base_url: must begin with https:// or http://")
     return VerdaDriver(
         VerdaConfig(
-            base_url=chosen.base_url.rstrip("/"),
+            base_url=_address("verda", chosen.base_url),
             client_id=chosen.client_id,
             client_secret=chosen.client_secret,
             units=chosen.units,
-            low_balance_micros=_low_balance(chosen.low_balance_usd),
+            low_balance_micros=_low_balance("verda", chosen.low_balance_usd),
         )
     )
 
 
-def _low_balance(text: str) -> money.Micros:
+def _vastai(settings: Settings, _install_id: str) -> VastaiDriver | None:
+    chosen = settings.vastai
+    if chosen.api_key is None:
+        return None
+    if not chosen.api_key.strip().isprintable() or not chosen.api_key.strip():
+        raise SettingsError("vastai.api_key: must be one line of text")
+    return VastaiDriver(
+        VastaiConfig(
+            base_url=_address("vastai", chosen.base_url),
+            api_key=chosen.api_key.strip(),
+            min_reliability=_share("vastai.min_reliability", chosen.min_reliability),
+            is_verified_only=chosen.verified_only,
+            disk_gb=chosen.disk_gb,
+            search_pages=chosen.search_pages,
+            low_balance_micros=_low_balance("vastai", chosen.low_balance_usd),
+            pace_permille=chosen.pace_permille,
+        )
+    )
+
+
+def _address(provider: str, url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise SettingsError(f"{provider}.base_url: must begin with https:// or http://")
+    return url.rstrip("/")
+
+
+def _share(name: str, text: str) -> Decimal:
+    try:
+        share = Decimal(text)
+    except InvalidOperation:
+        share = Decimal("NaN")
+    if not share.is_finite() or not 0 <= share <= 1:
+        raise SettingsError(f"{name}: must be a number from 0 to 1")
+    return share
+
+
+def _low_balance(provider: str, text: str) -> money.Micros:
     try:
         return money.from_usd(text)
     except ValueError as error:
-        raise SettingsError(f"verda.low_balance_usd: {error}") from error
+        raise SettingsError(f"{provider}.low_balance_usd: {error}") from error
 
 
 DEFAULT_PROJECT = "default"
@@ -125,7 +161,11 @@ FACES: Mapping[str, Callable[[Context], Asgi]] = {
 PATHS: Mapping[str, str] = dict.fromkeys(shopper.PATHS, shopper.PREFIX)
 """Where a face has only these paths, and what lies below them, of all that its prefix holds: its prefix, by the path."""
 
-DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _sandbox, "verda": _verda}
+DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {
+    "sandbox": _sandbox,
+    "verda": _verda,
+    "vastai": _vastai,
+}
 """Whom we call; a builder answers None for a provider that is not set up."""
 
 _PLACES = sorted(
@@ -252,7 +292,7 @@ def build(settings: Settings) -> Process:
             lease_s=int(2.5 * settings.loops.call_s),
             orphan_grace_s=settings.loops.orphan_grace_s,
         ),
-        margins={"verda": settings.verda.margin_percent},
+        margins={"verda": settings.verda.margin_percent, "vastai": settings.vastai.margin_percent},
         mail=mail_of(settings),
         poke=poke,
         shelf=shelf,

@@ -236,6 +236,29 @@ class Verda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What its balance must be below for a warning with each look at its catalogue, in dollars."""
 
 
+class Vastai(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account at Vast.ai, a marketplace, to buy from."""
+
+    base_url: str = "https://console.vast.ai"
+    """Its API, without a path."""
+    api_key: str | None = None
+    """The account's key. Without it nothing is bought."""
+    margin_percent: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """What is put on the cost of what is bought there."""
+    min_reliability: str = "0.95"
+    """What a host's reliability must be at least, 0 to 1."""
+    verified_only: bool = True
+    """Sell only hosts that Vast.ai has verified."""
+    disk_gb: Annotated[int, msgspec.Meta(ge=8, le=10_000)] = 50
+    """How much disk the price of an offer covers, and what an instance gets whose order names none."""
+    search_pages: Annotated[int, msgspec.Meta(ge=1, le=10)] = 4
+    """How many pages of 64 offers one look at the market asks for; the next look goes on where it ended."""
+    low_balance_usd: str = "5"
+    """What its credit must be below for a warning with each look at its catalogue, in dollars."""
+    pace_permille: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 1000
+    """Thousandths of the pauses that Vast.ai asks for between calls: less is for stand-ins of it alone."""
+
+
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The server that takes our e-mail."""
 
@@ -282,6 +305,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
     verda: Verda = Verda()
+    vastai: Vastai = Vastai()
     mail: Mail = Mail()
 
     @property

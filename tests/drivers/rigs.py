@@ -6,11 +6,13 @@ from pathlib import Path
 
 from tests.contract.driver import Rig
 from tests.drivers.sandbox.rig import open_sandbox
+from tests.drivers.vastai.rig import open_vastai
 from tests.drivers.verda.rig import open_verda
 from tests.drivers.verda.upstream import open_berth
 
 RIGS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig]]] = {
     "sandbox": open_sandbox,
+    "vastai": open_vastai,
     "verda": open_verda,
     "verda-berth": open_berth,
 }
