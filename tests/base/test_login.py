@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import asyncssh
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from berth.base import health, sshkeys
 from berth.base.login import MOST_BYTES, Answer, Outcome, Visitor
@@ -86,6 +87,7 @@ def test_a_sessions_key_is_rsa_of_4096_bits_in_pkcs1() -> None:
         asyncssh.import_public_key(keys.public_line),
     )
     assert private.convert_to_public().public_data == public.public_data
+    assert isinstance(private.pyca_key, RSAPrivateKey)
     assert private.pyca_key.key_size == 4096
     assert keys.private_pem not in repr(keys)
 
