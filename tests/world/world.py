@@ -25,6 +25,7 @@ from berth.loops import (
     deliveries,
     delivery_log,
     housekeeping,
+    inventory,
     metering,
     notices,
     observation,
@@ -43,6 +44,7 @@ from tests.world.provider import Provider
 
 TICKS = {
     "catalog": catalog.tick,
+    "inventory": inventory.tick,
     "notices": notices.tick,
     "provisioning": provisioning.tick,
     "volumes": volumes_loop.tick,
