@@ -29,6 +29,7 @@ from berth.loops import (
     deliveries,
     delivery_log,
     housekeeping,
+    inventory,
     metering,
     notices,
     observation,
@@ -48,6 +49,7 @@ from tests.world.provider import Provider
 
 TICKS = {
     "catalog": catalog.tick,
+    "inventory": inventory.tick,
     "notices": notices.tick,
     "provisioning": provisioning.tick,
     "volumes": volumes_loop.tick,
