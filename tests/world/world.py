@@ -25,6 +25,7 @@ from berth.loops import (
     deliveries,
     delivery_log,
     housekeeping,
+    inventory,
     metering,
     notices,
     observation,
@@ -45,6 +46,7 @@ from tests.world.provider import Provider
 TICKS = {
     "catalog": catalog.tick,
     "templates": templates.tick,
+    "inventory": inventory.tick,
     "notices": notices.tick,
     "provisioning": provisioning.tick,
     "volumes": volumes_loop.tick,

@@ -12,6 +12,7 @@ from berth.core.catalog.clusters import (
     list_cluster_types,
 )
 from berth.core.catalog.compatibility import fits
+from berth.core.catalog.failures import note_offer_failure, offer_health
 from berth.core.catalog.lines import (
     ANYWHERE,
     all_lines,
@@ -26,12 +27,15 @@ from berth.core.catalog.lines import (
 from berth.core.catalog.model import (
     Availability,
     ClusterType,
+    FailureKind,
+    GpuHealth,
     Image,
     ImageView,
     InstanceType,
     Line,
     Location,
     Offer,
+    OfferHealth,
     OfferView,
     Region,
     Search,
@@ -39,7 +43,7 @@ from berth.core.catalog.model import (
     Template,
     VolumeType,
 )
-from berth.core.catalog.refresh import introduce, note_failure, refresh
+from berth.core.catalog.refresh import Stock, due_at, introduce, note_failure, refresh, stock, take_in
 from berth.core.catalog.service import (
     abilities,
     availability,
@@ -80,16 +84,20 @@ __all__ = [
     "ANYWHERE",
     "Availability",
     "ClusterType",
+    "FailureKind",
+    "GpuHealth",
     "Image",
     "ImageView",
     "InstanceType",
     "Line",
     "Location",
     "Offer",
+    "OfferHealth",
     "OfferView",
     "Region",
     "Search",
     "Sort",
+    "Stock",
     "Template",
     "TemplateSearch",
     "VolumeType",
@@ -106,6 +114,7 @@ __all__ = [
     "compatible_images",
     "count_claim",
     "count_in_line",
+    "due_at",
     "find_cluster_type",
     "find_location",
     "fits",
@@ -130,6 +139,8 @@ __all__ = [
     "lock_line",
     "narrowed",
     "note_failure",
+    "note_offer_failure",
+    "offer_health",
     "offers_for",
     "pairs_with_units",
     "pick_image",
@@ -142,7 +153,9 @@ __all__ = [
     "release",
     "search",
     "sold_volume_types",
+    "stock",
     "suppress",
+    "take_in",
     "templates_for",
     "templates_refreshed_at",
     "uncount_claim",
