@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -78,7 +78,7 @@ class Meters:
     def text(self, readings: Iterable[Reading] = ()) -> bytes:
         """Everything, with `readings`, in Prometheus' text format."""
         read = [*readings, *(reading for source in self._sources for reading in source())]
-        return generate_latest(_All(self._registry, read))  # type: ignore[arg-type]
+        return generate_latest(_All(self._registry, read))
 
     def _counter(self, measure: Measure) -> Counter:
         found = self._counters.get(measure.name)

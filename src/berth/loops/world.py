@@ -7,6 +7,8 @@ from typing import Literal
 
 from berth.base.clock import Clock, Instant
 from berth.base.db import Database
+from berth.base.meters import Meters
+from berth.base.readiness import Readiness
 from berth.core import webhooks
 from berth.core.billing import Rules
 from berth.core.catalog.inventory import Shelf
@@ -105,6 +107,10 @@ class World:
     mail: Mail | None = None
     """None: nobody is told anything by e-mail."""
     poke: Callable[[str], None] = lambda _loop: None
+    meters: Meters = field(default_factory=Meters)
+    """Where what happens is counted."""
+    readiness: Readiness = field(default_factory=Readiness)
+    """Told of each provider that was looked at as a whole."""
     shelf: Shelf = field(default_factory=Shelf)
     """Where the inventory is put for the faces."""
 

@@ -18,6 +18,7 @@ class Sample:
 SAMPLES: Mapping[tuple[str, str], Callable[[Broker], Sample]] = {
     ("GET", "/health"): lambda _: Sample("/health"),
     ("GET", "/ready"): lambda _: Sample("/ready"),
+    ("GET", "/metrics"): lambda _: Sample("/metrics"),
     ("GET", "/api/v1/inventory"): lambda _: Sample("/api/v1/inventory"),
     ("GET", "/api/v1/inventory/{id}"): lambda _: Sample("/api/v1/inventory/vastai-12345"),
     ("GET", "/api/v1/inventory/{id}/compatible-templates"): lambda _: Sample(

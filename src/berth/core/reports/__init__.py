@@ -15,8 +15,10 @@ from berth.core.reports.model import (
     UsageTotals,
 )
 from berth.core.reports.service import margin, transaction, transactions, usage, window
+from berth.core.reports.standing import Backlog, backlog_of_all
 
 __all__ = [
+    "Backlog",
     "Buckets",
     "EntryFilter",
     "Estimate",
@@ -31,6 +33,7 @@ __all__ = [
     "UsageTotals",
     "VolumeLine",
     "Wanted",
+    "backlog_of_all",
     "estimate",
     "margin",
     "transaction",

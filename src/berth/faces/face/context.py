@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from berth.base.clock import Clock
 from berth.base.db import Database
+from berth.base.meters import Meters
 from berth.base.readiness import Readiness
 from berth.core import idempotency, projects, scripts, webhooks
 from berth.core.billing import Rules
@@ -59,6 +60,8 @@ class Context:
     """How long a request waits for a test delivery."""
     providers: Mapping[str, Abilities] = field(default_factory=dict)
     """Those that are set up, and what each can do."""
+    meters: Meters = field(default_factory=Meters)
+    """Where requests are counted, and what tells everything that was."""
     readiness: Readiness = field(default_factory=Readiness)
     known_keys: KnownKeys = field(default_factory=KnownKeys)
     shelf: Shelf = field(default_factory=Shelf)

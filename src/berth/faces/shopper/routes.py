@@ -1,7 +1,17 @@
 """The session broker's API as one table, section by section. Its paths lie beside each other, not below one prefix."""
 
 from berth.faces.face import Context, Edge, Face, Limits, Page
-from berth.faces.shopper import access, envelope, errors, health, inventory, openapi, templates, words
+from berth.faces.shopper import (
+    access,
+    envelope,
+    errors,
+    health,
+    inventory,
+    metrics,
+    openapi,
+    templates,
+    words,
+)
 
 PREFIX = ""
 PATHS = (
@@ -18,6 +28,7 @@ PATHS = (
 
 ROUTES = (
     *health.ROUTES,
+    *metrics.ROUTES,
     *inventory.ROUTES,
     *templates.ROUTES,
 )
