@@ -31,6 +31,8 @@ class Machine:
     """What it is when that is done; None: gone."""
     evicts_at: Instant | None = None
     """When it is taken away, as its provider has announced."""
+    cost_per_hour: int | None = None
+    """Micro-dollars; with it the provider says in listings what it costs, and since when it is there."""
 
 
 @dataclass

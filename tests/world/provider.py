@@ -472,6 +472,8 @@ class Provider:
             disk_handle=None if machine.disk is None else machine.disk.handle,
             use_percent=machine.use_percent if is_on and self.abilities.reports_use else None,
             evicts_at=machine.evicts_at,
+            created_at=None if machine.cost_per_hour is None else machine.made_at,
+            cost_micros_per_hour=machine.cost_per_hour,
         )
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:

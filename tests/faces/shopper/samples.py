@@ -24,6 +24,7 @@ SAMPLES: Mapping[tuple[str, str], Callable[[Broker], Sample]] = {
     ("GET", "/api/v1/inventory/{id}/compatible-templates"): lambda _: Sample(
         "/api/v1/inventory/vastai-12345/compatible-templates"
     ),
+    ("GET", "/api/v1/offer-health"): lambda _: Sample("/api/v1/offer-health"),
     ("GET", "/api/v1/templates"): lambda _: Sample("/api/v1/templates"),
     ("GET", "/api/v1/templates/{hash_id}"): lambda _: Sample(f"/api/v1/templates/{HASH_ID}"),
 }

@@ -8,6 +8,7 @@ from berth.faces.shopper import (
     health,
     inventory,
     metrics,
+    offer_health,
     openapi,
     templates,
     words,
@@ -31,6 +32,7 @@ ROUTES = (
     *metrics.ROUTES,
     *inventory.ROUTES,
     *templates.ROUTES,
+    *offer_health.ROUTES,
 )
 
 

@@ -2,10 +2,12 @@
 
 import re
 import uuid
+from collections.abc import Collection
 from decimal import Decimal
 
 from berth.base import money
 from berth.base.clock import Instant, rfc3339
+from berth.core.errors import Invalid
 
 REFLECTED = 128
 """Characters of what was sent that a message repeats."""
@@ -35,6 +37,12 @@ def reflected(value: object) -> str:
 def sentence(message: str) -> str:
     """A sentence of core's in the words of this API."""
     return plain(_NOUN.sub(_session, message))
+
+
+def check_provider(provider: str | None, known: Collection[str]) -> None:
+    """Raises Invalid for one that is not set up."""
+    if provider and provider not in known:
+        raise Invalid("invalid_field", f"provider not found: {reflected(provider)}", field="provider")
 
 
 def time(at: Instant) -> str:
