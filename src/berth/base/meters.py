@@ -48,7 +48,7 @@ Source = Callable[[], Iterable[Reading]]
 
 
 class Meters:
-    """One process's own. Safe from every thread, except `requests`, which belongs to the event loop's."""
+    """One process's own. Safe from every thread; `requests.note` is the event loop's alone, and read from any."""
 
     def __init__(self, measures: Iterable[Measure] = ()) -> None:
         self.requests = Requests()
@@ -118,7 +118,7 @@ class Requests(Collector):
         durations = HistogramMetricFamily(
             "http_request_duration_seconds", "From a request's headers to its answer.", labels=_LABELS
         )
-        for (method, path, status), (counts, (seconds,)) in self._kept.items():
+        for (method, path, status), (counts, (seconds,)) in list(self._kept.items()):
             labels = (method, path, str(status))
             total.add_metric(labels, sum(counts))
             so_far, buckets = 0, []

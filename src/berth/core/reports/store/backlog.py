@@ -11,7 +11,7 @@ def instances_by_status(tx: Tx) -> list[Row]:
     """(provider, status, how many) of those that are not deleted."""
     return tx.all(
         "SELECT provider, status, COUNT(*) FROM (SELECT provider, status FROM instances"
-        f" WHERE status <> 'deleted' LIMIT {_MOST_INSTANCES}) AS some GROUP BY provider, status"
+        f" WHERE status <> 'deleted' LIMIT {_MOST_INSTANCES}) AS counted GROUP BY provider, status"
         " ORDER BY provider, status"
     )
 
@@ -56,5 +56,5 @@ def balances(tx: Tx) -> Row:
 
 
 def _count(tx: Tx, what: str, **values: int) -> int:
-    row = tx.one(f"SELECT COUNT(*) FROM (SELECT 1 FROM {what} LIMIT {MOST}) AS some", **values)
+    row = tx.one(f"SELECT COUNT(*) FROM (SELECT 1 FROM {what} LIMIT {MOST}) AS counted", **values)
     return 0 if row is None else int(row[0])
