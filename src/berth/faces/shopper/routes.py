@@ -50,13 +50,13 @@ def build(context: Context) -> Edge:
         limits=Limits(exempts=access.LOOPBACK),
         pages=(
             Page(
-                "/api/v1/inventory/openapi.json",
+                openapi.DOCUMENT,
                 "application/json",
                 lambda: openapi.documents(ROUTES, context.version)[0],
                 reason="what the API is like is no secret",
             ),
             Page(
-                "/api/v1/inventory/docs",
+                openapi.PAGE,
                 "text/html; charset=utf-8",
                 lambda: openapi.documents(ROUTES, context.version)[1],
                 reason="what the API is like is no secret",
