@@ -10,7 +10,7 @@ from gpuhunt.providers.vastai import VastAIProvider
 
 from berth.core.driver import RateLimited
 from berth.drivers.vastai import VastaiDriver, names, reading, translate
-from tests.drivers.vastai.faults import LIMITED
+from tests.drivers.vastai.faults import LIMITED, said
 from tests.drivers.vastai.offers import market, priced
 from tests.drivers.vastai.rig import VastaiRig
 from tests.drivers.vastai.running import over
@@ -305,10 +305,10 @@ def test_templates_are_those_that_are_recommended_and_asked_for_once_an_hour() -
     over(test)
 
 
-@pytest.mark.parametrize("said", LIMITED)
-def test_a_look_at_the_market_gets_over_a_refusal_of_every_form(said: Any) -> None:
+@pytest.mark.parametrize("limited", LIMITED)
+def test_a_look_at_the_market_gets_over_a_refusal_of_every_form(limited: Any) -> None:
     async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
-        rig.service.faults.answers = [("POST /api/v0/bundles/", said)]
+        rig.service.faults.answers = [("POST /api/v0/bundles/", limited)]
         before = rig.time.passed
         assert len((await driver.catalogue()).offers) == 30
         assert 1.0 <= rig.time.passed - before <= 10.0
@@ -319,13 +319,13 @@ def test_a_look_at_the_market_gets_over_a_refusal_of_every_form(said: Any) -> No
 def test_searches_that_are_used_up_are_not_tried_again_before_the_day_ends() -> None:
     async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
         ends = rig.time.now() // 1_000_000 + 1800
-        said = (
+        quota = (
             429,
             '{"error": "search_quota_exceeded"}',
             {"X-RateLimit-Reset": str(ends)},
             "application/json",
         )
-        rig.service.faults.answers = [("POST /api/v0/bundles/", said)]
+        rig.service.faults.answers = [("POST /api/v0/bundles/", quota)]
         for _ in range(3):
             with pytest.raises(RateLimited) as refusal:
                 await driver.catalogue()
@@ -335,3 +335,27 @@ def test_searches_that_are_used_up_are_not_tried_again_before_the_day_ends() -> 
         assert (await driver.catalogue()).offers
 
     over(test)
+
+
+def test_an_answer_without_a_list_takes_nothing_off_the_market() -> None:
+    async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
+        assert len((await driver.catalogue()).offers) == 30
+        for body in ('{"success": true}', '{"offers": null}', "<html></html>", '{"offers": {}}'):
+            rig.service.faults.answers = [("POST /api/v0/bundles/", said(200, body))] * 3
+            assert len((await driver.catalogue()).offers) == 30
+            await rig.time.sleep(60)
+
+    over(test, offers=30, disk_gb=8, **ANYTHING)
+
+
+def test_what_is_gone_at_the_very_price_where_pages_meet_is_gone_too() -> None:
+    async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
+        before = [each.provider_offer_id for each in (await driver.catalogue()).offers]
+        for number in (0, 63, 126, 149):
+            rig.service.offers[int(before[number])]["rentable"] = False
+        after = [each.provider_offer_id for each in (await driver.catalogue()).offers]
+        assert len(after) == 146
+        rig.service.offers.clear()
+        assert not (await driver.catalogue()).offers
+
+    over(test, offers=150, search_pages=10, disk_gb=8, **ANYTHING)

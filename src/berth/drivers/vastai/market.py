@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from berth.core.driver import DriverError
+from berth.core.driver import DriverError, Unreachable
 from berth.drivers.vastai.reading import Json, number, rows, whole
 
 PAGE = 64
@@ -83,8 +83,11 @@ class Market:
         asked = {**query, "order": [["dph_total", "asc"]], "limit": PAGE}
         if bound is not None:
             asked["dph_total"] = {bound[0]: bound[1]}
+        listed = (await self._search(asked)).get("offers")
+        if not isinstance(listed, list):
+            raise Unreachable("POST /bundles/: no list in the answer")
         now, found = self._clock(), {}
-        for row in rows((await self._search(asked)).get("offers")):
+        for row in rows(listed):
             price, handle = number(row.get("dph_total")), whole(row.get("ask_contract_id") or row.get("id"))
             if price is not None and price > 0 and handle > 0:
                 found[handle] = _Known(row, price, now)
