@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from berth.core.driver import DriverError, Unreachable
+from berth.core.driver import BadCredentials, DriverError, Unreachable
 from berth.drivers.vastai.reading import Json, number, rows, whole
 
 PAGE = 64
@@ -42,13 +42,14 @@ class Market:
         self._in_round: set[int] = set()
 
     async def look(self, query: dict[str, Any]) -> Sequence[Json]:
-        """Rows of offers, the cheapest first. Raises what a search raises where nothing is known at all."""
-        for _ in range(self._pages):
+        """Rows of offers, the cheapest first. Raises what the first search raises: nothing is confirmed then."""
+        for page_number in range(self._pages):
             try:
                 is_round_over = await self._next_page(query)
+            except BadCredentials:
+                raise
             except DriverError as error:
-                self._forget_the_old()
-                if not self._known:
+                if not page_number:
                     raise
                 _log.warning("upstream_search_cut_short", error=repr(error))
                 break
