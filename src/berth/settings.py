@@ -251,7 +251,7 @@ class Vastai(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sell only hosts that Vast.ai has verified."""
     disk_gb: Annotated[int, msgspec.Meta(ge=8, le=10_000)] = 50
     """How much disk the price of an offer covers, and what an instance gets whose order names none."""
-    search_pages: Annotated[int, msgspec.Meta(ge=1, le=10)] = 4
+    search_pages: Annotated[int, msgspec.Meta(ge=1, le=10)] = 8
     """How many pages of 64 offers one look at the market asks for; the next look goes on where it ended."""
     low_balance_usd: str = "5"
     """What its credit must be below for a warning with each look at its catalogue, in dollars."""

@@ -106,6 +106,20 @@ def test_what_the_service_would_not_take_is_not_sent(order: CreateOrder) -> None
     assert refusal.value.reason
 
 
+@pytest.mark.parametrize("name", ["-p 80:80", "--privileged", "-e X=1", "X Y", "X=Y", "", "1X", "é"])
+def test_a_name_of_the_environment_is_no_flag_of_the_container(name: str) -> None:
+    """The service takes names that look like flags for flags."""
+    with pytest.raises(Refused) as refusal:
+        body_of(replace(ORDER, environment={name: "1"}))
+    assert refusal.value.reason
+
+
+def test_the_port_of_ssh_is_mapped_by_the_service_itself() -> None:
+    assert body_of(replace(ORDER, launch=Launch(ports=(22, 8000))))["env"] == {"-p 8000:8000": "1"}
+    launch = Launch("x", ports=(22,), is_entrypoint=True)
+    assert body_of(replace(ORDER, launch=launch))["env"] == {"-p 22:22": "1"}
+
+
 def test_a_template_whose_own_start_is_too_long_is_refused() -> None:
     with pytest.raises(Refused):
         start_of(ORDER, replace(TEMPLATE, onstart="x" * (ONSTART_LIMIT + 1)), disk_gb=32)

@@ -195,7 +195,7 @@ def test_the_key_is_not_in_what_is_said_of_the_account() -> None:
 def test_a_log_is_fetched_without_the_key_and_from_no_odd_place() -> None:
     async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
         client = driver._client
-        for url in ("file:///etc/passwd", "ftp://127.0.0.1/x", "/logs/1", ""):
+        for url in ("file:///etc/passwd", "ftp://127.0.0.1/x", "/logs/1", "", "http://[", "http://\0"):
             assert await client.fetch_text(url) is None
         secure = rig.driver(base_url="https://127.0.0.1:1")
         assert await secure._client.fetch_text(f"{rig.base_url}/logs/1") is None

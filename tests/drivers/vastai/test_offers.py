@@ -1,5 +1,6 @@
 """What is on the market, page by page, and how it is worded here."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from decimal import Decimal
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 from gpuhunt.providers.vastai import VastAIProvider
 
-from berth.core.driver import RateLimited
+from berth.core.driver import BadCredentials, RateLimited, Unreachable
 from berth.drivers.vastai import VastaiDriver, names, reading, translate
-from tests.drivers.vastai.faults import LIMITED
+from berth.drivers.vastai.market import Market
+from tests.drivers.vastai.faults import LIMITED, said
 from tests.drivers.vastai.offers import market, priced
 from tests.drivers.vastai.rig import VastaiRig
 from tests.drivers.vastai.running import over
@@ -205,15 +207,42 @@ def test_what_somebody_took_is_gone_with_the_next_round() -> None:
 
 def test_what_nobody_confirms_any_more_is_not_offered() -> None:
     async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
-        assert len((await driver.catalogue()).offers) == 30
-        rig.service.faults.answers = [("POST /api/v0/bundles/", (500, "", {}, "text/html"))] * 12
-        assert len((await driver.catalogue()).offers) == 30
+        first = {each.provider_offer_id for each in (await driver.catalogue()).offers}
+        both = {each.provider_offer_id for each in (await driver.catalogue()).offers}
+        assert (len(first), len(both)) == (64, 127)
         await rig.time.sleep(601)
-        rig.service.faults.answers = [("POST /api/v0/bundles/", (429, "slow down", {}, "text/plain"))] * 12
-        with pytest.raises(RateLimited):
-            await driver.catalogue()
+        later = {each.provider_offer_id for each in (await driver.catalogue()).offers}
+        assert len(later) == 64
+        assert not later & first
 
-    over(test, offers=30, disk_gb=8, **ANYTHING)
+    over(test, offers=200, search_pages=1, disk_gb=8, **ANYTHING)
+
+
+def test_a_look_that_is_cut_short_leaves_what_is_known() -> None:
+    async def test() -> None:
+        rows = [{"id": number, "dph_total": number} for number in range(1, 129)]
+        answers: list[object] = [{"offers": rows[:64]}, {"offers": rows[63:127]}, Unreachable("no")]
+
+        async def search(_body: dict[str, Any]) -> Mapping[str, Any]:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            assert isinstance(answer, dict)
+            return answer
+
+        found = Market(search, lambda: 0.0, pages=3)
+        assert len(await found.look({})) == 127
+        # The next goes on there, and one that begins with a refusal says so.
+        answers.append(RateLimited("slow", retry_after_s=1))
+        with pytest.raises(RateLimited):
+            await found.look({})
+        answers += [{"offers": rows[126:]}]
+        assert [row["id"] for row in await found.look({})] == list(range(1, 129))
+        answers += [{"offers": rows[:64]}, BadCredentials("key")]
+        with pytest.raises(BadCredentials):
+            await found.look({})
+
+    asyncio.run(test())
 
 
 def test_more_than_a_page_of_one_price_hides_what_is_beyond_it_and_nothing_dearer() -> None:
@@ -305,10 +334,10 @@ def test_templates_are_those_that_are_recommended_and_asked_for_once_an_hour() -
     over(test)
 
 
-@pytest.mark.parametrize("said", LIMITED)
-def test_a_look_at_the_market_gets_over_a_refusal_of_every_form(said: Any) -> None:
+@pytest.mark.parametrize("limited", LIMITED)
+def test_a_look_at_the_market_gets_over_a_refusal_of_every_form(limited: Any) -> None:
     async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
-        rig.service.faults.answers = [("POST /api/v0/bundles/", said)]
+        rig.service.faults.answers = [("POST /api/v0/bundles/", limited)]
         before = rig.time.passed
         assert len((await driver.catalogue()).offers) == 30
         assert 1.0 <= rig.time.passed - before <= 10.0
@@ -319,13 +348,13 @@ def test_a_look_at_the_market_gets_over_a_refusal_of_every_form(said: Any) -> No
 def test_searches_that_are_used_up_are_not_tried_again_before_the_day_ends() -> None:
     async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
         ends = rig.time.now() // 1_000_000 + 1800
-        said = (
+        quota = (
             429,
             '{"error": "search_quota_exceeded"}',
             {"X-RateLimit-Reset": str(ends)},
             "application/json",
         )
-        rig.service.faults.answers = [("POST /api/v0/bundles/", said)]
+        rig.service.faults.answers = [("POST /api/v0/bundles/", quota)]
         for _ in range(3):
             with pytest.raises(RateLimited) as refusal:
                 await driver.catalogue()
@@ -335,3 +364,30 @@ def test_searches_that_are_used_up_are_not_tried_again_before_the_day_ends() -> 
         assert (await driver.catalogue()).offers
 
     over(test)
+
+
+@pytest.mark.parametrize(
+    "body", ['{"success": true}', '{"offers": null}', "<html></html>", '{"offers": {}}', "[]"]
+)
+def test_an_answer_without_a_list_is_no_empty_market(body: str) -> None:
+    async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
+        rig.service.faults.answers = [("POST /api/v0/bundles/", said(200, body))] * 3
+        with pytest.raises(Unreachable):
+            await driver.catalogue()
+        rig.service.faults.answers.clear()
+        assert len((await driver.catalogue()).offers) == 30
+
+    over(test, offers=30, disk_gb=8, **ANYTHING)
+
+
+def test_what_is_gone_at_the_very_price_where_pages_meet_is_gone_too() -> None:
+    async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
+        before = [each.provider_offer_id for each in (await driver.catalogue()).offers]
+        for number in (0, 63, 126, 149):
+            rig.service.offers[int(before[number])]["rentable"] = False
+        after = [each.provider_offer_id for each in (await driver.catalogue()).offers]
+        assert len(after) == 146
+        rig.service.offers.clear()
+        assert not (await driver.catalogue()).offers
+
+    over(test, offers=150, search_pages=10, disk_gb=8, **ANYTHING)

@@ -4,17 +4,15 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.drivers.vastai.account import API_KEY
 from tests.drivers.vastai.rig import KEY
 from tests.drivers.vastai.service import Service, serving
 
-PROGRAM = str(Path(sys.executable).parent / "vastai")
 LIMIT_S = 60
 WALK = """
 import json, sys
@@ -50,6 +48,66 @@ out["destroyed"] = client.destroy_instance(handle)
 out["gone"] = client.show_instance(handle)
 print(json.dumps(out))
 """
+
+PROGRAM = """
+import json, os, sys
+from vastai.cli.main import main
+
+for line in sys.stdin:
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        os.close(read)
+        os.dup2(write, 1)
+        os.dup2(write, 2)
+        sys.argv = ["vastai", *json.loads(line)]
+        try:
+            sys.exit(main())
+        finally:
+            sys.stdout.flush()
+    os.close(write)
+    with open(read, encoding="utf-8") as end:
+        said = end.read()
+    _, status = os.waitpid(child, 0)
+    print(json.dumps([os.waitstatus_to_exitcode(status), said]), flush=True)
+"""
+"""The program, loaded once and forked for each command: it takes seconds to load."""
+
+
+class Program:
+    """Runs `vastai` with the words of each command."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def __call__(self, *words: str) -> tuple[int, str]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(words).encode() + b"\n")
+        await self._process.stdin.drain()
+        line = await asyncio.wait_for(self._process.stdout.readline(), LIMIT_S)
+        status, said = json.loads(line)
+        return int(status), str(said)
+
+    async def raw(self, *words: str) -> Any:
+        status, said = await self(*words, "--raw")
+        assert status == 0, said
+        return json.loads(said)
+
+
+@asynccontextmanager
+async def program(environment: dict[str, str]) -> AsyncIterator[Program]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM),
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=16 * 1024 * 1024,
+    )
+    try:
+        yield Program(process)
+    finally:
+        process.kill()
+        await process.wait()
 
 
 def surroundings(directory: Path, url: str, key: str = API_KEY) -> dict[str, str]:
@@ -117,69 +175,54 @@ def test_the_library_buys_uses_and_ends_an_instance(tmp_path: Path) -> None:
 
 def test_the_program_buys_uses_and_ends_an_instance(tmp_path: Path) -> None:
     async def test(service: Service, url: str) -> None:
-        async def vastai(*words: str) -> Any:
-            said = await called(PROGRAM, *words, "--raw", environment=surroundings(tmp_path, url))
-            return json.loads(said) if said.strip() else None
-
-        offers = await vastai("search", "offers", "num_gpus=1 gpu_name=RTX_4090", "-o", "dph")
-        assert {offer["gpu_name"] for offer in offers} == {"RTX 4090"}
-        made = await vastai(
-            *(
-                "create",
-                "instance",
-                str(offers[0]["id"]),
-                "--image",
-                "nvidia/cuda:12.6.3-runtime-ubuntu22.04",
-            ),
-            *("--disk", "32", "--ssh", "--direct", "--label", "mine"),
-        )
-        handle = str(made["new_contract"])
-        await vastai("show", "instances")
-        listed = await vastai("show", "instances")
-        assert [str(row["id"]) for row in listed] == [handle]
-        shown = await vastai("show", "instance", handle)
-        assert (shown["actual_status"], shown["label"], shown["disk_space"]) == ("running", "mine", 32.0)
-        environment = surroundings(tmp_path, url)
-        port = service.contracts[int(handle)].host_port
-        assert (
-            (await called(PROGRAM, "ssh-url", handle, environment=environment)).strip().endswith(f":{port}")
-        )
-        assert "True" in await called(PROGRAM, "attach", "ssh", handle, KEY, environment=environment)
-        await called(PROGRAM, "label", "instance", handle, "mine too", environment=environment)
-        await called(PROGRAM, "stop", "instance", handle, environment=environment)
-        assert (await vastai("show", "instance", handle))["actual_status"] == "exited"
-        await called(PROGRAM, "start", "instance", handle, environment=environment)
-        await vastai("show", "instance", handle)
-        shown = await vastai("show", "instance", handle)
-        assert (shown["actual_status"], shown["label"]) == ("running", "mine too")
-        await called(PROGRAM, "destroy", "instance", handle, "-y", environment=environment)
-        assert await vastai("show", "instance", handle) == {"instances": None}
-        assert not service.contracts[int(handle)].is_there
+        async with program(surroundings(tmp_path, url)) as vastai:
+            offers = await vastai.raw("search", "offers", "num_gpus=1 gpu_name=RTX_4090", "-o", "dph")
+            assert {offer["gpu_name"] for offer in offers} == {"RTX 4090"}
+            made = await vastai.raw(
+                *(
+                    "create",
+                    "instance",
+                    str(offers[0]["id"]),
+                    "--image",
+                    "nvidia/cuda:12.6.3-runtime-ubuntu22.04",
+                ),
+                *("--disk", "32", "--ssh", "--direct", "--label", "mine"),
+            )
+            handle = str(made["new_contract"])
+            await vastai.raw("show", "instances")
+            listed = await vastai.raw("show", "instances")
+            assert [str(row["id"]) for row in listed] == [handle]
+            shown = await vastai.raw("show", "instance", handle)
+            assert (shown["actual_status"], shown["label"], shown["disk_space"]) == ("running", "mine", 32.0)
+            _, said = await vastai("ssh-url", handle)
+            assert said.strip().endswith(f":{service.contracts[int(handle)].host_port}")
+            assert "True" in (await vastai("attach", "ssh", handle, KEY))[1]
+            assert (await vastai("label", "instance", handle, "mine too"))[0] == 0
+            assert "stopping" in (await vastai("stop", "instance", handle))[1]
+            assert (await vastai.raw("show", "instance", handle))["actual_status"] == "exited"
+            assert "starting" in (await vastai("start", "instance", handle))[1]
+            await vastai.raw("show", "instance", handle)
+            shown = await vastai.raw("show", "instance", handle)
+            assert (shown["actual_status"], shown["label"]) == ("running", "mine too")
+            assert "destroying" in (await vastai("destroy", "instance", handle, "-y"))[1]
+            assert await vastai.raw("show", "instance", handle) == {"instances": None}
+            assert not service.contracts[int(handle)].is_there
 
     serve(test)
 
 
-@pytest.mark.parametrize(
-    ("words", "key", "status"),
-    [
-        (("show", "user"), "wrong", 404),
-        (("destroy", "instance", "7", "-y"), API_KEY, 404),
-        (("create", "instance", "7", "--image", "x"), API_KEY, 410),
-    ],
-)
-def test_the_program_shows_errors_as_the_service_words_them(
-    tmp_path: Path, words: tuple[str, ...], key: str, status: int
-) -> None:
+def test_the_program_shows_errors_as_the_service_words_them(tmp_path: Path) -> None:
     async def test(_service: Service, url: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(PROGRAM, *words, "--raw"),
-            env=surroundings(tmp_path, url, key),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        out, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
-        found = json.loads(out.decode()[out.decode().index("{") :])
-        assert (found["error"], found["status_code"]) == (True, status)
-        assert found["msg"]
+        async with program(surroundings(tmp_path, url)) as vastai:
+            for words, status in (
+                (("show", "user", "--api-key", "wrong"), 404),
+                (("destroy", "instance", "7", "-y"), 404),
+                (("create", "instance", "7", "--image", "x"), 410),
+                (("create", "instance", "7", "--image", "x", "--api-key", "wrong"), 404),
+            ):
+                _, said = await vastai(*words, "--raw")
+                found = json.loads(said[said.index("{") :])
+                assert (found["error"], found["status_code"]) == (True, status)
+                assert found["msg"]
 
     serve(test)

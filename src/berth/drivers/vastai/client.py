@@ -27,6 +27,7 @@ LOG_LIMIT_BYTES = 64 * 1024
 _CONNECTIONS = 8
 _READ_TRIES = 3
 _FIRST_PAUSE_S = 0.5
+_LOG_TIMEOUT_S = 3.0
 
 
 class Client:
@@ -79,20 +80,23 @@ class Client:
 
     async def fetch_text(self, url: str) -> str | None:
         """What is at `url`, asked without the key: somebody else keeps it. None while it is not there."""
-        target = URL(url)
-        if target.scheme not in {"http", "https"} or (
-            target.scheme == "http" and not self._config.base_url.startswith("http:")
-        ):
-            return None
         try:
-            async with self._open().get(target, allow_redirects=False, headers={"Accept": "*/*"}) as response:
+            target = URL(url)
+        except ValueError:
+            return None
+        is_plain = target.scheme == "http" and self._config.base_url.startswith("http:")
+        if not is_plain and target.scheme != "https":
+            return None
+        limit = aiohttp.ClientTimeout(total=_LOG_TIMEOUT_S)
+        try:
+            async with self._open().get(target, allow_redirects=False, timeout=limit) as response:
                 if response.status != 200:  # noqa: PLR2004
                     return None
                 read = b""
                 while len(read) < LOG_LIMIT_BYTES and (more := await response.content.read(LOG_LIMIT_BYTES)):
                     read += more
                 return read.decode("utf-8", "replace")
-        except (aiohttp.ClientError, TimeoutError, OSError):
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return None
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ class VastaiConfig:
     """Whether only hosts are sold that Vast.ai has verified."""
     disk_gb: int = 50
     """How much disk the price of an offer covers, and what an instance gets whose order names none."""
-    search_pages: int = 4
+    search_pages: int = 8
     """How many pages of offers one look at the market asks for; the next look goes on where it ended."""
     low_balance_micros: int = 5_000_000
     """Below which the account's credit is worth a warning: at zero the provider stops everything."""

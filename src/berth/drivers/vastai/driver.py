@@ -55,6 +55,7 @@ _log = structlog.get_logger()
 _NOTES = (
     "Instances at Vast.ai are containers on machines of strangers, who can see what is in them.",
     "A stop there gives the GPUs back; the disk is billed until the instance is destroyed.",
+    "What limits an instance there is up to its host; nothing of it is enforced from here.",
     "Traffic is billed there by the GB, at each host's own price, on top of the hourly one.",
 )
 
@@ -94,7 +95,6 @@ class VastaiDriver(WithoutVolumes):
             containers=True,
             templates=True,
             appears_within_s=APPEARS_WITHIN_S,
-            limits=("memory", "cpu", "disk"),
             notes=_NOTES,
         )
 
@@ -236,13 +236,13 @@ class VastaiDriver(WithoutVolumes):
 
     async def _explained(self, seen: Sighting) -> Sighting:
         """Why its container ended, asked for once."""
-        known = self._ended_saying.get(seen.handle)
-        if known is None:
-            known = sightings.exited_saying(await self._log_of(seen.handle) or "")
-            self._ended_saying[seen.handle] = known
+        if seen.handle not in self._ended_saying:
+            # Kept first: a log that takes too long must not hold up every look.
+            self._ended_saying[seen.handle] = sightings.EXITED
             if len(self._ended_saying) > _REMEMBERED:
                 self._ended_saying.popitem(last=False)
-        return replace(seen, reason=known)
+            self._ended_saying[seen.handle] = sightings.exited_saying(await self._log_of(seen.handle) or "")
+        return replace(seen, reason=self._ended_saying[seen.handle])
 
     async def _log_of(self, handle: str) -> str | None:
         """The end of what a container wrote; None where that cannot be had."""

@@ -6,6 +6,7 @@ its owner in as well as any other. Only what does not fit there is attached in a
 
 import base64
 import gzip
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _FIRST_START = (
     " && /root/.berth-script > /root/startup-script.log 2>&1; }"
 )
 _MICROS = 1_000_000
+_SSH_PORT = 22
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def start_of(order: CreateOrder, template: ProviderTemplate | None, *, disk_gb: 
         body["price"] = Decimal(launch.bid_micros_per_hour) / _MICROS
     elif order.is_spot:
         raise Refused(f"{order.label}: interruptible, and nothing is bid")
-    environment = {**_ports(launch.ports), **order.environment}
+    environment = {**_ports(launch), **_named(order.environment)}
     if launch.is_entrypoint:
         body.update(_command(order, launch))
         to_attach: Sequence[str] = ()
@@ -89,9 +92,19 @@ def _image(order: CreateOrder, launch: Launch, template: ProviderTemplate | None
     return known
 
 
-def _ports(ports: Sequence[int]) -> dict[str, str]:
-    """The service takes mappings of ports as names of the environment."""
-    return {f"-p {port}:{port}": "1" for port in ports}
+def _ports(launch: Launch) -> dict[str, str]:
+    """The service takes mappings of ports as names of the environment. That of SSH it makes itself."""
+    return {f"-p {port}:{port}": "1" for port in launch.ports if launch.is_entrypoint or port != _SSH_PORT}
+
+
+def _named(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """A name that looks like a flag would be one, of the container's start."""
+    for name in environment:
+        if not _NAME.fullmatch(name):
+            raise Refused(
+                f"{name!r} is no name", reason="A name in the environment is not one that can be used."
+            )
+    return environment
 
 
 def _command(order: CreateOrder, launch: Launch) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from berth.core.driver import DriverError
+from berth.core.driver import BadCredentials, DriverError, Unreachable
 from berth.drivers.vastai.reading import Json, number, rows, whole
 
 PAGE = 64
@@ -42,13 +42,14 @@ class Market:
         self._in_round: set[int] = set()
 
     async def look(self, query: dict[str, Any]) -> Sequence[Json]:
-        """Rows of offers, the cheapest first. Raises what a search raises where nothing is known at all."""
-        for _ in range(self._pages):
+        """Rows of offers, the cheapest first. Raises what the first search raises: nothing is confirmed then."""
+        for page_number in range(self._pages):
             try:
                 is_round_over = await self._next_page(query)
+            except BadCredentials:
+                raise
             except DriverError as error:
-                self._forget_the_old()
-                if not self._known:
+                if not page_number:
                     raise
                 _log.warning("upstream_search_cut_short", error=repr(error))
                 break
@@ -83,8 +84,11 @@ class Market:
         asked = {**query, "order": [["dph_total", "asc"]], "limit": PAGE}
         if bound is not None:
             asked["dph_total"] = {bound[0]: bound[1]}
+        listed = (await self._search(asked)).get("offers")
+        if not isinstance(listed, list):
+            raise Unreachable("POST /bundles/: no list in the answer")
         now, found = self._clock(), {}
-        for row in rows((await self._search(asked)).get("offers")):
+        for row in rows(listed):
             price, handle = number(row.get("dph_total")), whole(row.get("ask_contract_id") or row.get("id"))
             if price is not None and price > 0 and handle > 0:
                 found[handle] = _Known(row, price, now)
