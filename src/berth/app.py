@@ -21,6 +21,7 @@ from berth.core.billing import Period, Rules, Unit
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
+from berth.drivers.tensordock import TensorDockConfig, TensorDockDriver
 from berth.drivers.verda import VerdaConfig, VerdaDriver
 from berth.faces import huddle, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
@@ -100,6 +101,21 @@ def _verda(settings: Settings, _install_id: str) -> VerdaDriver | None:
     )
 
 
+def _tensordock(settings: Settings, _install_id: str) -> TensorDockDriver | None:
+    chosen = settings.tensordock
+    if not chosen.api_token:
+        return None
+    if not chosen.base_url.startswith(("https://", "http://")):
+        raise SettingsError("tensordock.base_url: must begin with https:// or http://")
+    return TensorDockDriver(
+        TensorDockConfig(
+            base_url=chosen.base_url.rstrip("/"),
+            api_token=chosen.api_token,
+            default_image=chosen.default_image,
+        )
+    )
+
+
 def _low_balance(text: str) -> money.Micros:
     try:
         return money.from_usd(text)
@@ -114,7 +130,11 @@ FACES: Mapping[str, Callable[[Context], Asgi]] = {
 }
 """Who calls us, by the prefix of their paths."""
 
-DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _sandbox, "verda": _verda}
+DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {
+    "sandbox": _sandbox,
+    "verda": _verda,
+    "tensordock": _tensordock,
+}
 """Whom we call; a builder answers None for a provider that is not set up."""
 
 LOOPS: Sequence[Loop] = (
@@ -231,7 +251,10 @@ def build(settings: Settings) -> Process:
             lease_s=int(2.5 * settings.loops.call_s),
             orphan_grace_s=settings.loops.orphan_grace_s,
         ),
-        margins={"verda": settings.verda.margin_percent},
+        margins={
+            "verda": settings.verda.margin_percent,
+            "tensordock": settings.tensordock.margin_percent,
+        },
         mail=mail_of(settings),
         poke=poke,
     )

@@ -212,6 +212,19 @@ class Verda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What its balance must be below for a warning with each look at its catalogue, in dollars."""
 
 
+class TensorDock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An organisation at TensorDock, to buy virtual machines from."""
+
+    base_url: str = "https://dashboard.tensordock.com/api/v2"
+    """Its API, with `/api/v2` and without a slash at its end."""
+    api_token: str | None = None
+    """An API token of the organisation. Without it nothing is bought."""
+    default_image: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "ubuntu2404_ml_everything"
+    """The image that is booted when nobody chooses one."""
+    margin_percent: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """What is put on the cost of what is bought there."""
+
+
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The server that takes our e-mail."""
 
@@ -256,6 +269,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
     verda: Verda = Verda()
+    tensordock: TensorDock = TensorDock()
     mail: Mail = Mail()
 
     @property

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.contract.driver import Rig
 from tests.drivers.sandbox.rig import open_sandbox
+from tests.drivers.tensordock.rig import open_tensordock
 from tests.drivers.verda.rig import open_verda
 from tests.drivers.verda.upstream import open_berth
 
@@ -13,5 +14,6 @@ RIGS: dict[str, Callable[[Path], AbstractAsyncContextManager[Rig]]] = {
     "sandbox": open_sandbox,
     "verda": open_verda,
     "verda-berth": open_berth,
+    "tensordock": open_tensordock,
 }
 """By the driver's name; further rigs of one driver have something after a dash."""
