@@ -1,13 +1,15 @@
 """The TensorDock driver over the stand-in of its service."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from berth.base import clock, ids
-from berth.core.driver import CreateOrder, Hardware, Label, Sighting, VolumeOrder
+from berth.core.driver import CreateOrder, Hardware, Label, Power, Sighting, VolumeOrder
 from berth.drivers.tensordock import TensorDockConfig, TensorDockDriver
-from tests.drivers.tensordock.service import DALLAS, RTX4090, TOKEN, Service, serving
+from tests.drivers.tensordock.service import TOKEN, Machine, Service, serving
+from tests.drivers.tensordock.stock import DALLAS, RTX4090
 
 INSTALL_ID = "0a1b2c3d4e"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f test@example"
@@ -63,3 +65,31 @@ async def open_tensordock(_directory: Path | None = None) -> AsyncIterator[Tenso
     service = Service()
     async with serving(service) as base_url:
         yield TensorDockRig(service, base_url)
+
+
+def over(test: Callable[[TensorDockRig, TensorDockDriver], Awaitable[None]]) -> None:
+    """Runs `test` with a driver over a stand-in of its own, within a limit."""
+
+    async def whole() -> None:
+        async with open_tensordock() as rig:
+            driver = rig.driver()
+            try:
+                await asyncio.wait_for(test(rig, driver), 20)
+            finally:
+                await driver.close()
+
+    asyncio.run(whole())
+
+
+async def until(driver: TensorDockDriver, label: Label, power: Power) -> Sighting:
+    for _ in range(10):
+        sighting = await driver.inspect(label, None)
+        if sighting is not None and sighting.power is power:
+            return sighting
+    raise AssertionError(f"{label} is not {power}")
+
+
+def only(rig: TensorDockRig) -> Machine:
+    """The one virtual machine that is there."""
+    (machine,) = rig.service.there()
+    return machine

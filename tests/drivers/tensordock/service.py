@@ -16,86 +16,12 @@ from typing import Any, Literal
 from aiohttp import web
 
 from berth.base.clock import Clock, SystemClock
+from tests.drivers.tensordock import rules
+from tests.drivers.tensordock.stock import LOCATIONS
 
 TOKEN = "token-of-the-organisation"
 PREFIX = "/api/v2"
-DALLAS = "a8e2f6b0-1c3d-4e5f-8a9b-0c1d2e3f4a5b"
-OSLO = "b9f3a7c1-2d4e-4f60-9bac-1d2e3f4a5b6c"
-RTX4090 = "geforcertx4090-pcie-24gb"
-H100 = "h100-sxm5-80gb"
 SOLD_OUT = "No available nodes found"
-_PRICING = {"per_vcpu_hr": 0.003, "per_gb_ram_hr": 0.002, "per_gb_storage_hr": 0.00005}
-_LIMITS = {"max_vcpus": 64, "max_ram_gb": 256, "max_storage_gb": 2000}
-_IMAGES = {"ubuntu2204", "ubuntu2404", "ubuntu2404_ml_everything", "ubuntu2404_ml_pytorch", "windows10"}
-_RAM_GB = {2, 4, 6, 8, 10, *range(16, 257, 16), 512}
-_FORWARDED = {
-    "port_forwarding_available": True,
-    "dedicated_ip_available": True,
-    "network_storage_available": False,
-}
-_OWN_ONLY = {**_FORWARDED, "port_forwarding_available": False}
-LOCATIONS: list[dict[str, Any]] = [
-    {
-        "id": DALLAS,
-        "city": "Dallas",
-        "stateprovince": "Texas",
-        "country": "United States",
-        "tier": 2,
-        "gpus": [
-            {
-                "v0Name": RTX4090,
-                "displayName": "NVIDIA GeForce RTX 4090 PCIe 24GB",
-                "max_count": 2,
-                "price_per_hr": 0.35,
-                "resources": _LIMITS,
-                "pricing": _PRICING,
-                "network_features": _FORWARDED,
-            }
-        ],
-    },
-    {
-        "id": OSLO,
-        "city": "Oslo",
-        "stateprovince": "",
-        "country": "Norway",
-        "tier": 4,
-        "gpus": [
-            {
-                "v0Name": H100,
-                "displayName": "NVIDIA H100 SXM5 80GB",
-                "max_count": 1,
-                "price_per_hr": "2.25",
-                "resources": _LIMITS,
-                "pricing": _PRICING,
-                "network_features": _OWN_ONLY,
-            }
-        ],
-    },
-]
-HOSTNODES: list[dict[str, Any]] = [
-    {
-        "id": f"host-{number}",
-        "location_id": OSLO,
-        "engine": "kvm",
-        "uptime_percentage": 99.5,
-        "available_resources": {
-            "gpus": [{"v0Name": "l40s-pcie-48gb", "availableCount": number, "price_per_hr": price}],
-            "vcpu_count": 40,
-            "ram_gb": 200,
-            "storage_gb": 900,
-            "max_vcpus_per_gpu": 16,
-            "max_ram_per_gpu": 64,
-            "max_vcpus": 40,
-            "max_ram_gb": 200,
-            "max_storage_gb": 900,
-            "available_ports": [20001],
-            "has_public_ip_available": False,
-        },
-        "pricing": _PRICING,
-        "location": {"uuid": OSLO, "city": "Oslo", "stateprovince": "", "country": "Norway", "tier": 4},
-    }
-    for number, price in ((1, 0.8), (2, 0.9))
-]
 _PATH = ("CREATING", "queued", "Running")
 _RETURN = ("Starting", "Running")
 
@@ -299,37 +225,15 @@ class Service:
 
     def _check(self, attributes: dict[str, Any]) -> dict[str, Any]:
         """The rules of an order. Answers the row of the GPU that is asked for."""
-        problems = []
-        wanted = attributes.get("resources", {})
-        gpus = wanted.get("gpus", {})
-        if attributes.get("type") != "virtualmachine" or not attributes.get("name"):
-            problems.append(_wrong("type", "Invalid literal value"))
-        if wanted.get("vcpu_count", 1) % 2:
-            problems.append(_wrong("resources.vcpu_count", "vCPU count must be even"))
-        if wanted.get("ram_gb") not in _RAM_GB:
-            problems.append(_wrong("resources.ram_gb", "Invalid RAM size"))
-        if wanted.get("storage_gb", 0) < 100:
-            problems.append(_wrong("resources.storage_gb", "Number must be greater than or equal to 100"))
-        if attributes.get("image") not in _IMAGES:
-            problems.append(_wrong("image", "Invalid enum value"))
-        if ("location_id" in attributes) == ("hostnode_id" in attributes):
-            problems.append(_wrong("location_id", "Either location_id or hostnode_id"))
-        if ("ssh_key" in attributes) == ("ssh_key_id" in attributes):
-            problems.append(_wrong("ssh_key", "SSH key is required"))
-        if len(gpus) != 1 or any(each.get("count", 0) < 1 for each in gpus.values()):
-            problems.append(_wrong("resources.gpus", "At least one GPU is required"))
-        if problems:
+        if problems := rules.problems(attributes):
             raise Problem(400, problems)
-        is_reached = attributes.get("useDedicatedIp") or any(
-            each["internal_port"] == 22 for each in attributes.get("port_forwards", [])
-        )
-        if not is_reached:
+        if not rules.is_reached(attributes):
             raise Problem(
                 400, {"error": "Port 22 must be forwarded or a dedicated IP be used for Ubuntu images"}
             )
         if self.balance < 1:
             raise Problem(400, {"error": "Account balance is too low"})
-        ((v0_name, counted),) = gpus.items()
+        ((v0_name, counted),) = attributes["resources"]["gpus"].items()
         for location in self.locations:
             for gpu in location["gpus"]:
                 is_it = location["id"] == attributes.get("location_id") and gpu["v0Name"] == v0_name
@@ -339,7 +243,7 @@ class Service:
         raise Problem(400, {"error": "Requested GPU is not available in this location"})
 
     async def _list(self, _request: web.Request) -> web.Response:
-        rows = []
+        rows: list[dict[str, Any]] = []
         for machine in self.machines.values():
             if machine.listed_late:
                 machine.listed_late -= 1
@@ -429,10 +333,6 @@ class Service:
                 {"internal_port": each["internal_port"], "external_port": next(self._ports)}
                 for each in ([] if ignores else machine.asked_forwards)
             ]
-
-
-def _wrong(path: str, message: str) -> dict[str, Any]:
-    return {"code": "custom", "message": message, "path": ["data", "attributes", *path.split(".")]}
 
 
 def _acted(status: str) -> web.Response:

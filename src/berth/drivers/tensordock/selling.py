@@ -67,7 +67,12 @@ class OfferName:
         gpu, mark, count = rest.removeprefix("-").rpartition(_COUNT_MARK)
         if not mark:
             gpu, count = count, "1"
-        if len(location_id) < _LOCATION_ID_LENGTH or not rest.startswith("-") or not gpu:
+        if (
+            len(location_id) < _LOCATION_ID_LENGTH
+            or not rest.startswith("-")
+            or not gpu
+            or _COUNT_MARK in gpu
+        ):
             return None
         if not count.isascii() or not count.isdigit() or not 1 <= int(count) <= MOST_GPUS:
             return None
