@@ -182,8 +182,15 @@ def test_waiting_ends_and_says_what_goes_on(berth: Berth, desk: Desk) -> None:
 
 
 def test_a_server_that_restarts_while_a_session_comes_up_is_waited_for(berth: Berth, desk: Desk) -> None:
-    takes(desk, CUT, (502, "<html>"), (200, said.RUNNING))
+    takes(desk, CUT, (502, "<html>"), (503, '{"error": "not ready"}'), (200, said.RUNNING))
     assert berth(*RENT).status == 0
+
+
+def test_a_session_that_is_taken_away_while_it_comes_up_is_not_waited_for(berth: Berth, desk: Desk) -> None:
+    takes(desk, (404, '{"error": "session not found"}'))
+    shown = berth(*RENT)
+    assert shown.status == 1
+    assert "session not found" in shown.error
 
 
 def test_ctrl_c_leaves_the_session_and_says_how_to_end_it(desk: Desk, tmp_path: Path) -> None:
@@ -266,6 +273,7 @@ def test_a_value_out_of_its_range_is_not_sent(berth: Berth, desk: Desk, argument
         (500, "<html>", "the server answered 500"),
         (200, "<html>", "no JSON"),
         (200, "[]", "no JSON"),
+        (200, "[" * 100_000, "no JSON"),
         (302, "{}", "answered 302"),
         (400, '{"error": "a\\u001b[31mb\\u202e [red]c[/red]"}', "a[31mb [red]c[/red]"),
     ],
@@ -289,6 +297,12 @@ def test_a_key_is_sent_where_there_is_one(berth: Berth, desk: Desk, monkeypatch:
     sent = [asked.headers.get("X-API-Key") for asked in desk.asked]
     assert sent == [None, "mk_environment", "mk_argument"]
     assert shown.out == "There are no sessions.\n"
+
+
+def test_a_key_that_no_header_could_hold_is_said(berth: Berth) -> None:
+    shown = berth("sessions", "--api-key", "mk_a\nb")
+    assert (shown.status, len(shown.error.splitlines())) == (1, 1)
+    assert "mk_a" not in shown.error
 
 
 def test_sessions_that_ended_are_listed_when_asked_for(berth: Berth, desk: Desk) -> None:

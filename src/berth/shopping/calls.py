@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 CALL_S = 30.0
+CONNECT_S = 10.0
 ANSWER_LIMIT_BYTES = 32 * 1024 * 1024
 _SHOWN = 500
-_UNAUTHORIZED = 401
+_UNAUTHORIZED, _TOO_MANY, _BROKEN = 401, 429, 500
 _REFUSED = 300
 """A redirection too: nobody is followed to another address with a key."""
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -29,9 +30,16 @@ class Failed(Exception):
 
     exit_status = 1
 
-    def __init__(self, message: str, body: Json | None = None) -> None:
+    def __init__(self, message: str, body: Json | None = None, *, status: int | None = None) -> None:
         super().__init__(plain(message))
         self.body: Json = body or {}
+        self.status = status
+        """What the server answered; None where it did not."""
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether asking again may do: the server is away, busy, or not ready yet."""
+        return self.status is None or self.status == _TOO_MANY or self.status >= _BROKEN
 
     @property
     def is_sold_out(self) -> bool:
@@ -97,9 +105,11 @@ class Api:
             connection.close()
         answer = _object(text)
         if status >= _REFUSED:
-            raise Failed(_sentence(status, answer), answer)
+            raise Failed(_sentence(status, answer), answer, status=status)
         if answer is None:
-            raise Failed(f"{self.server} answered {status} and no JSON: is that the address of a Berth?")
+            raise Failed(
+                f"{self.server} answered {status} and no JSON: is that the address of a Berth?", status=status
+            )
         return answer
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
@@ -112,9 +122,10 @@ class Api:
         if address.scheme not in {"http", "https"} or not host or address.path not in {"", "/"}:
             raise Failed(f"{self.server!r} is no address of a server: say for example http://127.0.0.1:8080")
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-        connection = kind(host, port, timeout=timeout_s)
+        connection = kind(host, port, timeout=min(timeout_s, CONNECT_S))
         try:
             connection.connect()
+            connection.sock.settimeout(timeout_s)
         except OSError as error:
             connection.close()
             raise Failed(
@@ -136,6 +147,8 @@ class Api:
             text = response.read(ANSWER_LIMIT_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
             raise Unanswered(f"{self.server} broke off ({_reason(error)})") from error
+        except ValueError as error:
+            raise Failed("the API key has characters that no key has", status=_UNAUTHORIZED) from error
         if len(text) > ANSWER_LIMIT_BYTES:
             raise Unanswered(f"{self.server} answered more than {ANSWER_LIMIT_BYTES} bytes")
         return response.status, text
@@ -149,7 +162,7 @@ def plain(text: object) -> str:
 def _object(text: bytes) -> Json | None:
     try:
         found = json.loads(text, parse_float=Decimal)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,8 +16,10 @@ from berth.shopping import login, renting, tables
 from berth.shopping.calls import Api, Failed, Interrupted, Json, plain
 from berth.shopping.keys import Keys
 from berth.shopping.renting import Renting
+from berth.shopping.watching import watch
 
 _ENDED = {"stopped", "failed"}
+_ALIVE = {"pending", "provisioning", "running", "stopping"}
 _END_POLL_S = 2.0
 
 Server = Annotated[str, Parameter(env_var="BERTH_URL", help="Address of the Berth that is asked.")]
@@ -306,18 +307,22 @@ def _chosen(
 
 
 def _watch_end(api: Api, session: str, wait_s: float) -> Json:
-    ends_at = time.monotonic() + wait_s
+    found = api.get("sessions", session)
     try:
-        with Console(stderr=True).status(Text(f"{session} is ending")):
-            while True:
-                found = api.get("sessions", session)
-                if found.get("status") in _ENDED:
-                    return found
-                if time.monotonic() >= ends_at:
-                    raise Failed(f"{session} is still {found.get('status')}; the server goes on ending it")
-                time.sleep(_END_POLL_S)
+        with Console(stderr=True).status(Text(f"{session} is ending")) as status:
+            found = watch(
+                api,
+                found,
+                _ALIVE,
+                wait_s=wait_s,
+                poll_s=_END_POLL_S,
+                show=lambda seen: status.update(Text(f"{session} is {plain(seen.get('status'))}")),
+            )
     except KeyboardInterrupt:
         raise Interrupted(f"the server goes on ending {session}; `berth sessions` shows it") from None
+    if found.get("status") not in _ENDED:
+        raise Failed(f"{session} is still {found.get('status')}; the server goes on ending it")
+    return found
 
 
 def _keys(data_dir: Path | None) -> Keys:

@@ -1,10 +1,10 @@
 """Takes an offer and waits until it can be worked on: the key is kept first, and what costs money is always named."""
 
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ from rich.text import Text
 from berth.shopping.calls import Api, Failed, Interrupted, Json, Unanswered, plain
 from berth.shopping.keys import Keys, Reserved
 from berth.shopping.tables import gpus, objects, per_hour
+from berth.shopping.watching import watch
 
 TAKE_S = 300.0
 """For the request that takes an offer: the server waits for its provider."""
 OFFERS_TRIED = 5
-_SILENCE_S = 60.0
-"""How long the server may be away while a session comes up."""
 _COMING = {"pending", "provisioning"}
 
 
@@ -37,6 +36,7 @@ class Renting:
     key_path: Path | None = None
     is_asked: bool = False
     """Something may exist that costs money."""
+    has_shown: bool = False
 
     def run(self, offers: Sequence[Json], wanted: Mapping[str, Any]) -> Json:
         """The session once it runs. Raises Failed, with what there is to do about it."""
@@ -90,42 +90,35 @@ class Renting:
             )
 
     def _await(self) -> Json:
-        ends_at = time.monotonic() + self.wait_s
-        heard_at = time.monotonic()
         with self.console.status("") as status:
-            shown = ""
-            while self.session.get("status") in _COMING:
-                shown = self._show(status, shown)
-                if time.monotonic() >= ends_at:
-                    raise Failed(f"It takes long. {self._left_behind()}")
-                time.sleep(self.poll_s)
-                try:
-                    self.session = self.api.get("sessions", str(self.session["id"]))
-                except Unanswered as error:
-                    self._bear(error, heard_at)
-                except Failed as error:
-                    if error.body:
-                        raise Failed(f"{error}. {self._left_behind()}", error.body) from error
-                    self._bear(error, heard_at)
-                else:
-                    heard_at = time.monotonic()
-        if self.session.get("status") != "running":
+            try:
+                watch(
+                    self.api,
+                    self.session,
+                    _COMING,
+                    wait_s=self.wait_s,
+                    poll_s=self.poll_s,
+                    show=partial(self._show, status),
+                )
+            except Failed as error:
+                raise Failed(f"{error}. {self._left_behind()}", error.body) from error
+        now = self.session.get("status")
+        if now in _COMING:
+            raise Failed(f"It takes long. {self._left_behind()}")
+        if now != "running":
             why = self.session.get("error") or "the server does not say why"
-            raise Failed(f"{self.session['id']} {self.session.get('status')}: {why}")
+            raise Failed(f"{self.session['id']} {now}: {why}")
         return self.session
 
-    def _bear(self, error: Failed, heard_at: float) -> None:
-        """A server that restarts keeps its sessions."""
-        if time.monotonic() - heard_at > _SILENCE_S:
-            raise Failed(f"{error}. {self._left_behind()}") from error
-
-    def _show(self, status: Status, shown: str) -> str:
-        now = plain(self.session.get("status", ""))
-        told = f"{plain(self.session['id'])} is {now}, at {per_hour(self.session)} once it runs; Ctrl-C leaves it"
-        status.update(Text(told))
-        if now != shown and not self.console.is_terminal:
-            self._say(told)
-        return now
+    def _show(self, status: Status, session: Json) -> None:
+        is_new = not self.has_shown or session.get("status") != self.session.get("status")
+        self.session, self.has_shown = session, True
+        if session.get("status") in _COMING:
+            now = plain(session["status"])
+            told = f"{plain(session['id'])} is {now}, at {per_hour(session)} once it runs; Ctrl-C leaves it"
+            status.update(Text(told))
+            if is_new and not self.console.is_terminal:
+                self._say(told)
 
     def _left_behind(self) -> str:
         if self.session:

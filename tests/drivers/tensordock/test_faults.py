@@ -28,6 +28,7 @@ Fault = tuple[str, int, str, dict[str, str]]
     [
         (200, "{}", Unreachable),
         (200, "<html>", Unreachable),
+        (200, "[" * 100_000, Unreachable),
         (500, "", Unreachable),
         (200, '{"status": 500, "error": "broken"}', Unreachable),
         (401, '{"error": "Invalid API credentials"}', BadCredentials),

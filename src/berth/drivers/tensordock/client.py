@@ -52,7 +52,7 @@ class Client:
         status, headers, text = await self._exchange(method, path, body, what, changes=changes)
         try:
             answer = loads(text) if text.strip() else None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if status < 300:  # noqa: PLR2004
                 raise _lost(f"{what}: no JSON in the answer", changes=changes) from error
             answer = None

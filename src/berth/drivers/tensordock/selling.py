@@ -27,6 +27,7 @@ _TOP_TIER = 3
 _VRAM = re.compile(r"(\d+)\s*GB", re.IGNORECASE)
 _MAKER = re.compile(r"^(NVIDIA|GeForce|Tesla)\s+", re.IGNORECASE)
 _BUILD = re.compile(r"\s+(PCIe\s+)?\d+\s*GB$|\s+PCIe$", re.IGNORECASE)
+_NO_LETTERS = re.compile(r"[^A-Za-z0-9]+")
 _IMAGES = (
     ("ubuntu2404_ml_everything", "Ubuntu 24.04 with machine learning tools", "24.04"),
     ("ubuntu2404_ml_pytorch", "Ubuntu 24.04 with PyTorch", "24.04"),
@@ -189,11 +190,10 @@ def _offer(row: Json, gpu: Json, count: int) -> ProviderOffer | None:
     cost = micros(_per_hour(price, part(gpu, "pricing"), wanted, count))
     country = text(row, "country")
     code = countries.code_of(country)
-    known = country if code != countries.UNKNOWN else ""
     return ProviderOffer(
         provider_offer_id=str(name),
         hardware=Hardware(
-            name=f"{count}{''.join(model.split()).replace('-', '').upper()}.{vram_gb}V",
+            name=f"{count}{_NO_LETTERS.sub('', model)}.{vram_gb}V",
             gpu_model=model,
             gpu_count=count,
             gpu_vram_gb=vram_gb,
@@ -205,7 +205,7 @@ def _offer(row: Json, gpu: Json, count: int) -> ProviderOffer | None:
             gpu_name=f"{model} {vram_gb}GB",
             boot_timeout_s=BOOT_TIMEOUT_S,
         ),
-        place=Place(code, known or "Somewhere", code),
+        place=Place(code, code, code),
         cost_micros_per_hour=cost,
         price_micros_per_hour=None,
         free_units=1,
