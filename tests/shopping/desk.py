@@ -31,20 +31,6 @@ OFFERS = """{
 "count": 1,
 "total": 150
 }"""
-OFFER = """{
-"id": "vastai-12345",
-"provider": "vastai",
-"provider_id": "12345",
-"gpu_type": "RTX 4090",
-"gpu_count": 1,
-"vram_gb": 24,
-"price_per_hour": 0.45,
-"location": "US-West",
-"reliability": 0.98,
-"available": true,
-"max_duration_hours": 0,
-"fetched_at": "2026-01-29T12:00:00Z"
-}"""
 CREATED = """{
 "session": {
 "id": "sess-abc123",

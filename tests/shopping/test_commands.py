@@ -19,7 +19,6 @@ RENT = ("rent", "vastai-12345", "--poll", "0.02")
 
 def takes(desk: Desk, *then: tuple[int, str]) -> None:
     """An offer that is there, a session that comes up, and what is seen of it."""
-    desk.says("GET /api/v1/inventory/vastai-12345", (200, said.OFFER))
     desk.says("GET /api/v1/inventory", (200, said.OFFERS))
     desk.says("POST /api/v1/sessions", (201, said.CREATED))
     desk.says(f"GET {SESSION}", *(then or ((200, said.RUNNING),)))
@@ -35,6 +34,17 @@ def test_offers_are_compared_in_a_table(berth: Berth, desk: Desk) -> None:
     assert shown.status == 0
     for part in ("vastai-12345", "1 × RTX 4090, 24 GB", "$0.45/h", "US-West", "98%", "13.0", "1 of 150"):
         assert part in shown.out
+
+
+def test_no_terminal_is_too_narrow_for_prices_and_ids(
+    berth: Berth, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    long = f"tensordock-{'a8e2f6b0-1c3d-4e5f-8a9b-0c1d2e3f4a5b'}-geforcertx4090-pcie-24gb:2"
+    desk.says("GET /api/v1/inventory", (200, said.OFFERS.replace('"vastai-12345"', f'"{long}"')))
+    shown = berth("offers")
+    assert long in shown.out
+    assert "$0.45/h" in shown.out
     assert desk.asked[0].query == {"limit": "20"}
 
 
@@ -238,6 +248,7 @@ def test_an_id_that_is_a_path_writes_nothing_elsewhere(berth: Berth, desk: Desk,
         (("rent",), "name an offer"),
         (("rent", "vastai-1", "--gpu", "A100"), "says it all"),
         (("rent", "vastai-404"), "nothing is said of"),
+        (("done", "sess-404"), "nothing is said of"),
         (("ssh", "../etc"), "no id of a session"),
         (("offers", "--server", "ftp://x"), "no address of a server"),
         (("offers", "--server", "http://127.0.0.1:99999"), "no address of a server"),

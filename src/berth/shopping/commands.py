@@ -299,7 +299,7 @@ def _chosen(
     if offer is not None and asked:
         raise Failed("an offer's id says it all: leave the other conditions out, or the id")
     if offer is not None:
-        return [api.get("inventory", offer)]
+        return [{"id": offer}]
     if not asked:
         raise Failed("name an offer, or say what it has to be like, such as --gpu and --max-price")
     query = {**filters, "template_hash_id": template, "limit": renting.OFFERS_TRIED}

@@ -49,7 +49,8 @@ class Renting:
 
     def _take(self, offers: Sequence[Json], wanted: Mapping[str, Any], place: Reserved) -> None:
         for number, offer in enumerate(offers, 1):
-            self._say(f"Taking {offer['id']}: {gpus(offer)} at {per_hour(offer)}")
+            if "price_per_hour" in offer:  # chosen for them, so they are told
+                self._say(f"Taking {offer['id']}: {gpus(offer)} at {per_hour(offer)}")
             try:
                 answer = self._ask({**wanted, "offer_id": offer["id"]})
             except Failed as error:

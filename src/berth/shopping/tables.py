@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from decimal import Decimal
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +15,7 @@ from berth.base.clock import Instant, parse_rfc3339, seconds_between
 from berth.shopping.calls import Json, plain
 
 _STATUS_STYLES = {"running": "green", "failed": "red", "stopped": "dim", "stopping": "yellow"}
+_WIDEST = 1000
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
@@ -23,42 +25,35 @@ def print_json(found: object) -> None:
 
 def print_offers(found: Json) -> None:
     rows = objects(found, "offers")
-    table = Table(caption=f"{len(rows)} of {whole(found.get('total'))}", caption_justify="left")
-    table.add_column("offer", no_wrap=True, overflow="fold")
-    for column in ("GPU", "price", "where"):
-        table.add_column(column)
-    for column in ("sure", "reliable", "CUDA"):
-        table.add_column(column, justify="right")
+    caption = f"{len(rows)} of {whole(found.get('total'))}"
+    table = _table(caption, "GPU", "price", "sure", "reliable", "CUDA", "where", "offer")
     for row in rows:
         table.add_row(
-            text(row, "id"),
             gpus(row),
             Text(per_hour(row)),
-            text(row, "location"),
             Text(percent(row.get("availability_confidence"))),
             Text(percent(row.get("reliability"))),
             text(row, "cuda_version"),
+            text(row, "location"),
+            text(row, "id"),
         )
-    Console().print(table)
+    _print_whole(table)
 
 
 def print_sessions(rows: Sequence[Json], now: Instant) -> None:
-    table = Table()
-    table.add_column("session", no_wrap=True, overflow="fold")
-    for column in ("status", "GPU", "provider", "price", "ends", "login or reason"):
-        table.add_column(column)
+    table = _table(None, "session", "status", "GPU", "price", "ends", "provider", "login or reason")
     for row in rows:
         status = plain(row.get("status", ""))
         table.add_row(
             text(row, "id"),
             Text(status, style=_STATUS_STYLES.get(status, "")),
             gpus(row),
-            text(row, "provider"),
             Text(per_hour(row)),
             Text(left(row, now)),
+            text(row, "provider"),
             Text(plain(row.get("error") or login(row) or row.get("api_endpoint") or "")),
         )
-    Console().print(table)
+    _print_whole(table)
 
 
 def print_costs(found: Json) -> None:
@@ -89,6 +84,8 @@ def text(row: Json, member: str) -> Text:
 
 
 def gpus(row: Json) -> Text:
+    if not whole(row.get("gpu_count")):
+        return Text("no GPU")
     vram = f", {whole(row['vram_gb'])} GB" if "vram_gb" in row else ""
     return Text(f"{whole(row.get('gpu_count'))} × {plain(row.get('gpu_type', '?'))}{vram}")
 
@@ -129,6 +126,20 @@ def login(row: Json) -> str:
     if not row.get("ssh_host"):
         return ""
     return f"{row.get('ssh_user') or 'root'}@{row['ssh_host']}:{row.get('ssh_port') or 22}"
+
+
+def _table(caption: str | None, *columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _print_whole(table: Table) -> None:
+    """However narrow the terminal is, prices and ids are not cut: it wraps the lines, ids at their ends first."""
+    console = Console()
+    needed = Console(width=_WIDEST).measure(table).maximum
+    Console(width=max(console.width, needed)).print(table, crop=False)
 
 
 def ssh_line(arguments: Sequence[str]) -> str:

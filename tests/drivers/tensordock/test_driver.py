@@ -36,7 +36,7 @@ def test_hosts_that_may_be_seen_add_what_locations_do_not_list() -> None:
         before = {offer.provider_offer_id for offer in (await driver.catalogue()).offers}
         rig.service.hostnodes = HOSTNODES
         after = {offer.provider_offer_id for offer in (await driver.catalogue()).offers}
-        assert after - before == {f"{OSLO}-l40s-pcie-48gb", f"{OSLO}-l40s-pcie-48gb~2"}
+        assert after - before == {f"{OSLO}-l40s-pcie-48gb", f"{OSLO}-l40s-pcie-48gb:2"}
 
     over(test)
 
@@ -65,7 +65,7 @@ def test_an_order_is_written_as_the_service_wants_it() -> None:
 
 def test_several_gpus_are_ordered_with_what_was_priced() -> None:
     async def test(rig: TensorDockRig, driver: TensorDockDriver) -> None:
-        order = replace(rig.order(), provider_offer_id=f"{DALLAS}-{RTX4090}~2")
+        order = replace(rig.order(), provider_offer_id=f"{DALLAS}-{RTX4090}:2")
         await driver.create(order)
         assert only(rig).resources["gpus"] == {RTX4090: {"count": 2, "v0Name": RTX4090}}
         sighting = await until(driver, order.label, Power.RUNNING)

@@ -18,7 +18,7 @@ def test_each_count_of_each_gpu_is_an_offer_at_the_price_of_all_that_is_ordered(
     one, two, h100 = selling.offers(LOCATIONS)
     assert (one.provider_offer_id, two.provider_offer_id, h100.provider_offer_id) == (
         f"{DALLAS}-{RTX4090}",
-        f"{DALLAS}-{RTX4090}~2",
+        f"{DALLAS}-{RTX4090}:2",
         f"{OSLO}-{H100}",
     )
     # 0.35 + 8 × 0.003 + 32 × 0.002 + 100 × 0.00005
@@ -57,7 +57,7 @@ def test_prices_keep_their_digits_and_round_up(text: str) -> None:
         {"price_per_hr": "NaN"},
         {"price_per_hr": -1},
         {"v0Name": ""},
-        {"v0Name": "odd~name"},
+        {"v0Name": "odd:name"},
         {"displayName": "Mystery", "v0Name": "mystery"},
         {"resources": {"max_storage_gb": 50}},
     ],
@@ -128,10 +128,10 @@ def test_the_name_of_an_offer_is_read_back(gpu: str, count: int) -> None:
         DALLAS,
         f"{DALLAS}-",
         f"{DALLAS}{RTX4090}",
-        f"{DALLAS}-x~",
-        f"{DALLAS}-x~0",
-        f"{DALLAS}-x~17",
-        f"{DALLAS}-a~b~2",
+        f"{DALLAS}-x:",
+        f"{DALLAS}-x:0",
+        f"{DALLAS}-x:17",
+        f"{DALLAS}-a:b:2",
     ],
 )
 def test_what_is_no_offer_is_not_read_as_one(text: str) -> None:
@@ -155,7 +155,7 @@ def test_an_answer_without_a_list_is_no_empty_list(answer: object) -> None:
 def test_hosts_stand_for_their_location_at_the_dearest_price_and_the_most_free_gpus() -> None:
     one, two = selling.offers(selling.as_locations(HOSTNODES))
     assert one.provider_offer_id == f"{OSLO}-l40s-pcie-48gb"
-    assert two.provider_offer_id == f"{OSLO}-l40s-pcie-48gb~2"
+    assert two.provider_offer_id == f"{OSLO}-l40s-pcie-48gb:2"
     assert one.cost_micros_per_hour == 900_000 + 8 * 3_000 + 32 * 2_000 + 100 * 50
     assert one.hardware.gpu_vram_gb == 48
     assert one.market is not None

@@ -21,7 +21,7 @@ MOST_GPUS = 16
 SSH_USER = "root"
 BOOT_TIMEOUT_S = 900
 _LOCATION_ID_LENGTH = 36
-_COUNT_MARK = "~"
+_COUNT_MARK = ":"
 _RAM_GB = (2, 4, 6, 8, 10, *range(16, 257, 16), 512)
 _TOP_TIER = 3
 _VRAM = re.compile(r"(\d+)\s*GB", re.IGNORECASE)
@@ -51,7 +51,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class OfferName:
-    """What `provider_offer_id` says: `<location uuid>-<v0Name>`, and `~<count>` for more than one GPU."""
+    """What `provider_offer_id` says: `<location uuid>-<v0Name>`, and `:<count>` for more than one GPU."""
 
     location_id: str
     gpu: str
