@@ -17,6 +17,7 @@ from aiohttp import web
 
 from berth.base.clock import Clock, SystemClock
 from tests.drivers.tensordock import rules
+from tests.drivers.tensordock.doors import Doors
 from tests.drivers.tensordock.stock import LOCATIONS
 
 TOKEN = "token-of-the-organisation"
@@ -81,7 +82,8 @@ class Machine:
 class Service:
     """Its state, and its routes. `shape_of_list` and `shape_of_show` switch between what was documented and seen."""
 
-    def __init__(self, *, clock: Clock | None = None, seed: int = 0) -> None:
+    def __init__(self, *, clock: Clock | None = None, seed: int = 0, doors: Doors | None = None) -> None:
+        """With `doors`, what runs can be logged in to, on loopback."""
         self.faults = Faults()
         self.clock = clock or SystemClock()
         self.locations: list[dict[str, Any]] = LOCATIONS
@@ -97,6 +99,7 @@ class Service:
         self._addresses = iter(range(1, 60_000))
         self._ended: dict[str, int] = {}
         self._closing = asyncio.Event()
+        self._doors = doors
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._guard])
@@ -111,6 +114,7 @@ class Service:
                 web.post(f"{PREFIX}/instances/{{id}}/start", self._start),
                 web.post(f"{PREFIX}/instances/{{id}}/stop", self._stop),
                 web.delete(f"{PREFIX}/instances/{{id}}", self._delete),
+                web.get(f"{PREFIX}/_test/meter", self._meter),
             ]
         )
         return app
@@ -142,6 +146,8 @@ class Service:
                 return web.Response(status=fault[1], text=fault[2], headers=fault[3])
         is_lost = False
         try:
+            if request.path.endswith("/_test/meter"):
+                return await handler(request)
             if not request.path.endswith("/locations"):
                 self._let_in(request)
             is_lost = self._misfortune()
@@ -273,6 +279,10 @@ class Service:
     async def _show(self, request: web.Request) -> web.Response:
         machine = self._found(request)
         self._move(machine)
+        if self._doors is not None and machine.status.casefold() == "running" and machine.forwards:
+            machine.ip = "127.0.0.1"
+            port = await self._doors.open(machine.id, machine.attributes["cloud_init"])
+            machine.forwards[0]["external_port"] = port
         flat = {
             "type": "virtualmachine",
             "id": machine.id,
@@ -305,15 +315,35 @@ class Service:
         if machine.status.casefold() != "running":
             raise Problem(400, {"error": f"Instance is {machine.status}"})
         machine.status, machine.path = "Stopping", ["StoppedDisassociated"]
+        self._shut(machine)
         return _acted("stopping")
 
     async def _delete(self, request: web.Request) -> web.Response:
         machine = self._found(request)
         machine.ended_at = self.clock.now()
         self._ended[machine.id] = self.faults.keeps_listing
+        self._shut(machine)
         return web.json_response(
             {"data": {"type": "success", "attributes": {"message": "Instance deleted successfully"}}}
         )
+
+    async def _meter(self, _request: web.Request) -> web.Response:
+        now = self.clock.now()
+        rows = [
+            {
+                "id": machine.id,
+                "name": machine.name,
+                "is_there": machine.ended_at is None,
+                "seconds": ((machine.ended_at or now) - machine.begun_at) / 1_000_000,
+                "rate_hourly": machine.rate_hourly,
+            }
+            for machine in self.machines.values()
+        ]
+        return web.json_response({"micros": self.metered_micros(), "machines": rows})
+
+    def _shut(self, machine: Machine) -> None:
+        if self._doors is not None:
+            self._doors.close(machine.id)
 
     def _found(self, request: web.Request) -> Machine:
         machine = self.machines.get(request.match_info["id"])
@@ -340,15 +370,15 @@ def _acted(status: str) -> web.Response:
 
 
 @asynccontextmanager
-async def serving(service: Service) -> AsyncIterator[str]:
+async def serving(service: Service, *, port: int = 0) -> AsyncIterator[str]:
     """The service on loopback; its base URL."""
     runner = web.AppRunner(service.app(), shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}{PREFIX}"
+        host, bound = runner.addresses[0][:2]
+        yield f"http://{host}:{bound}{PREFIX}"
     finally:
         service.let_go()
         await asyncio.wait_for(runner.cleanup(), 10)

@@ -1,11 +1,16 @@
 """What is particular about buying from TensorDock: its orders, its shapes, its addresses."""
 
+import asyncio
 import base64
+import json
 import subprocess
+import sys
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from berth.core.driver import (
@@ -14,10 +19,13 @@ from berth.core.driver import (
     NotSupported,
     Power,
     Refused,
+    Sighting,
     Unreachable,
 )
-from berth.drivers.tensordock import TensorDockDriver, cloud_init
+from berth.drivers.tensordock import TensorDockConfig, TensorDockDriver, cloud_init
+from tests.drivers.tensordock.doors import Doors
 from tests.drivers.tensordock.rig import IMAGE, KEY, TensorDockRig, only, over, until
+from tests.drivers.tensordock.service import Service, serving
 from tests.drivers.tensordock.stock import DALLAS, H100, HOSTNODES, OSLO, RTX4090
 
 
@@ -292,3 +300,61 @@ def test_what_runs_at_the_first_boot_lets_its_keys_in_and_starts_the_script(tmp_
         assert file.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "done").read_text() == "it's $HOME\n"
     assert base64.b64encode(b"#!/bin/sh").decode()[:10] in script
+
+
+def test_the_keys_of_an_order_open_what_it_made_for_both_users() -> None:
+    async def test(rig: TensorDockRig, _driver: TensorDockDriver) -> None:
+        key, stranger = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+        public = key.export_public_key("openssh").decode()
+        doors = Doors()
+        service = Service(doors=doors)
+        async with serving(service) as url:
+            driver = TensorDockRig(service, url).driver()
+            try:
+                order = replace(rig.order(), ssh_public_keys=[KEY, public])
+                await driver.create(order)
+                sighting = await until(driver, order.label, Power.RUNNING)
+                assert sighting.ssh_user == "root"
+                for user in ("root", "user"):
+                    assert await echoed(sighting, user, key) == "hello\n"
+                with pytest.raises(asyncssh.PermissionDenied):
+                    await echoed(sighting, "root", stranger)
+            finally:
+                await driver.close()
+                doors.close()
+
+    over(test)
+
+
+async def echoed(sighting: Sighting, user: str, key: asyncssh.SSHKey) -> str:
+    assert sighting.ip is not None
+    assert sighting.ssh_port is not None
+    async with asyncssh.connect(
+        sighting.ip, sighting.ssh_port, username=user, client_keys=[key], known_hosts=None, config=None
+    ) as connection:
+        return str((await connection.run("echo hello", check=True)).stdout)
+
+
+def test_the_stand_in_runs_as_a_process_and_tells_what_it_sold() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.drivers.tensordock.process"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = json.loads(process.stdout.readline())
+
+            async def buy() -> None:
+                driver = TensorDockDriver(TensorDockConfig(said["url"], said["token"]))
+                await driver.create(TensorDockRig(Service(), said["url"]).order())
+                await driver.close()
+
+            asyncio.run(buy())
+            with urllib.request.urlopen(f"{said['url']}/_test/meter", timeout=10) as answer:
+                (row,) = json.load(answer)["machines"]
+            assert (row["is_there"], row["rate_hourly"]) == (True, 0.443)
+        finally:
+            process.terminate()
+    assert process.returncode == 0
