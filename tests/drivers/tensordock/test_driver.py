@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -27,6 +28,8 @@ from tests.drivers.tensordock.doors import Doors
 from tests.drivers.tensordock.rig import IMAGE, KEY, TensorDockRig, only, over, until
 from tests.drivers.tensordock.service import Service, serving
 from tests.drivers.tensordock.stock import DALLAS, H100, HOSTNODES, OSLO, RTX4090
+
+_REPOSITORY = Path(__file__).parents[3]
 
 
 def test_empty_locations_are_an_empty_catalogue() -> None:
@@ -340,7 +343,7 @@ def test_the_stand_in_runs_as_a_process_and_tells_what_it_sold() -> None:
         [sys.executable, "-m", "tests.drivers.tensordock.process"],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[3],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{_REPOSITORY}/src:{_REPOSITORY}"},
     ) as process:
         try:
             assert process.stdout is not None
