@@ -6,13 +6,12 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 
 import structlog
 
-from berth import __version__
+from berth import __version__, providers
 from berth.base import banner, db, health, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
@@ -26,9 +25,6 @@ from berth.core.catalog.inventory import Shelf
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.metered import Metered
-from berth.drivers.sandbox import SandboxConfig, SandboxDriver
-from berth.drivers.vastai import VastaiConfig, VastaiDriver
-from berth.drivers.verda import VerdaConfig, VerdaDriver
 from berth.faces import huddle, shopper, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
@@ -62,101 +58,10 @@ _SWEEP_S = 120.0
 _CATALOGUE_PERIODS_S = {"vastai": 60, "tensordock": 30}
 """What marketplaces sell changes by the minute, and asking them costs them more than asking others."""
 _MOST_EUR_PER_USD = 1000 * money.USD
-_log = structlog.get_logger()
-
-
-def _sandbox(settings: Settings, install_id: str) -> SandboxDriver | None:
-    chosen = settings.sandbox
-    if not chosen.is_enabled:
-        return None
-    return SandboxDriver(
-        SandboxConfig(
-            state_dir=settings.data_dir / "sandbox",
-            install_id=install_id,
-            simulate=settings.simulate,
-            listen_host=chosen.listen_host,
-            advertise_ip=chosen.advertise_ip,
-            first_port=chosen.first_port,
-            last_port=chosen.last_port,
-            network=chosen.network,
-            volume_medium=chosen.volume_medium,
-            volume_micros_per_gb_month=_storage_price(settings),
-        )
-    )
-
-
-def _storage_price(settings: Settings) -> money.Micros:
-    try:
-        price = money.from_usd(settings.sandbox.volume_usd_per_gb_month)
-    except ValueError as error:
-        raise SettingsError(f"sandbox.volume_usd_per_gb_month: {error}") from error
-    if price <= 0:
-        raise SettingsError("sandbox.volume_usd_per_gb_month: must be more than 0")
-    return price
-
-
-def _verda(settings: Settings, _install_id: str) -> VerdaDriver | None:
-    chosen = settings.verda
-    if chosen.client_id is None:
-        return None
-    if not chosen.client_secret:
-        raise SettingsError("verda.client_secret: must be set when verda.client_id is")
-    return VerdaDriver(
-        VerdaConfig(
-            base_url=_address("verda", chosen.base_url),
-            client_id=chosen.client_id,
-            client_secret=chosen.client_secret,
-            units=chosen.units,
-            low_balance_micros=_low_balance("verda", chosen.low_balance_usd),
-        )
-    )
-
-
-def _vastai(settings: Settings, _install_id: str) -> VastaiDriver | None:
-    chosen = settings.vastai
-    if chosen.api_key is None:
-        return None
-    if not chosen.api_key.strip().isprintable() or not chosen.api_key.strip():
-        raise SettingsError("vastai.api_key: must be one line of text")
-    return VastaiDriver(
-        VastaiConfig(
-            base_url=_address("vastai", chosen.base_url),
-            api_key=chosen.api_key.strip(),
-            min_reliability=_share("vastai.min_reliability", chosen.min_reliability),
-            is_verified_only=chosen.verified_only,
-            disk_gb=chosen.disk_gb,
-            search_pages=chosen.search_pages,
-            low_balance_micros=_low_balance("vastai", chosen.low_balance_usd),
-            pace_permille=chosen.pace_permille,
-        )
-    )
-
-
-def _address(provider: str, url: str) -> str:
-    if not url.startswith(("https://", "http://")):
-        raise SettingsError(f"{provider}.base_url: must begin with https:// or http://")
-    return url.rstrip("/")
-
-
-def _share(name: str, text: str) -> Decimal:
-    try:
-        share = Decimal(text)
-    except InvalidOperation:
-        share = Decimal("NaN")
-    if not share.is_finite() or not 0 <= share <= 1:
-        raise SettingsError(f"{name}: must be a number from 0 to 1")
-    return share
-
-
-def _low_balance(provider: str, text: str) -> money.Micros:
-    try:
-        return money.from_usd(text)
-    except ValueError as error:
-        raise SettingsError(f"{provider}.low_balance_usd: {error}") from error
-
-
 DEFAULT_PROJECT = "default"
 """Made by the first start. The shopper API acts for it where it is open."""
+_log = structlog.get_logger()
+
 
 FACES: Mapping[str, Callable[[Context], Asgi]] = {
     huddle.PREFIX: huddle.build,
@@ -168,13 +73,6 @@ FACES: Mapping[str, Callable[[Context], Asgi]] = {
 
 PATHS: Mapping[str, str] = dict.fromkeys(shopper.PATHS, shopper.PREFIX)
 """Where a face has only these paths, and what lies below them, of all that its prefix holds: its prefix, by the path."""
-
-DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {
-    "sandbox": _sandbox,
-    "verda": _verda,
-    "vastai": _vastai,
-}
-"""Whom we call; a builder answers None for a provider that is not set up."""
 
 _PLACES = sorted(
     [(prefix, prefix) for prefix in FACES if prefix not in PATHS.values()] + list(PATHS.items()),
@@ -282,7 +180,7 @@ def build(settings: Settings) -> Process:
     meters = Meters(measures.ALL)
     drivers: dict[str, Driver] = {
         name: Metered(driver, name, meters)
-        for name, make in DRIVERS.items()
+        for name, make in providers.DRIVERS.items()
         if (driver := make(settings, install_id)) is not None
     }
     readiness = Readiness(drivers, since=clock.now())
@@ -317,7 +215,7 @@ def build(settings: Settings) -> Process:
             lease_s=int(2.5 * settings.loops.call_s),
             orphan_grace_s=settings.loops.orphan_grace_s,
         ),
-        margins={"verda": settings.verda.margin_percent, "vastai": settings.vastai.margin_percent},
+        margins=providers.margins(settings),
         periods={name: _CATALOGUE_PERIODS_S.get(name, int(catalog.PERIOD_S)) for name in drivers},
         mail=mail_of(settings),
         poke=poke,

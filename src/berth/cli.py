@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -16,8 +16,9 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from berth import __version__, app, auditing, demonstration, operating, reporting, serving
+from berth import __version__, app, auditing, demonstration, operating, reporting, serving, shopping
 from berth.base import ids, log, money, secrets
 from berth.base.clock import SystemClock, rfc3339
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
@@ -36,6 +37,7 @@ client_cli = App(name="client", help="OAuth clients of a project.")
 project_cli.command(client_cli)
 report_cli = App(name="report", help="What the books say.")
 cli.command(report_cli)
+shopping.register(cli)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the database, secrets and sandboxes are kept.")]
 DatabaseUrl = Annotated[
@@ -43,12 +45,14 @@ DatabaseUrl = Annotated[
 ]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line. A mistake in it, or in a setting, ends with one sentence and status 2."""
     try:
-        cli()
+        cli(arguments)
     except (SettingsError, Refusal, DatabaseUnavailable) as error:
         _fail(str(error))
+    except shopping.Failed as error:
+        _fail(str(error), status=error.exit_status)
 
 
 @cli.command
@@ -478,6 +482,7 @@ def _dollars(text: str, *, least: int) -> money.Micros:
     return amount
 
 
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True).print(f"[red]berth:[/red] {message}", highlight=False, soft_wrap=True)
-    sys.exit(_BAD_USAGE)
+def _fail(message: str, *, status: int = _BAD_USAGE) -> NoReturn:
+    # As text: what is quoted in it may look like markup.
+    Console(stderr=True).print(Text.assemble(("berth:", "red"), " ", message), soft_wrap=True)
+    sys.exit(status)

@@ -259,6 +259,19 @@ class Vastai(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Thousandths of the pauses that Vast.ai asks for between calls: less is for stand-ins of it alone."""
 
 
+class TensorDock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An organisation at TensorDock, to buy virtual machines from."""
+
+    base_url: str = "https://dashboard.tensordock.com/api/v2"
+    """Its API, with `/api/v2` and without a slash at its end."""
+    api_token: str | None = None
+    """An API token of the organisation. Without it nothing is bought."""
+    default_image: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "ubuntu2404_ml_everything"
+    """The image that is booted when nobody chooses one."""
+    margin_percent: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """What is put on the cost of what is bought there."""
+
+
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The server that takes our e-mail."""
 
@@ -306,6 +319,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sandbox: Sandbox = Sandbox()
     verda: Verda = Verda()
     vastai: Vastai = Vastai()
+    tensordock: TensorDock = TensorDock()
     mail: Mail = Mail()
 
     @property

@@ -1,6 +1,6 @@
 """Nothing is registered without a rig: a driver, loop or face that no contract suite runs fails here."""
 
-from berth import app
+from berth import app, providers
 from berth.faces import huddle, shopper, verda
 from tests.drivers import rigs as drivers
 from tests.faces import conftest as faces
@@ -21,8 +21,8 @@ PAGES = {
 
 def test_every_driver_has_a_rig() -> None:
     """What follows a dash in the name of a rig says which of a driver's rigs it is."""
-    assert {name.partition("-")[0] for name in drivers.RIGS} == set(app.DRIVERS)
-    assert set(app.DRIVERS) <= set(drivers.RIGS)
+    assert {name.partition("-")[0] for name in drivers.RIGS} == set(providers.DRIVERS)
+    assert set(providers.DRIVERS) <= set(drivers.RIGS)
 
 
 def test_every_loop_has_a_rig() -> None:

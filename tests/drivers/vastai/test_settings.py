@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from berth.app import DRIVERS, build
+from berth.app import build
 from berth.drivers.vastai import VastaiDriver
+from berth.providers import DRIVERS
 from berth.settings import SettingsError, read
 
 KEY = {"BERTH_VASTAI_API_KEY": "made-up"}
