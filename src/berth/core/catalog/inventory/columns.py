@@ -7,6 +7,7 @@ passes is known before looking. Offers of each GPU type lie together a second ti
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -27,17 +28,26 @@ _VERDICTS_KEPT = 16
 _UNKNOWN, _NO, _YES = 0, 1, 2
 
 
-class Columns:
-    """Offers as they are given, in order."""
+class Table:
+    """Offers in any order, with the rank of each in every column."""
 
-    def __init__(self, offers: Sequence[Listed], places: "Places") -> None:
+    def __init__(self, offers: Sequence[Listed]) -> None:
         self.offers = offers
-        self._places = places
-        self._levels: dict[str, list[Any]] = {}
-        self._whole: dict[str, Ranks] = {}
+        self.places = Places(offers)
+        self.levels: dict[str, list[Any]] = {}
+        self.ranks: dict[str, Ranks] = {"location": self.places.ranks(offers)}
         for name, read in _READ.items():
-            self._levels[name], self._whole[name] = _ranked([read(offer) for offer in offers])
-        self._whole["location"] = places.ranks(offers)
+            self.levels[name], self.ranks[name] = _ranked([read(offer) for offer in offers])
+
+
+class Columns:
+    """The offers of a table in one order: `order` says of each place in it which offer is there."""
+
+    def __init__(self, table: Table, order: npt.NDArray[np.intp]) -> None:
+        self.offers = [table.offers[at] for at in order.tolist()]
+        self._places = table.places
+        self._levels = table.levels
+        self._whole = {name: ranks[order] for name, ranks in table.ranks.items()}
         self._group()
         self._verdicts: dict[object, bytearray] = {}
 
@@ -233,12 +243,12 @@ def _narrow(ranks: npt.NDArray[np.integer[Any]]) -> Ranks:
 
 NO_CUDA = -1.0
 _READ: dict[str, Callable[[Listed], Any]] = {
-    "provider": lambda offer: offer.provider,
-    "gpu_type": lambda offer: offer.gpu_type,
-    "gpu_count": lambda offer: offer.gpu_count,
-    "vram_gb": lambda offer: offer.vram_gb,
-    "price": lambda offer: offer.price,
-    "reliability": lambda offer: offer.reliability,
-    "confidence": lambda offer: offer.confidence,
+    "provider": attrgetter("provider"),
+    "gpu_type": attrgetter("gpu_type"),
+    "gpu_count": attrgetter("gpu_count"),
+    "vram_gb": attrgetter("vram_gb"),
+    "price": attrgetter("price"),
+    "reliability": attrgetter("reliability"),
+    "confidence": attrgetter("confidence"),
     "cuda": lambda offer: NO_CUDA if offer.cuda_version is None else offer.cuda_version,
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from berth.base.clock import Instant
-from berth.core.catalog.inventory.columns import Columns, Places
+from berth.core.catalog.inventory.columns import Columns, Table
 from berth.core.catalog.inventory.model import Found, Listed, Order, Seller, Wanted
 
 
@@ -24,15 +24,11 @@ class Inventory:
         self._by_id = {offer.id: offer for offer in offers}
         available = [offer for offer in self._by_id.values() if offer.is_available]
         available.sort(key=lambda offer: offer.id)
-        places = Places(available)
-        confidence = np.array([-offer.confidence for offer in available])
-        price = np.array([offer.price for offer in available])
+        table = Table(available)
+        confidence, price = -table.ranks["confidence"].astype(np.int64), table.ranks["price"]
         # The last key counts first; what is equal by both stays in the order of the ids.
         sorts = {Order.CONFIDENCE: (price, confidence), Order.PRICE: (confidence, price)}
-        self._columns = {
-            order: Columns([available[at] for at in np.lexsort(keys).tolist()], places)
-            for order, keys in sorts.items()
-        }
+        self._columns = {order: Columns(table, np.lexsort(keys)) for order, keys in sorts.items()}
 
     def search(self, wanted: Wanted) -> Found:
         """What matches and could be ordered, a page of it."""

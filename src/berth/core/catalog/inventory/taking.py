@@ -45,9 +45,8 @@ class Seen:
         """Whether both make the same inventory."""
         return (
             not self.facts
-            and not self.fades()
-            and not other.fades()
             and self.sellers == other.sellers
+            and self.ages() == other.ages()
             and self.trust == other.trust
             and self.types == other.types
             and self.places == other.places
@@ -63,10 +62,9 @@ class Seen:
             places=other.places if self.places == other.places else self.places,
         )
 
-    def fades(self) -> bool:
-        """Whether some of it is trusted less by the second."""
-        ages = [self.now - (seller.refreshed_at or 0) for seller in self.sellers.values()]
-        return any(FRESH < age < STALE + MINUTE for age in ages)
+    def ages(self) -> Mapping[str, float]:
+        """What age leaves of the confidence in each seller's word."""
+        return {name: age_factor(self.now, seller.refreshed_at) for name, seller in self.sellers.items()}
 
 
 class Shelf:
@@ -108,9 +106,9 @@ class Shelf:
         before = self._kept
         self._kept = {}
         for row in seen.facts:
-            before[row[0]] = _Kept(row, {} if row[9] is None else json.loads(row[9]))
+            before[row[0]] = _Kept(row)
         offers = []
-        ages = {name: age_factor(seen.now, seller.refreshed_at) for name, seller in seen.sellers.items()}
+        ages = seen.ages()
         for mark in seen.marks:
             kept = before.get(mark[0])
             if kept is None or kept.facts[4] not in seen.types or kept.facts[5] not in seen.places:
@@ -125,9 +123,9 @@ class _Kept:
 
     __slots__ = ("facts", "listed", "made_of", "market")
 
-    def __init__(self, facts: Row, market: Mapping[str, Any]) -> None:
+    def __init__(self, facts: Row) -> None:
         self.facts = facts
-        self.market = market
+        self.market: Mapping[str, Any] = {} if facts[9] is None else json.loads(facts[9])
         self.listed: Listed | None = None
         self.made_of: tuple[object, ...] = ()
 
@@ -158,7 +156,7 @@ def _listed(kept: _Kept, mark: Row, seen: Seen, age: float) -> Listed:
 
 def _made(kept: _Kept, kind: InstanceType, place: Location, made_of: tuple[Any, ...]) -> Listed:
     _, free_units, is_listed, is_available, trusted, named_at, *_ = made_of
-    offer_id, changed_at, provider, name, instance_type, code, price, cost, is_simulated, text = kept.facts
+    offer_id, _, provider, name, instance_type, code, price, cost, is_simulated, text, changed_at = kept.facts
     market = kept.market
     return Listed(
         id=f"{provider}-{name}",

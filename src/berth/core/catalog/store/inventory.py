@@ -8,22 +8,22 @@ from berth.base.db import Row, Tx
 _LIMIT = 2_000_000
 _CHUNK = 500
 _FACTS = (
-    "id, changed_at, provider, provider_offer_id, instance_type, location, price_micros_per_hour,"
-    " cost_micros_per_hour, is_simulated, market"
+    "id, digest, provider, provider_offer_id, instance_type, location, price_micros_per_hour,"
+    " cost_micros_per_hour, is_simulated, market, changed_at"
 )
 
 
 def offer_marks(tx: Tx, *, unlisted_since: Instant) -> list[Row]:
-    """(id, changed_at, free units, suppressed until, is listed) of what is listed, or was until lately."""
+    """(id, digest, free units, suppressed until, is listed) of what is listed, or was until lately."""
     return tx.all(
-        "SELECT id, changed_at, free_units, suppressed_until, is_listed FROM offers"
+        "SELECT id, digest, free_units, suppressed_until, is_listed FROM offers"
         f" WHERE is_listed = 1 OR changed_at > :since LIMIT {_LIMIT}",
         since=unlisted_since,
     )
 
 
 def offer_facts(tx: Tx, offer_ids: Sequence[str]) -> list[Row]:
-    """What stays the same while `changed_at` does."""
+    """What stays the same while the digest does, and when the offer was first or last seen with it."""
     rows: list[Row] = []
     for start in range(0, len(offer_ids), _CHUNK):
         names = {f"id_{number}": each for number, each in enumerate(offer_ids[start : start + _CHUNK])}

@@ -1,0 +1,1 @@
+"""The tests. A package of its own, so that no other that calls itself `tests` takes its place."""
