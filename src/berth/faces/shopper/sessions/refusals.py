@@ -18,7 +18,7 @@ _TYPES = {
 
 def told(refusal: Refusal) -> Refusal:
     """A refusal of the order, with the members that this API has for its kind."""
-    details = {name: value for name, value in refusal.details.items() if name != "error_type"}
+    details = {name: value for name, value in refusal.details.items() if name != "field"}
     match refusal:
         case NoCapacity():
             return stale(str(details.get("offer_id", "")), str(details.get("provider", "")))
