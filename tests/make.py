@@ -22,6 +22,7 @@ from berth.core import (
     keys,
     ledger,
     projects,
+    sessions,
     volumes,
     webhooks,
 )
@@ -29,6 +30,7 @@ from berth.core.billing import Rules
 from berth.core.driver import (
     Catalogue,
     Hardware,
+    Market,
     Place,
     Power,
     ProviderClusterType,
@@ -42,6 +44,7 @@ from berth.core.driver import (
 from berth.core.events import Actor
 from berth.core.instances import Instance, OrderSpec, Status
 from berth.core.projects import ApiKey, KeySpec
+from berth.core.sessions import Opened, SessionSpec
 from berth.core.volumes import NewVolume, Volume
 
 PEPPER = b"the pepper of tests, thirty-two b"
@@ -56,6 +59,7 @@ PLACES = {
 RULES = Rules()
 WEBHOOK_RULES = webhooks.Rules(allow_private=True)
 """Receivers of tests are on this host."""
+SESSION_RULES = sessions.Rules()
 BOOT_TIMEOUT_S = 600
 
 P = ParamSpec("P")
@@ -146,6 +150,7 @@ def offer(
     gpu_vram_gb: int = 80,
     spot_price: str | None = None,
     is_simulated: bool = False,
+    market: Market | None = None,
 ) -> ProviderOffer:
     """What a provider would sell, for `catalogue`. Its name at the provider is `<type>@<location>`."""
     hardware = Hardware(
@@ -168,6 +173,7 @@ def offer(
         price_micros_per_hour=from_usd(price),
         free_units=free,
         is_simulated=is_simulated,
+        market=market,
         spot_price_micros_per_hour=None if spot_price is None else from_usd(spot_price),
     )
 
@@ -413,6 +419,43 @@ def balance(db: Database, by: Actor) -> billing.Balance:
 
 def micros(amount: str) -> Micros:
     return from_usd(amount)
+
+
+def session_spec(
+    *,
+    consumer_id: str = "my-application",
+    offer_id: str = f"{PROVIDER}-{H100}@FIN-01",
+    workload_type: str = "training",
+    reservation_hours: int | None = 2,
+    **members: Any,
+) -> SessionSpec:
+    """What a consumer asks for, for `sessions.open_session`."""
+    return SessionSpec(consumer_id, offer_id, workload_type, reservation_hours, **members)
+
+
+def session(
+    db: Database,
+    by: Actor | None = None,
+    *,
+    rules: sessions.Rules = SESSION_RULES,
+    template: ProviderTemplate | None = None,
+    **members: Any,
+) -> Opened:
+    """A session that was accepted. Makes the project and the catalogue where there are none."""
+    if by is None:
+        by = project(db).by
+    if not db.read_now(catalog.locations, by):
+        catalogue(db)
+    return db.write_now(
+        sessions.open_session,
+        by,
+        session_spec(**members),
+        rules,
+        RULES,
+        public_key=public_key("session"),
+        pepper=PEPPER,
+        template=template,
+    )
 
 
 def volume(

@@ -115,6 +115,12 @@ def _has_ended(world: World) -> bool:
     return truth.rows(world.db, "SELECT 1 FROM instances WHERE wanted = 'deleted'") != []
 
 
+async def _a_session_is_older_than_it_may_be(world: World) -> None:
+    session = await world.running_session(reservation_hours=12)
+    world.turn(12 * 3600)
+    assert not _has_ended(world), session
+
+
 async def _a_volume_is_ordered(world: World) -> None:
     world.turn(60)
     await world.open_shop()
@@ -194,6 +200,7 @@ RIGS = {
         Rig("delivery_log", _a_delivery_is_old, _is_forgotten),
         Rig("waitlist", _somebody_waits_for_what_is_free, _is_deployed),
         Rig("reservations", _something_is_to_end, _has_ended),
+        Rig("sessions", _a_session_is_older_than_it_may_be, _has_ended),
         Rig("clusters", _a_cluster_could_run, _it_is_whole),
         Rig("credit", _nothing_is_left, _is_suspended),
         Rig("housekeeping", _an_answer_is_old, _it_is_forgotten),

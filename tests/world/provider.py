@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from berth.base.clock import SECOND, Clock, Instant
+from berth.base.login import Answer, Outcome
 from berth.core.driver import (
     Abilities,
     Catalogue,
@@ -80,6 +81,10 @@ class Provider:
     boot_s: float = 0
     ssh_s: float | None = 0
     """Seconds from power to an SSH server that answers; None: never."""
+    lets_in: bool = True
+    """Whether its SSH servers let in those whose key was ordered."""
+    is_healthy: bool = True
+    """Whether servers of images' own commands answer."""
     boot_fails: bool = False
     bad_offers: set[str] = field(default_factory=set)
     """Offers whose hardware boots nothing."""
@@ -110,6 +115,7 @@ class Provider:
         self.secretly_empty.clear()
         self.bad_offers.clear()
         self.unlisted.clear()
+        self.lets_in = self.is_healthy = True
         self.is_partial = self.boot_fails = self.start_is_refused = False
         self.boot_s = self.stop_s = self.destroy_s = self.copy_s = 0
         self.ssh_s = 0
@@ -166,6 +172,24 @@ class Provider:
             for machine in self.alive()
         )
 
+    def logs_in(self, ip: str, command: str) -> Answer:
+        """What comes of logging in there with the observer's key."""
+        if not self.answers(ip):
+            return Answer(Outcome.UNREACHABLE)
+        if not self.lets_in:
+            return Answer(Outcome.REFUSED)
+        if command.startswith("echo "):
+            return Answer(Outcome.DONE, command.removeprefix("echo ") + "\n")
+        use = next(machine.use for machine in self.alive() if machine.ip == ip)
+        return Answer(Outcome.FAILED) if use is None else Answer(Outcome.DONE, use)
+
+    def serves(self, ip: str, port: int) -> bool:
+        """Whether the server of an image's own command answers there."""
+        return self.is_healthy and any(
+            machine.ip == ip and port in machine.ports.values() and machine.power is Power.RUNNING
+            for machine in self.alive()
+        )
+
     def disks_of(self, volume_id: str) -> list[Disk]:
         """The disks of one volume that exist now."""
         return [each for each in self.disks.values() if each.label and each.label.instance_id == volume_id]
@@ -205,6 +229,7 @@ class Provider:
             raise Refused(f"{self.name}: {boot.handle} is attached to {boot.attached_to}")
         machine = self._make(order.label, order.provider_offer_id)
         self._give_disk(machine, order, boot)
+        machine.ports = {port: 40_000 + port for port in order.launch.ports} if order.launch else {}
         for disk in disks:
             disk.attached_to.add(machine.handle)
         self._raise("create", is_after=True)
@@ -472,6 +497,7 @@ class Provider:
             disk_handle=None if machine.disk is None else machine.disk.handle,
             use_percent=machine.use_percent if is_on and self.abilities.reports_use else None,
             evicts_at=machine.evicts_at,
+            ports=dict(machine.ports) if is_on else {},
         )
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:

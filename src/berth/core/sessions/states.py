@@ -52,6 +52,16 @@ def failure_of(reason: str | None) -> Failure | None:
     return None if reason is None else _FAILURES.get(reason.partition(":")[0])
 
 
+def outcome_of(instance: Instance) -> Failure | None:
+    """What went wrong with it, once it has; what had run and found its hardware taken was stopped, whatever the word."""
+    if error_of(instance) is None:
+        return None
+    failure = failure_of(instance.status_reason)
+    if failure is Failure.STALE_INVENTORY and instance.first_running_at is not None:
+        return Failure.INSTANCE_STOPPED
+    return failure
+
+
 def error_of(instance: Instance) -> str | None:
     """Why it failed, or ended without having been ordered to."""
     reason, status = instance.status_reason, status_of(instance)

@@ -104,7 +104,7 @@ def session_of(row: Row, instance: Instance) -> Session:
         token_hash=kept[23],
         watch=Watch(watched[0], watched[1], _sample(watched[2]), watched[3], watched[4]),
         status=states.status_of(instance),
-        failure=states.failure_of(instance.status_reason) if states.error_of(instance) else None,
+        failure=states.outcome_of(instance),
         error=states.error_of(instance),
         api_port=port,
     )
