@@ -156,7 +156,7 @@ async def test_without_a_size_the_disk_is_as_large_as_is_recommended(desk: Desk)
 
 async def test_the_same_consumer_gets_an_offer_once(desk: Desk) -> None:
     first = await desk.created()
-    refused(await desk.create(), 409)
+    refused(await desk.create(), 409, first["id"])
     await desk.client.delete(f"/api/v1/sessions/{first['id']}")
     desk.gone(first["id"])
     assert (await desk.create()).status == 201
@@ -239,6 +239,16 @@ async def test_an_entrypoint_has_no_login(desk: Desk) -> None:
     session = await desk.created(launch_mode="entrypoint", workload_type="llm_vllm", model_id="x/y-7b")
     assert (session["launch_mode"], session["model_id"]) == ("entrypoint", "x/y-7b")
     assert {"ssh_host", "ssh_port", "ssh_user", "api_endpoint"}.isdisjoint(session)
+
+
+async def test_it_waits_for_a_provider_that_takes_its_time(desk: Desk) -> None:
+    def wake(loop: str) -> None:
+        asyncio.get_running_loop().call_soon(desk.provider.wake, loop)
+
+    client = desk.broker.under(poke=wake, session_wait_s=30)
+    response = await client.post("/api/v1/sessions", BODY)
+    assert (response.status, response.json["session"]["status"]) == (201, "provisioning")
+    assert response.json["session"]["ssh_host"] == "192.0.2.7"
 
 
 async def test_without_an_outcome_in_time_it_is_a_201_of_what_is_pending(desk: Desk) -> None:
