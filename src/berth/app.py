@@ -33,6 +33,7 @@ from berth.loops import (
     deliveries,
     delivery_log,
     housekeeping,
+    inventory,
     metering,
     observation,
     provisioning,
@@ -51,6 +52,8 @@ from berth.settings import Period as SoldPeriod
 from berth.settings import Settings, SettingsError
 
 _FIRST_CATALOGUE_S = 10.0
+_CATALOGUE_PERIODS_S = {"vastai": 60, "tensordock": 30}
+"""What marketplaces sell changes by the minute, and asking them costs them more than asking others."""
 _MOST_EUR_PER_USD = 1000 * money.USD
 _log = structlog.get_logger()
 
@@ -135,8 +138,9 @@ _PLACES = sorted(
 )
 
 LOOPS: Sequence[Loop] = (
-    Loop("catalog", catalog.tick, catalog.PERIOD_S),
+    Loop("catalog", catalog.tick, catalog.PERIOD_S, workers=catalog.WORKERS),
     Loop("templates", templates.tick, templates.PERIOD_S),
+    Loop("inventory", inventory.tick, inventory.PERIOD_S, rest_s=inventory.REST_S),
     Loop("notices", notices_loop.tick, notices_loop.PERIOD_S),
     Loop("provisioning", provisioning.tick, provisioning.PERIOD_S, workers=8),
     Loop("observation", observation.tick, observation.PERIOD_S),
@@ -173,9 +177,10 @@ class Process:
             await self.database.write(_release_everything)
         try:
             async with asyncio.timeout(_FIRST_CATALOGUE_S):
-                await catalog.tick(self.runner.world)
+                await catalog.tick_all(self.runner.world)
         except Exception as error:  # noqa: BLE001 - what was sold last time stands, and the loop tries again
             _log.warning("no_first_catalogue", error=repr(error))
+        await inventory.tick(self.runner.world)
         self.runner.start()
 
     async def stop(self) -> None:
@@ -253,6 +258,7 @@ def build(settings: Settings) -> Process:
             orphan_grace_s=settings.loops.orphan_grace_s,
         ),
         margins={"verda": settings.verda.margin_percent},
+        periods={name: _CATALOGUE_PERIODS_S.get(name, int(catalog.PERIOD_S)) for name in drivers},
         mail=mail_of(settings),
         poke=poke,
         shelf=shelf,

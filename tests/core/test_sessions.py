@@ -1,5 +1,6 @@
 """Sessions: what may be taken, on which terms, and how they end."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +14,7 @@ from berth.core import billing, catalog, instances, sessions
 from berth.core.driver import Abilities, ProviderTemplate
 from berth.core.errors import Conflict, InsufficientCredits, Invalid, NoCapacity, NotFound, Unauthenticated
 from berth.core.instances import AutoDelete, Instance
-from berth.core.sessions import LaunchMode, Opened, Session, Status, StoragePolicy, idling
+from berth.core.sessions import LaunchMode, Opened, Session, Status, StoragePolicy, checking, idling, store
 from berth.core.sessions.model import Sample, Watch
 from tests import make
 from tests.conftest import FakeClock
@@ -142,8 +143,6 @@ def test_a_consumer_has_one_active_session_with_an_offer(db: Database) -> None:
 def test_the_database_itself_lets_no_second_one_in(db: Database) -> None:
     customer = make.project(db)
     session = make.session(db, customer.by).session
-    from berth.core.sessions import store
-
     assert not db.write_now(store.insert, session)
 
 
@@ -181,8 +180,6 @@ def test_it_ends_at_its_time(db: Database, clock: FakeClock) -> None:
 
 
 def problems(**members: Any) -> str:
-    from berth.core.sessions import checking
-
     try:
         checking.check(make.session_spec(**members))
     except Invalid as refused:
@@ -279,7 +276,7 @@ def test_without_a_size_its_disk_is_as_large_as_recommended(
 def test_a_disk_too_small_comes_after_a_double_and_before_what_the_provider_cannot_do(db: Database) -> None:
     customer = make.project(db)
     make.session(db, customer.by)
-    small = {"model_id": "acme/llama-70b", "disk_gb": 1, "docker_image": "a/b"}
+    small: dict[str, Any] = {"model_id": "acme/llama-70b", "disk_gb": 1, "docker_image": "a/b"}
     with pytest.raises(Conflict):
         make.session(db, customer.by, **small)
     with pytest.raises(Invalid) as refused:
@@ -452,13 +449,14 @@ def test_what_is_ending_is_not_extended(db: Database) -> None:
 
 def test_other_faces_neither_stop_it_nor_change_its_end(db: Database) -> None:
     session = running(db, make.session(db))
-    for refused in (
+    asked: list[Callable[[], object]] = [
         lambda: db.write_now(instances.stop, by(session), session.id),
         lambda: db.write_now(instances.start, by(session), session.id),
         lambda: db.write_now(instances.reserve, by(session), session.id, AutoDelete()),
-    ):
+    ]
+    for ask in asked:
         with pytest.raises(Conflict):
-            refused()
+            ask()
     able = db.read_now(instances.abilities, session.instance)
     assert [action.value for action in instances.allowed(session.instance, able)] == ["restart", "delete"]
     db.write_now(instances.delete, by(session), session.id, make.RULES)
@@ -468,13 +466,14 @@ def test_other_faces_neither_stop_it_nor_change_its_end(db: Database) -> None:
 def test_nobody_sees_another_projects_sessions(db: Database) -> None:
     session = make.session(db).session
     stranger = make.project(db).by
-    for verb in (
+    asked: list[Callable[[], object]] = [
         lambda: db.read_now(sessions.get, stranger, session.id),
         lambda: db.write_now(sessions.done, stranger, session.id, make.RULES),
         lambda: db.write_now(sessions.destroy, stranger, session.id, make.RULES),
-    ):
+    ]
+    for ask in asked:
         with pytest.raises(NotFound):
-            verb()
+            ask()
     assert db.read_now(sessions.list_page, stranger) == []
     plain = make.instance(db)
     with pytest.raises(NotFound):

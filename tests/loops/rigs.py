@@ -5,6 +5,7 @@ from dataclasses import replace
 from berth.base import ids
 from berth.core import idempotency, notices
 from berth.core.billing import rates
+from berth.core.catalog.inventory import Wanted
 from berth.core.driver import Label
 from berth.core.instances import AutoDelete
 from tests import clustering, make, queueing
@@ -33,6 +34,16 @@ async def _templates_are_kept(world: World) -> None:
 def _are_on_offer(world: World) -> bool:
     name = world.provider.name
     return truth.rows(world.db, "SELECT 1 FROM templates WHERE provider = :name", name=name) != []
+
+
+async def _something_is_in_the_catalogue(world: World) -> None:
+    await world.open_shop()
+
+
+def _is_on_the_shelf(world: World) -> bool:
+    return [offer.provider for offer in world.loops.shelf.inventory.search(Wanted()).offers] == [
+        world.provider.name
+    ]
 
 
 async def _an_e_mail_is_due(world: World) -> None:
@@ -190,6 +201,7 @@ RIGS = {
     for rig in (
         Rig("catalog", _something_is_sold, _is_sold),
         Rig("templates", _templates_are_kept, _are_on_offer),
+        Rig("inventory", _something_is_in_the_catalogue, _is_on_the_shelf),
         Rig("notices", _an_e_mail_is_due, _no_e_mail_is_due),
         Rig("provisioning", _something_is_ordered, _runs),
         Rig("observation", _an_orphan_is_there, _nothing_is_there),

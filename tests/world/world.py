@@ -29,6 +29,7 @@ from berth.loops import (
     deliveries,
     delivery_log,
     housekeeping,
+    inventory,
     metering,
     notices,
     observation,
@@ -50,6 +51,7 @@ from tests.world.provider import Provider
 TICKS = {
     "catalog": catalog.tick,
     "templates": templates.tick,
+    "inventory": inventory.tick,
     "notices": notices.tick,
     "provisioning": provisioning.tick,
     "volumes": volumes_loop.tick,

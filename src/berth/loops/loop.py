@@ -13,6 +13,7 @@ import structlog
 from berth.base.clock import SECOND, Instant
 from berth.loops.world import Report, World
 
+_REST_SHARE = 10
 _log = structlog.get_logger()
 
 
@@ -26,6 +27,8 @@ class Loop:
     backoff_first_s: float = 0.5
     """After a failed tick; twice that after the next in a row, and so on up to `backoff_most_s`."""
     backoff_most_s: float = 30.0
+    rest_s: float = 0.0
+    """After a tick nothing wakes a worker for so long, nor, if it rests at all, for ten times what the tick took."""
 
 
 @dataclass(slots=True)
@@ -98,6 +101,7 @@ class Runner:
             task = asyncio.current_task()
             name = loop.name if task is None else task.get_name()
             self._working.add(name)
+            began_s = asyncio.get_running_loop().time()
             try:
                 delay_s = await self._tick(loop)
                 backoff_s, wait_s = loop.backoff_first_s, loop.period_s
@@ -113,6 +117,9 @@ class Runner:
                 backoff_s = min(backoff_s * 2, loop.backoff_most_s)
             finally:
                 self._working.discard(name)
+                took_s = asyncio.get_running_loop().time() - began_s
+            if loop.rest_s:
+                await asyncio.sleep(max(loop.rest_s, _REST_SHARE * took_s))
             # Whole periods each worker waits by itself: a timer beside that would make two ticks of one.
             if delay_s < loop.period_s:
                 self._wake_in(loop.name, delay_s)

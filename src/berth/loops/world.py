@@ -40,6 +40,8 @@ class Patience:
     """For one call to a provider; a create that takes longer has an unknown outcome."""
     lease_s: int = 150
     """For one step of one instance, or one look at one provider: longer than either can take."""
+    catalogue_s: float = 30.0
+    """For all of what a provider sells."""
     probe_s: float = 1.0
     """For an SSH banner within one step."""
     login_s: float = 10.0
@@ -113,6 +115,10 @@ class World:
     patience: Patience = field(default_factory=Patience)
     margins: Mapping[str, int] = field(default_factory=dict)
     """Percent put on a provider's cost where the driver names no price."""
+    periods: Mapping[str, int] = field(default_factory=dict)
+    """Seconds between two looks at what a provider sells; those that are not named are due whenever the loop wakes."""
+    asking: set[str] = field(default_factory=set)
+    """Providers that this process asks what they sell just now."""
     mail: Mail | None = None
     """None: nobody is told anything by e-mail."""
     poke: Callable[[str], None] = lambda _loop: None

@@ -6,7 +6,7 @@ goes after a while, unless something was ordered from it or failed with it.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
 
 from berth.base import ids
@@ -20,6 +20,8 @@ from berth.core.driver import (
     Abilities,
     Catalogue,
     Hardware,
+    Market,
+    Place,
     ProviderClusterType,
     ProviderImage,
     ProviderOffer,
@@ -41,6 +43,9 @@ _MOST_BACKOFF_S = 300
 _MOST_DOUBLINGS = 10
 
 
+_MARKET = tuple(field.name for field in fields(Market))
+
+
 @dataclass(frozen=True, slots=True)
 class Stock:
     """What a provider said, in the form in which it is kept: made of it without the database."""
@@ -48,6 +53,10 @@ class Stock:
     catalogue: Catalogue
     listings: Mapping[str, Listing]
     """By the provider's own names."""
+    hardware: Mapping[str, Hardware]
+    """Of each type, what all of its offers have at least."""
+    places: Mapping[str, Place]
+    """By code, those of offers and of storage."""
     margin_percent: int
 
 
@@ -73,7 +82,15 @@ def stock(catalogue: Catalogue, *, margin_percent: int) -> Stock:
         offer, price = _with_spot_price(sold, margin_percent), _price(sold, margin_percent)
         if _is_sane(offer, price):
             listings[offer.provider_offer_id] = _listing(offer, price)
-    return Stock(catalogue, listings, margin_percent)
+    places = [listing.offer.place for listing in listings.values()]
+    places += [offered.place for offered in catalogue.volume_types]
+    return Stock(
+        catalogue,
+        listings,
+        _hardware(listings.values()),
+        {place.code: place for place in places},
+        margin_percent,
+    )
 
 
 def refresh(tx: Tx, provider: str, catalogue: Catalogue, *, listed_at: Instant, margin_percent: int) -> int:
@@ -88,8 +105,8 @@ def take_in(tx: Tx, provider: str, sold: Stock, *, listed_at: Instant, period_s:
     """
     store.add_provider(tx, provider)
     store.lock_providers(tx)  # all of them: locations, types and images are common
-    _take_places(tx, sold)
-    _take_types(tx, provider, _hardware(sold.listings.values()))
+    _take_places(tx, sold.places)
+    _take_types(tx, provider, sold.hardware)
     _take_images(tx, provider, sold.catalogue.images)
     _take_volume_types(tx, provider, sold.catalogue.volume_types, sold.margin_percent)
     _take_offers(tx, provider, sold.listings, listed_at)
@@ -121,7 +138,8 @@ def note_failure(tx: Tx, provider: str, failure: str, *, period_s: int = 0, retr
 def _listing(offer: ProviderOffer, price: int) -> Listing:
     market = None
     if offer.market is not None:
-        market = json.dumps(asdict(offer.market), sort_keys=True, separators=(",", ":"))
+        said = {name: getattr(offer.market, name) for name in _MARKET}
+        market = json.dumps(said, sort_keys=True, separators=(",", ":"), default=dict)
     told = (
         offer.hardware.name,
         offer.place.code,
@@ -158,23 +176,23 @@ def _has_changed(kept: Known | None, listing: Listing) -> bool:
     return kept.spot_free_units != max(0, offer.spot_free_units - kept.spot_claimed)
 
 
-def _take_places(tx: Tx, sold: Stock) -> None:
-    places = [listing.offer.place for listing in sold.listings.values()]
-    places += [offered.place for offered in sold.catalogue.volume_types]
+def _take_places(tx: Tx, places: Mapping[str, Place]) -> None:
     known = {place.code: place for place in store.list_locations(tx)}
-    for place in {place.code: place for place in places}.values():
+    for place in places.values():
         kept = known.get(place.code)
         if kept is None or (kept.name, kept.country_code) != (place.name, place.country_code):
             store.upsert_location(tx, place)
 
 
 def _hardware(listings: Collection[Listing]) -> Mapping[str, Hardware]:
-    """Of each type, what all of its offers have at least."""
     found: dict[str, Hardware] = {}
     for listing in listings:
         hardware = listing.offer.hardware
         other = found.get(hardware.name)
-        found[hardware.name] = hardware if other is None else _least(hardware, [_sold(other)])
+        if other is None:
+            found[hardware.name] = hardware
+        elif other is not hardware and _sold(other) != _sold(hardware):
+            found[hardware.name] = _least(hardware, [_sold(other)])
     return found
 
 

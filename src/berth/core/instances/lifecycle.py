@@ -12,7 +12,7 @@ from berth.base.clock import Instant, after
 from berth.base.db import Tx
 from berth.core import billing, catalog, idempotency
 from berth.core.billing import Rules
-from berth.core.catalog import Offer
+from berth.core.catalog import FailureKind, Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
 from berth.core.errors import Invalid
 from berth.core.instances import charging, states, storage, store
@@ -169,6 +169,7 @@ def fail_over(
     catalog.release(tx, current.id)
     if is_sold_out:
         catalog.suppress(tx, current.offer_id, is_spot=current.is_spot)
+    _blame(tx, current, reason)
     cleared = replace(
         current,
         handle=None,
@@ -215,6 +216,8 @@ def fail(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
         return None
     if current.wanted is Wanted.DELETED:
         return keep(tx, replace(current, due_at=tx.now))
+    if current.create_sent_at is not None:
+        _blame(tx, current, reason)
     return _fail(tx, current, Status.ERROR, reason)
 
 
@@ -370,6 +373,8 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
     # Nobody asked for its end: what its disk holds is kept, if that is still there.
     storage.decide_disk(tx, current, Fate.DETACH, is_eviction=current.is_spot, by_owner=False)
     catalog.release(tx, current.id)
+    if not current.is_spot:
+        _blame(tx, current, reason)
     storage.free_disk(tx, by_loop(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     if current.is_spot:
@@ -403,6 +408,7 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
     return move(tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status)
 
 
+<<<<<<< HEAD
 def _place(tx: Tx, current: Instance, avoided: str | None) -> Instance | None:
     offer = _next_offer(tx, current, avoided)
     if offer is None:
@@ -414,6 +420,21 @@ def _place(tx: Tx, current: Instance, avoided: str | None) -> Instance | None:
         cost=offer.cost,
         tried_offers=(*current.tried_offers, offer.id),
     )
+=======
+def _blame(tx: Tx, current: Instance, reason: str) -> None:
+    """Notes what failed by the fault of the offer. What failed by its provider's, or by ours, says nothing of it."""
+    kind = _FAULTS.get(reason.partition(":")[0])
+    if kind is not None:
+        catalog.note_offer_failure(tx, current.offer_id, kind, reason)
+
+
+_FAULTS = {
+    "no_capacity": FailureKind.STALE_INVENTORY,
+    "boot_failed": FailureKind.INSTANCE_STOPPED,
+    "provisioning_timeout": FailureKind.SSH_TIMEOUT,
+    "instance_lost": FailureKind.INSTANCE_VANISHED,
+}
+>>>>>>> inventory
 
 
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:

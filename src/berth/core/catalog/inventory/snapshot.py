@@ -2,12 +2,19 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
+
 from berth.base.clock import Instant
+from berth.core.catalog.inventory.columns import Columns, Table
 from berth.core.catalog.inventory.model import Found, Listed, Order, Seller, Wanted
 
 
 class Inventory:
-    """Every known offer as it was at `taken_at`."""
+    """Every known offer as it was at `taken_at`: those that could be ordered in order, the others to be found by id.
+
+    Confidence, and the order by it, are those of that moment too. While some of it fades with age or failures, a new
+    inventory is made every few seconds: faster than anybody could tell, and searching need not know about time.
+    """
 
     def __init__(
         self, offers: Iterable[Listed] = (), *, sellers: Iterable[Seller] = (), taken_at: int = 0
@@ -15,27 +22,36 @@ class Inventory:
         self.taken_at = Instant(taken_at)
         self.sellers: Mapping[str, Seller] = {seller.provider: seller for seller in sellers}
         self._by_id = {offer.id: offer for offer in offers}
+        available = [offer for offer in self._by_id.values() if offer.is_available]
+        available.sort(key=lambda offer: offer.id)
+        table = Table(available)
+        confidence, price = -table.ranks["confidence"].astype(np.int64), table.ranks["price"]
+        # The last key counts first; what is equal by both stays in the order of the ids.
+        sorts = {Order.CONFIDENCE: (price, confidence), Order.PRICE: (confidence, price)}
+        self._columns = {order: Columns(table, np.lexsort(keys)) for order, keys in sorts.items()}
 
     def search(self, wanted: Wanted) -> Found:
         """What matches and could be ordered, a page of it."""
-        matching = [offer for offer in self._by_id.values() if offer.is_available and _matches(offer, wanted)]
-        matching.sort(key=_ORDERS[wanted.order])
-        end = None if wanted.limit is None else wanted.offset + wanted.limit
-        return Found(matching[wanted.offset : end], len(matching) if wanted.counts else None)
+        if wanted.ids is None:
+            return self._columns[wanted.order].search(wanted)
+        named = [self._by_id[each] for each in wanted.ids if each in self._by_id]
+        return scan(named, wanted)
 
     def find(self, offer_id: str) -> Listed | None:
         """By `Listed.id`. One that can no longer be had is still found for a while, not `is_available`."""
         return self._by_id.get(offer_id)
 
     def __len__(self) -> int:
+        """How many are known, available or not."""
         return len(self._by_id)
 
 
-class Shelf:
-    """Where the inventory of now lies: whoever reads takes it once and keeps to what they took."""
-
-    def __init__(self, inventory: Inventory | None = None) -> None:
-        self.inventory = Inventory() if inventory is None else inventory
+def scan(offers: Iterable[Listed], wanted: Wanted) -> Found:
+    """The same as a search, by looking at every one: for the few that are named by their ids."""
+    matching = [offer for offer in offers if offer.is_available and _matches(offer, wanted)]
+    matching.sort(key=_ORDERS[wanted.order])
+    end = None if wanted.limit is None else wanted.offset + wanted.limit
+    return Found(matching[wanted.offset : end], len(matching) if wanted.counts else None)
 
 
 _ORDERS: dict[Order, Callable[[Listed], tuple[float | int | str, ...]]] = {

@@ -15,6 +15,7 @@ from berth.core.catalog.store.failures import (
     suppress_for_failures,
     suppressions,
 )
+from berth.core.catalog.store.inventory import offer_facts, offer_marks, providers_seen
 from berth.core.catalog.store.lines import (
     PROVEN_SYNCS,
     count_in_line,
@@ -136,8 +137,11 @@ __all__ = [
     "lock_providers",
     "note_failure",
     "note_refresh",
+    "offer_facts",
+    "offer_marks",
     "pairs_with_units",
     "places_of",
+    "providers_seen",
     "put_off",
     "replace_templates",
     "sellers",

@@ -222,7 +222,11 @@ def delete_claim(tx: Tx, subject: str) -> tuple[str, bool] | None:
 
 
 def suppress(tx: Tx, offer_id: str, until: Instant) -> None:
-    tx.run("UPDATE offers SET suppressed_until = :until WHERE id = :id", id=offer_id, until=until)
+    tx.run(
+        "UPDATE offers SET suppressed_until = :until WHERE id = :id AND suppressed_until < :until",
+        id=offer_id,
+        until=until,
+    )
 
 
 def upsert_location(tx: Tx, place: Place) -> None:
