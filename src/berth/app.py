@@ -17,11 +17,14 @@ from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, Tx, is_postgresql
 from berth.base.login import Visitor
-from berth.core import instances, notices, projects, sessions, volumes, webhooks
+from berth.base.meters import Meters
+from berth.base.readiness import Readiness
+from berth.core import instances, measures, notices, projects, sessions, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
 from berth.core.catalog.inventory import Shelf
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
+from berth.drivers.metered import Metered
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
 from berth.drivers.verda import VerdaConfig, VerdaDriver
 from berth.faces import huddle, shopper, verda
@@ -52,6 +55,8 @@ from berth.settings import Period as SoldPeriod
 from berth.settings import Settings, SettingsError
 
 _FIRST_CATALOGUE_S = 10.0
+_SWEEP_S = 120.0
+"""How long a start is not ready while a provider was not looked at as a whole."""
 _CATALOGUE_PERIODS_S = {"vastai": 60, "tensordock": 30}
 """What marketplaces sell changes by the minute, and asking them costs them more than asking others."""
 _MOST_EUR_PER_USD = 1000 * money.USD
@@ -139,8 +144,8 @@ _PLACES = sorted(
 
 LOOPS: Sequence[Loop] = (
     Loop("catalog", catalog.tick, catalog.PERIOD_S, workers=catalog.WORKERS),
-    Loop("templates", templates.tick, templates.PERIOD_S),
     Loop("inventory", inventory.tick, inventory.PERIOD_S, rest_s=inventory.REST_S),
+    Loop("templates", templates.tick, templates.PERIOD_S),
     Loop("notices", notices_loop.tick, notices_loop.PERIOD_S),
     Loop("provisioning", provisioning.tick, provisioning.PERIOD_S, workers=8),
     Loop("observation", observation.tick, observation.PERIOD_S),
@@ -169,6 +174,7 @@ class Process:
     runner: Runner
     context: Context
     sender: deliveries.Sender
+    _patience: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Asks every provider what it sells, for a while, then lets the loops run."""
@@ -182,9 +188,13 @@ class Process:
             _log.warning("no_first_catalogue", error=repr(error))
         await inventory.tick(self.runner.world)
         self.runner.start()
+        self._patience = asyncio.get_running_loop().call_later(_SWEEP_S, self._stop_waiting)
 
     async def stop(self) -> None:
         """Drains. Instances stay as they are."""
+        self.context.readiness.drain()
+        if self._patience is not None:
+            self._patience.cancel()
         await self.runner.stop(grace_s=self.settings.server.drain_s)
         await self.context.known_keys.settle()
         if self.context.rates is not None:
@@ -193,6 +203,12 @@ class Process:
             await driver.close()
         await self.sender.close()
         self.database.close()
+
+    def _stop_waiting(self) -> None:
+        # One provider that cannot be reached must not keep everything else from being sold.
+        missing = self.context.readiness.give_up()
+        if missing:
+            _log.warning("sweep_not_complete", providers=sorted(missing), seconds=_SWEEP_S)
 
 
 def _release_everything(tx: Tx) -> None:
@@ -223,9 +239,13 @@ def build(settings: Settings) -> Process:
     rules = rules_of(settings)
     install_id = database.write_now(projects.installation_id)
     visitor = Visitor(database.write_now(sessions.observer, pepper).private_pem)
-    drivers = {
-        name: driver for name, make in DRIVERS.items() if (driver := make(settings, install_id)) is not None
+    meters = Meters(measures.ALL)
+    drivers: dict[str, Driver] = {
+        name: Metered(driver, name, meters)
+        for name, make in DRIVERS.items()
+        if (driver := make(settings, install_id)) is not None
     }
+    readiness = Readiness(drivers, since=clock.now())
     pokes: list[Callable[[str], None]] = []
 
     def poke(loop: str) -> None:
@@ -261,12 +281,16 @@ def build(settings: Settings) -> Process:
         periods={name: _CATALOGUE_PERIODS_S.get(name, int(catalog.PERIOD_S)) for name in drivers},
         mail=mail_of(settings),
         poke=poke,
+        meters=meters,
+        readiness=readiness,
         shelf=shelf,
         login=visitor.run,
         health=health.is_alive,
         session_rules=session_rules_of(settings),
     )
     runner = Runner(world, LOOPS)
+    meters.watch(runner.readings)
+    meters.watch(database.readings)
     pokes.append(runner.poke)
     context = Context(
         policy=_policy(settings),
@@ -281,6 +305,8 @@ def build(settings: Settings) -> Process:
         shelf=shelf,
         session_rules=session_rules_of(settings),
         session_wait_s=settings.shopper.create_wait_s,
+        meters=meters,
+        readiness=readiness,
         providers={name: driver.abilities for name, driver in drivers.items()},
         body_limit=settings.server.body_limit_bytes,
         version=__version__,

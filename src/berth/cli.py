@@ -75,7 +75,13 @@ def serve(
         _introduce(process)
         address = f"http://{settings.server.host}:{settings.server.port}"
         ready = f"Berth {__version__} serves {address}/api/v1 (docs: {address}/api/v1/docs)"
-        has_started = serving.serve(app.application(process), listener, settings.server, lambda: _tell(ready))
+        has_started = serving.serve(
+            app.application(process),
+            listener,
+            settings.server,
+            when_ready=lambda: _tell(ready),
+            when_ending=process.context.readiness.drain,
+        )
     if not has_started:
         sys.exit(1)
 

@@ -35,6 +35,8 @@ class Machine:
     """What somebody who logs in and asks how busy it is reads; None: it cannot be asked."""
     evicts_at: Instant | None = None
     """When it is taken away, as its provider has announced."""
+    cost_per_hour: int | None = None
+    """Micro-dollars; with it the provider says in listings what it costs, and since when it is there."""
 
 
 @dataclass

@@ -498,6 +498,8 @@ class Provider:
             use_percent=machine.use_percent if is_on and self.abilities.reports_use else None,
             evicts_at=machine.evicts_at,
             ports=dict(machine.ports) if is_on else {},
+            created_at=None if machine.cost_per_hour is None else machine.made_at,
+            cost_micros_per_hour=machine.cost_per_hour,
         )
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable
 
+from berth.base.clock import Instant
+
 
 class Readiness:
     """What is waited for when a process starts, by name, and whether it drains. Lives in the event loop's thread."""
 
-    def __init__(self, waits_for: Iterable[str] = ()) -> None:
+    def __init__(self, waits_for: Iterable[str] = (), *, since: int = 0) -> None:
         self._waits_for = set(waits_for)
+        self.since = Instant(since)
+        """When the waiting began: what others looked at later than that need not be looked at again."""
         self.is_draining = False
 
     @property

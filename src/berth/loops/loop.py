@@ -7,10 +7,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import structlog
 
 from berth.base.clock import SECOND, Instant
+from berth.base.meters import Reading
 from berth.loops.world import Report, World
 
 _REST_SHARE = 10
@@ -39,6 +41,8 @@ class Health:
     failures: int = 0
     last_tick_at: Instant | None = None
     last_report: Report | None = None
+    last_s: float = 0.0
+    """How long the last tick that did not fail took."""
     last_failure: str | None = None
 
 
@@ -77,6 +81,38 @@ class Runner:
         if wake is not None:
             with contextlib.suppress(asyncio.QueueFull):
                 wake.put_nowait(None)
+
+    def readings(self) -> Sequence[Reading]:
+        """How the loops are doing: ticks, failures, when each ticked last and how long that took."""
+        health = sorted(self.health.items())
+        return (
+            Reading(
+                "berth_loop_ticks",
+                "Ticks that did not fail.",
+                [((name,), each.ticks) for name, each in health],
+                ("loop",),
+                is_total=True,
+            ),
+            Reading(
+                "berth_loop_failures",
+                "Ticks that failed.",
+                [((name,), each.failures) for name, each in health],
+                ("loop",),
+                is_total=True,
+            ),
+            Reading(
+                "berth_loop_last_tick_timestamp_seconds",
+                "When the last tick ended that did not fail.",
+                [((name,), (each.last_tick_at or 0) / SECOND) for name, each in health],
+                ("loop",),
+            ),
+            Reading(
+                "berth_loop_last_tick_seconds",
+                "How long that took.",
+                [((name,), each.last_s) for name, each in health],
+                ("loop",),
+            ),
+        )
 
     async def stop(self, *, grace_s: float) -> None:
         """Lets ticks under way finish for `grace_s`, then cancels them: a step cut off is taken up by its lease."""
@@ -126,11 +162,13 @@ class Runner:
 
     async def _tick(self, loop: Loop) -> float:
         """Runs one tick; returns the seconds until the next."""
+        began = perf_counter()
         report = await loop.tick(self.world)
         health = self.health[loop.name]
         health.ticks += 1
         health.last_tick_at = self.world.clock.now()
         health.last_report = report
+        health.last_s = perf_counter() - began
         if report.has_more:
             return 0.0
         if report.wake_at is None:

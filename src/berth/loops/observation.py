@@ -13,7 +13,8 @@ import structlog
 
 from berth.base import leases
 from berth.base.clock import Instant, after, seconds_between
-from berth.core import instances, sessions
+from berth.base.money import USD
+from berth.core import instances, measures, sessions
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
 from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, because
 from berth.loops.world import Report, World
@@ -88,6 +89,7 @@ async def _observe(world: World, provider: str, driver: Driver) -> str | None:
         leases.acquire, f"observation:{provider}", holder=world.holder, seconds=world.patience.lease_s
     )
     if lease is None:
+        await _note_others(world, provider)
         return None
     asked_at = world.clock.now()
     try:
@@ -98,8 +100,19 @@ async def _observe(world: World, provider: str, driver: Driver) -> str | None:
         return f"{provider}: {error!r}"
     previous = await world.db.write(instances.listed, provider) if listing.is_complete else None
     await _compare(world, provider, driver, Seen(listing, asked_at), previous or asked_at)
-    await _sweep_orphans(world, provider, driver, listing.sightings)
+    orphans = await _sweep_orphans(world, provider, driver, listing.sightings)
+    if listing.is_complete:
+        await world.db.write(instances.settle_orphans, provider, orphans)
+        world.readiness.done(provider)
     return None
+
+
+async def _note_others(world: World, provider: str) -> None:
+    """Another replica looks at this provider: what it saw since we began is as good as what we would see."""
+    if provider in world.readiness.waits_for:
+        listed_at = await world.db.read(instances.last_listed, provider)
+        if listed_at is not None and listed_at >= world.readiness.since:
+            world.readiness.done(provider)
 
 
 async def _compare(world: World, provider: str, driver: Driver, seen: Seen, seen_before: Instant) -> None:
@@ -166,6 +179,7 @@ async def _act(
     verdict: Verdict,
     seen_before: Instant,
 ) -> None:
+    world.meters.add(measures.MISMATCHES)
     if verdict is Verdict.MISSING:
         await world.db.write(instances.missing, instance, since=seen_before)
     elif verdict is Verdict.BACK and sighting is not None:
@@ -206,23 +220,34 @@ async def _confirm_gone(world: World, driver: Driver, instance: Instance) -> Non
         seen_at=instance.missing_since or world.clock.now(),
         reason=because("instance_lost"),
     )
+    world.meters.add(measures.GHOSTS)
     if lost is not None and lost.is_session:
         await world.db.write(sessions.vanished, lost)
 
 
-async def _sweep_orphans(world: World, provider: str, driver: Driver, sightings: Sequence[Sighting]) -> None:
+async def _sweep_orphans(
+    world: World, provider: str, driver: Driver, sightings: Sequence[Sighting]
+) -> frozenset[str]:
+    """The handles of those that there are."""
+    found = set()
     for sighting in sightings:
         label = sighting.label
-        if label is None or label.install_id.casefold() != world.install_id.casefold():
-            continue  # not ours, whatever brought it into the listing
+        # Exactly: an id that begins like ours, or is written otherwise, is another installation's.
+        if label is None or label.install_id != world.install_id:
+            continue
         if sighting.power is Power.DELETING or not await world.db.read(
             instances.is_orphan, provider, sighting
         ):
             continue
         orphan = await world.db.write(instances.report_orphan, provider, sighting)
+        found.add(orphan.handle)
+        if orphan.is_new:
+            world.meters.add(measures.ORPHANS)
+            world.meters.add(measures.MISMATCHES)
         _log.warning("orphan_found", provider=provider, handle=orphan.handle, instance=orphan.instance_id)
         if seconds_between(orphan.first_seen_at, world.clock.now()) >= world.patience.orphan_grace_s:
             await _destroy_orphan(world, driver, orphan, sighting)
+    return frozenset(found)
 
 
 async def _destroy_orphan(world: World, driver: Driver, orphan: Orphan, sighting: Sighting) -> None:
@@ -234,6 +259,10 @@ async def _destroy_orphan(world: World, driver: Driver, orphan: Orphan, sighting
         async with asyncio.timeout(world.patience.call_s):
             await driver.destroy(orphan.handle, keep_disk=keeps)
     except (DriverError, TimeoutError) as error:
-        _log.warning("orphan_not_destroyed", handle=orphan.handle, error=repr(error))
+        failures = await world.db.write(instances.orphan_not_destroyed, orphan)
+        log = _log.error if failures >= instances.FAILURES_TO_ALERT else _log.warning
+        log("orphan_not_destroyed", handle=orphan.handle, failures=failures, error=repr(error))
         return
-    await world.db.write(instances.orphan_destroyed, orphan)
+    cost = await world.db.write(instances.orphan_destroyed, orphan)
+    world.meters.add(measures.ORPHANS_DESTROYED, provider=orphan.provider)
+    world.meters.add(measures.ORPHAN_USD, cost / USD, provider=orphan.provider)

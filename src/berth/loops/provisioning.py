@@ -11,8 +11,8 @@ from enum import StrEnum
 
 import structlog
 
-from berth.base.clock import Instant, after, seconds_between
-from berth.core import instances, sessions
+from berth.base.clock import SECOND, Instant, after, seconds_between
+from berth.core import instances, measures, sessions
 from berth.core.driver import (
     BadCredentials,
     Driver,
@@ -177,7 +177,12 @@ async def _create(world: World, driver: Driver, instance: Instance) -> None:
         _log.warning("create_outcome_unknown", instance=instance.id, error=repr(error))
         await world.db.write(instances.look_again, intended, retry_s=_pause(world, intended))
     else:
-        await world.db.write(instances.created, intended, sighting)
+        await _made(world, intended, sighting)
+
+
+async def _made(world: World, instance: Instance, sighting: Sighting) -> None:
+    await world.db.write(instances.created, instance, sighting)
+    world.meters.add(measures.CREATED, provider=instance.provider)
 
 
 async def _has_luggage(world: World, instance: Instance) -> bool:
@@ -207,7 +212,7 @@ async def _resolve(world: World, driver: Driver, instance: Instance) -> None:
     """Either our label is there, or, once it would surely show, nothing was made and creating is safe again."""
     sighting, is_gone = await _look_for(world, driver, instance)
     if sighting is not None:
-        await world.db.write(instances.created, instance, sighting)
+        await _made(world, instance, sighting)
     elif is_gone:
         await world.db.write(instances.did_not_happen, instance, retry_s=0)
     else:
@@ -237,6 +242,7 @@ async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
     seen = await proof.seek(world, instance, sighting)
     if seen is Proof.GIVEN:
         await world.db.write(instances.reachable, instance, sighting, bills_boot=world.rules.bills_boot)
+        _note_boot(world, instance)
     elif seen is Proof.REFUSED:
         await world.db.write(instances.login_refused, instance, sighting)
     else:
@@ -245,10 +251,21 @@ async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
         await world.db.write(instances.look_again, instance, retry_s=retry_s, sighting=sighting)
 
 
+def _note_boot(world: World, instance: Instance) -> None:
+    if instance.first_running_at is None and instance.create_sent_at is not None:
+        now, provider = world.clock.now(), instance.provider
+        world.meters.observe(measures.BOOT_SECONDS, (now - instance.created_at) / SECOND, provider=provider)
+        world.meters.observe(
+            measures.SSH_SECONDS, (now - instance.create_sent_at) / SECOND, provider=provider
+        )
+        world.meters.observe(measures.SSH_ATTEMPTS, instance.attempt + 1, provider=provider)
+
+
 async def _give_up(world: World, driver: Driver, instance: Instance) -> None:
     """This boot came to nothing: what there is of it is destroyed, and only then the next offer tried."""
     code = "api_timeout" if proof.is_served(instance) else "provisioning_timeout"
     reason = instance.status_reason or because(code)
+    world.meters.add(measures.SSH_FAILURES)
     _log.error("boot_given_up", instance=instance.id, provider=instance.provider, reason=reason)
     if instance.deadline_at is not None and instance.deadline_at <= after(
         world.clock.now(), seconds=-_GIVE_UP_S
@@ -402,6 +419,9 @@ async def _end_at_provider(world: World, driver: Driver, instance: Instance, han
 
 async def _confirm_gone(world: World, _driver: Driver, instance: Instance) -> None:
     await world.db.write(instances.gone, instance, world.rules)
+    reason = (instance.status_reason or "").partition(":")[0]
+    reason = reason if reason in instances.REASONS else "requested"
+    world.meters.add(measures.DESTROYED, provider=instance.provider, reason=reason)
 
 
 async def _has_deadline(world: World, instance: Instance) -> bool:

@@ -9,6 +9,8 @@ from typing import Literal
 from berth.base.clock import Clock, Instant
 from berth.base.db import Database
 from berth.base.login import Answer, Outcome
+from berth.base.meters import Meters
+from berth.base.readiness import Readiness
 from berth.core import sessions, webhooks
 from berth.core.billing import Rules
 from berth.core.catalog.inventory import Shelf
@@ -127,6 +129,10 @@ class World:
     session_rules: sessions.Rules = field(default_factory=sessions.Rules)
     dice: Random = field(default_factory=Random)
     """Draws among what is equally good."""
+    meters: Meters = field(default_factory=Meters)
+    """Where what happens is counted."""
+    readiness: Readiness = field(default_factory=Readiness)
+    """Told of each provider that was looked at as a whole."""
     shelf: Shelf = field(default_factory=Shelf)
     """Where the inventory is put for the faces."""
 

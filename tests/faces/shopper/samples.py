@@ -38,11 +38,13 @@ def _heartbeat(broker: Broker) -> Sample:
 SAMPLES: Mapping[tuple[str, str], Callable[[Broker], Sample]] = {
     ("GET", "/health"): lambda _: Sample("/health"),
     ("GET", "/ready"): lambda _: Sample("/ready"),
+    ("GET", "/metrics"): lambda _: Sample("/metrics"),
     ("GET", "/api/v1/inventory"): lambda _: Sample("/api/v1/inventory"),
     ("GET", "/api/v1/inventory/{id}"): lambda _: Sample("/api/v1/inventory/vastai-12345"),
     ("GET", "/api/v1/inventory/{id}/compatible-templates"): lambda _: Sample(
         "/api/v1/inventory/vastai-12345/compatible-templates"
     ),
+    ("GET", "/api/v1/offer-health"): lambda _: Sample("/api/v1/offer-health"),
     ("GET", "/api/v1/templates"): lambda _: Sample("/api/v1/templates"),
     ("GET", "/api/v1/templates/{hash_id}"): lambda _: Sample(f"/api/v1/templates/{HASH_ID}"),
     ("POST", "/api/v1/sessions"): _order,

@@ -94,6 +94,16 @@ async def test_it_is_filtered(broker: Broker, query: dict[str, Any], found: list
     assert await ids(broker, **query) == found
 
 
+async def test_what_has_no_gpu_is_listed_for_whoever_asks_for_none(broker: Broker) -> None:
+    broker.context.shelf.inventory = shelved(
+        listed("sandbox-9", gpu_type="", gpu_count=0, vram_gb=0), listed()
+    )
+    assert await ids(broker) == ["vastai-12345"]
+    assert await ids(broker, min_vram=0) == ["vastai-12345"]
+    assert await ids(broker, min_gpu_count=0) == ["sandbox-9", "vastai-12345"]
+    assert await ids(broker, gpu_count=0) == ["sandbox-9", "vastai-12345"]
+
+
 async def test_the_total_counts_what_matches_whatever_the_page(broker: Broker) -> None:
     for query in ({"limit": 1}, {"offset": 3}, {"offset": 99}):
         assert (await broker.client.get(PATH, **query)).json["total"] == 5

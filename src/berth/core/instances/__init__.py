@@ -59,21 +59,26 @@ from berth.core.instances.model import (
     Wanted,
 )
 from berth.core.instances.observing import (
+    FAILURES_TO_ALERT,
     at_provider,
     back,
     has_kept_disk,
     hurry,
     is_as_seen,
     is_orphan,
+    last_listed,
     listed,
     missing,
     orphan_destroyed,
+    orphan_not_destroyed,
+    orphans_now,
     report_orphan,
+    settle_orphans,
     went_down,
     will_be_taken,
 )
 from berth.core.instances.ordering import OS_VOLUME_MAX_GB, Choice, order, rehearse, validate
-from berth.core.instances.reasons import SENTENCES, because
+from berth.core.instances.reasons import REASONS, SENTENCES, because
 from berth.core.instances.renting import (
     Rental,
     as_rented,
@@ -142,8 +147,10 @@ __all__ = [
     "ADRIFT_AFTER_S",
     "DESTROYS_FAILED",
     "FAILED",
+    "FAILURES_TO_ALERT",
     "OFFERS_TRIED",
     "OS_VOLUME_MAX_GB",
+    "REASONS",
     "SENTENCES",
     "STANDING",
     "Action",
@@ -215,6 +222,7 @@ __all__ = [
     "is_ready",
     "is_settled",
     "keeps_disk",
+    "last_listed",
     "lease_due",
     "list_page",
     "list_versions",
@@ -237,6 +245,8 @@ __all__ = [
     "offline",
     "order",
     "orphan_destroyed",
+    "orphan_not_destroyed",
+    "orphans_now",
     "pending",
     "pick_period",
     "prolong",
@@ -251,6 +261,7 @@ __all__ = [
     "restart",
     "restart_unconfirmed",
     "resume",
+    "settle_orphans",
     "spending",
     "ssh_key_uses",
     "start",

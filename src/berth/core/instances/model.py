@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from berth.base.clock import Instant
+from berth.base.clock import HOUR, Instant
 from berth.base.money import Micros
 from berth.core.driver import Label, Launch
 from berth.core.volumes import Fate, NewVolume
@@ -287,3 +287,13 @@ class Orphan:
     handle: str
     instance_id: str
     first_seen_at: Instant
+    began_at: Instant
+    """Since when it exists, as far as its provider says so, or else was first seen."""
+    cost_per_hour: Micros | None = None
+    """What its provider charges us for it; None: nobody knows."""
+    is_new: bool = False
+    """It was seen for the first time."""
+
+    def cost(self, now: Instant) -> Micros:
+        """What it has cost until `now`, rounded half up."""
+        return Micros(((self.cost_per_hour or 0) * max(0, now - self.began_at) + HOUR // 2) // HOUR)

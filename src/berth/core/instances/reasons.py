@@ -34,6 +34,9 @@ SENTENCES: Mapping[str, str] = {
     "idle": "It was idle for as long as it was ordered to be at most.",
 }
 
+REASONS = frozenset(SENTENCES) | {"insufficient_credits"}
+"""Codes that are counted by."""
+
 
 def because(code: str, sentence: str | None = None) -> str:
     """The `status_reason` for `code`, in the provider's own words where it has any."""

@@ -17,8 +17,10 @@ from berth.core.reports.model import (
     UsageTotals,
 )
 from berth.core.reports.service import cost_of, costs, margin, transaction, transactions, usage, window
+from berth.core.reports.standing import Backlog, backlog_of_all
 
 __all__ = [
+    "Backlog",
     "Buckets",
     "Cost",
     "Costs",
@@ -35,6 +37,7 @@ __all__ = [
     "UsageTotals",
     "VolumeLine",
     "Wanted",
+    "backlog_of_all",
     "cost_of",
     "costs",
     "estimate",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from berth.base import sshkeys
 from berth.base.clock import Clock
 from berth.base.db import Database
+from berth.base.meters import Meters
 from berth.base.readiness import Readiness
 from berth.base.sshkeys import KeyPair
 from berth.core import idempotency, projects, scripts, sessions, webhooks
@@ -66,6 +67,8 @@ class Context:
     """Makes the key pair of a session; called in a thread, because that takes its time."""
     providers: Mapping[str, Abilities] = field(default_factory=dict)
     """Those that are set up, and what each can do."""
+    meters: Meters = field(default_factory=Meters)
+    """Where requests are counted, and what tells everything that was."""
     readiness: Readiness = field(default_factory=Readiness)
     known_keys: KnownKeys = field(default_factory=KnownKeys)
     shelf: Shelf = field(default_factory=Shelf)

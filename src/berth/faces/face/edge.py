@@ -7,6 +7,7 @@ takes and needs, its handler does the work, the face renders the answer and word
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import structlog
@@ -26,6 +27,8 @@ from berth.faces.face.table import Call, Face, Follow, Headers, Page, Reply, Rou
 
 OK = 200
 NO_CONTENT = 204
+UNMATCHED = "unmatched"
+"""In place of a pattern, for paths that are none of ours."""
 _REPLAYED = ((b"idempotent-replayed", b"true"),)
 _PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
@@ -52,6 +55,8 @@ class _Visit:
     by: Actor | None = None
     counted: Limited | None = None
     """What a request of this kind counts as."""
+    pattern: str = UNMATCHED
+    """What the path is an instance of, below the mount."""
 
 
 class Edge:
@@ -66,6 +71,7 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        began = perf_counter()
         headers = _headers(scope["headers"])
         request_id = self._face.request_id(headers.get(b"x-request-id"))
         visit = _Visit(request_id)
@@ -86,6 +92,8 @@ class Edge:
                 traceback=traceback.format_exc(),
             )
             reply = self._face.refuse(Crashed(), request_id)
+        pattern = visit.pattern if visit.pattern is UNMATCHED else scope.get("root_path", "") + visit.pattern
+        self._context.meters.requests.note(scope["method"], pattern, reply.status, perf_counter() - began)
         await send(
             {
                 "type": "http.response.start",
@@ -114,8 +122,10 @@ class Edge:
         method = scope["method"]
         page = self._pages.get(path)
         if page is not None and method in {"GET", "HEAD"}:
+            visit.pattern = path
             return Reply(OK, page.body(), _PAGE_HEADERS, page.media_type.encode())
         route, parameters = self._router.find(method, path)
+        visit.pattern = route.path
         context = self._context
         address = origins.address_of(scope, headers, context.policy.trusted_proxies)
         if route.is_public:

@@ -95,6 +95,7 @@ def _types(route: Route) -> list[Any]:
 
 
 def _operation(about: About, route: Route, schemas: _Schemas) -> Schema:
+    successes = _successes(about, route, schemas)
     problem = {"application/json": {"schema": schemas.of(about.problem)}}
     operation: Schema = {
         "operationId": route.handler.__name__,
@@ -102,12 +103,11 @@ def _operation(about: About, route: Route, schemas: _Schemas) -> Schema:
         "description": "Needs no credentials." if route.is_public else f"Needs the scope `{route.scope}`.",
         "tags": [tag_of(route.path)],
         "parameters": _parameters(about, route, schemas),
-        "responses": {
-            **_successes(about, route, schemas),
-            **{
-                str(status): {"description": meaning, "content": problem}
-                for status, meaning in about.problems.items()
-            },
+        "responses": successes
+        | {
+            str(status): {"description": meaning, "content": problem}
+            for status, meaning in about.problems.items()
+            if str(status) not in successes
         },
     }
     if route.is_public:

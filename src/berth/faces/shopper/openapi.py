@@ -7,6 +7,9 @@ import msgspec
 from berth.faces.face import About, Listing, Route, docs_page, document
 from berth.faces.shopper import wire
 
+DOCUMENT = "/api/v1/inventory/openapi.json"
+"""No offer goes by such an id: each has a dash between provider and offer, and no provider is called so."""
+PAGE = "/api/v1/inventory/docs"
 _PROBLEMS = {
     400: "The request is wrong; the message names the parameter, what it must be and what it was",
     401: "No API key where one is needed, or one that does not work",
@@ -17,6 +20,7 @@ _PROBLEMS = {
     413: "The body is too large",
     429: "Too many requests; `Retry-After` says for how many seconds to wait",
     500: "A bug of ours, or a provider that did not do what it was asked",
+    503: "An offer that is gone, or briefly unavailable; try again",
 }
 _HOW = (
     "<p>On the host itself, unless the operator asked for keys, no credentials are needed:</p>"
@@ -42,7 +46,7 @@ def documents(routes: tuple[Route, ...], version: str) -> tuple[bytes, bytes]:
         problems=_PROBLEMS,
     )
     made = document(about, routes)
-    return msgspec.json.encode(made), docs_page(made, routes, _HOW).encode()
+    return msgspec.json.encode(made), docs_page(made, routes, _HOW, DOCUMENT).encode()
 
 
 def _envelope(answer: dict[str, object], _listing: Listing) -> dict[str, object]:

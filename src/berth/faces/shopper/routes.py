@@ -8,6 +8,8 @@ from berth.faces.shopper import (
     errors,
     health,
     inventory,
+    metrics,
+    offer_health,
     openapi,
     sessions,
     templates,
@@ -29,10 +31,12 @@ PATHS = (
 
 ROUTES = (
     *health.ROUTES,
+    *metrics.ROUTES,
     *inventory.ROUTES,
     *templates.ROUTES,
     *sessions.ROUTES,
     *costs.ROUTES,
+    *offer_health.ROUTES,
 )
 
 
@@ -50,13 +54,13 @@ def build(context: Context) -> Edge:
         limits=Limits(exempts=access.LOOPBACK),
         pages=(
             Page(
-                "/api/v1/inventory/openapi.json",
+                openapi.DOCUMENT,
                 "application/json",
                 lambda: openapi.documents(ROUTES, context.version)[0],
                 reason="what the API is like is no secret",
             ),
             Page(
-                "/api/v1/inventory/docs",
+                openapi.PAGE,
                 "text/html; charset=utf-8",
                 lambda: openapi.documents(ROUTES, context.version)[1],
                 reason="what the API is like is no secret",

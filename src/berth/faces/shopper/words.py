@@ -2,11 +2,12 @@
 
 import re
 import uuid
+from collections.abc import Collection
 from decimal import Decimal
 
 from berth.base import ids, money
 from berth.base.clock import Instant, rfc3339
-from berth.core.errors import NotFound
+from berth.core.errors import Invalid, NotFound
 
 SESSION = "sess-"
 REFLECTED = 128
@@ -49,6 +50,12 @@ def instance_id(shown: str) -> str:
     if session_id(found) != shown or not ids.is_id(found):
         raise NotFound("session_not_found", "session not found")
     return found
+
+
+def check_provider(provider: str | None, known: Collection[str]) -> None:
+    """Raises Invalid for one that is not set up."""
+    if provider and provider not in known:
+        raise Invalid("invalid_field", f"provider not found: {reflected(provider)}", field="provider")
 
 
 def time(at: Instant) -> str:

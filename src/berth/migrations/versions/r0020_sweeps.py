@@ -39,6 +39,7 @@ def upgrade() -> None:
         text("provider", primary_key=True),
         number("refreshed_at"),
     )
+    index("orphans_standing", "orphans", ["provider"], where="destroyed_at IS NULL")
     op.add_column("orphans", number("began_at", nullable=True))
     op.add_column("orphans", number("cost_micros_per_hour", nullable=True))
     op.add_column("orphans", number("cost_micros", default=0))

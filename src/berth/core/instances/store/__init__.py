@@ -5,7 +5,6 @@ from berth.core.instances.store.instances import (
     at_provider,
     count,
     count_move,
-    end_orphan,
     find,
     find_active,
     find_any,
@@ -24,6 +23,12 @@ from berth.core.instances.store.instances import (
     ssh_keys_in_use,
     total,
     update,
+)
+from berth.core.instances.store.orphans import (
+    count_orphan_failure,
+    end_orphan,
+    last_listed,
+    standing_orphans,
     upsert_orphan,
 )
 from berth.core.instances.store.outside import (
@@ -56,6 +61,7 @@ __all__ = [
     "count",
     "count_destroy_failure",
     "count_move",
+    "count_orphan_failure",
     "cut_off_for",
     "delete_reservation",
     "destroy_failures",
@@ -73,6 +79,7 @@ __all__ = [
     "insert",
     "insert_term",
     "json_list",
+    "last_listed",
     "lease_due",
     "mark_listed",
     "next_due",
@@ -95,6 +102,7 @@ __all__ = [
     "set_idle",
     "spending",
     "ssh_keys_in_use",
+    "standing_orphans",
     "total",
     "update",
     "upsert_orphan",

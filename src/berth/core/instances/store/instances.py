@@ -9,7 +9,7 @@ from berth.base.clock import Instant, after
 from berth.base.db import Row, Tx
 from berth.base.paging import After
 from berth.core.instances import launching
-from berth.core.instances.model import Contract, Instance, Orphan, Specs, Status, Version, Wanted
+from berth.core.instances.model import Contract, Instance, Specs, Status, Version, Wanted
 
 _COLUMNS = (
     "id",
@@ -441,28 +441,3 @@ def mark_listed(tx: Tx, provider: str) -> Instant | None:
         now=tx.now,
     )
     return None if row is None or row[0] is None else Instant(row[0])
-
-
-def upsert_orphan(tx: Tx, provider: str, handle: str, instance_id: str) -> tuple[Orphan, bool]:
-    """The orphan as first seen, and whether that is now. One that was destroyed and is back starts anew."""
-    row = tx.one(
-        "INSERT INTO orphans (provider, handle, instance_id, first_seen_at) VALUES (:provider, :handle, :id, :now)"
-        " ON CONFLICT (provider, handle) DO UPDATE SET destroyed_at = NULL, first_seen_at = CASE"
-        " WHEN orphans.destroyed_at IS NULL THEN orphans.first_seen_at ELSE excluded.first_seen_at END"
-        " RETURNING first_seen_at",
-        provider=provider,
-        handle=handle,
-        id=instance_id,
-        now=tx.now,
-    )
-    first_seen_at = tx.now if row is None else Instant(row[0])
-    return Orphan(provider, handle, instance_id, first_seen_at), first_seen_at == tx.now
-
-
-def end_orphan(tx: Tx, orphan: Orphan) -> None:
-    tx.run(
-        "UPDATE orphans SET destroyed_at = :now WHERE provider = :provider AND handle = :handle",
-        now=tx.now,
-        provider=orphan.provider,
-        handle=orphan.handle,
-    )

@@ -13,7 +13,7 @@ def list_offers(tx: Tx, call: Call) -> wire.Offers:
     query: wire.OffersQuery = call.query
     inventory = call.context.shelf.inventory
     wanted = translate.wanted(query)
-    _check_provider(call, wanted.provider)
+    words.check_provider(wanted.provider, call.context.providers)
     if query.template_hash_id:
         wanted = _that_run(tx, call, wanted, query.template_hash_id)
     found = inventory.search(wanted)
@@ -58,11 +58,6 @@ def _listed(call: Call) -> Listed:
     if listed is None:
         raise NotFound("offer_not_found", f"offer not found: {words.reflected(call.parameters['id'])}")
     return listed
-
-
-def _check_provider(call: Call, provider: str | None) -> None:
-    if provider is not None and provider not in call.context.providers:
-        raise Invalid("invalid_field", f"provider not found: {words.reflected(provider)}", field="provider")
 
 
 def _check_sellers(inventory: Inventory, provider: str | None) -> None:

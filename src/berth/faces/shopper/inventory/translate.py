@@ -23,13 +23,19 @@ def wanted(query: wire.OffersQuery) -> Wanted:
         location=query.location or None,
         min_vram_gb=query.min_vram,
         max_price=max_price(query.max_price),
-        min_gpu_count=query.gpu_count if query.min_gpu_count is None else query.min_gpu_count,
+        min_gpu_count=min_gpu_count(query),
         min_reliability=query.min_reliability,
         min_confidence=query.min_availability_confidence,
         min_cuda=query.min_cuda,
         limit=min(query.limit or MOST_OFFERS, MOST_OFFERS),
         offset=query.offset,
     )
+
+
+def min_gpu_count(query: wire.OffersQuery) -> int:
+    """`min_gpu_count` goes before its alias. What has no GPU is listed for whoever asks for 0 of them."""
+    given = query.gpu_count if query.min_gpu_count is None else query.min_gpu_count
+    return 1 if given is None else given
 
 
 def max_price(given: Decimal | None) -> Micros | None:

@@ -21,6 +21,7 @@ class OffersQuery(Struct, kw_only=True):
     max_price: Decimal | None = None
     """Dollars per hour."""
     min_gpu_count: Count | None = None
+    """1 unless given: 0 also lists what has no GPU."""
     gpu_count: Count | None = None
     """As `min_gpu_count`, which goes before it."""
     min_reliability: Share | None = None
