@@ -408,7 +408,6 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
     return move(tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status)
 
 
-<<<<<<< HEAD
 def _place(tx: Tx, current: Instance, avoided: str | None) -> Instance | None:
     offer = _next_offer(tx, current, avoided)
     if offer is None:
@@ -420,7 +419,8 @@ def _place(tx: Tx, current: Instance, avoided: str | None) -> Instance | None:
         cost=offer.cost,
         tried_offers=(*current.tried_offers, offer.id),
     )
-=======
+
+
 def _blame(tx: Tx, current: Instance, reason: str) -> None:
     """Notes what failed by the fault of the offer. What failed by its provider's, or by ours, says nothing of it."""
     kind = _FAULTS.get(reason.partition(":")[0])
@@ -431,10 +431,12 @@ def _blame(tx: Tx, current: Instance, reason: str) -> None:
 _FAULTS = {
     "no_capacity": FailureKind.STALE_INVENTORY,
     "boot_failed": FailureKind.INSTANCE_STOPPED,
+    "instance_stopped": FailureKind.INSTANCE_STOPPED,
+    "login_refused": FailureKind.AUTH_FAILED,
+    "api_timeout": FailureKind.UNKNOWN,
     "provisioning_timeout": FailureKind.SSH_TIMEOUT,
     "instance_lost": FailureKind.INSTANCE_VANISHED,
 }
->>>>>>> inventory
 
 
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:

@@ -12,7 +12,7 @@ from berth.core.driver import ProviderTemplate
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
 from berth.core.instances import Instance, Rental
-from berth.core.sessions import checking, launching, observer, sizing, states, store
+from berth.core.sessions import checking, launching, observing, sizing, states, store
 from berth.core.sessions.launching import Start
 from berth.core.sessions.model import (
     RETRIES_MOST,
@@ -70,7 +70,7 @@ def open_session(
         hostname_prefix=HOSTNAME_PREFIX,
         disk_gb=choice.disk_gb,
         ends_at=ends_at,
-        ssh_public_keys=(public_key.strip(), observer.public_line(tx, pepper)),
+        ssh_public_keys=(public_key.strip(), observing.public_line(tx, pepper)),
         ends_off=spec.storage_policy is StoragePolicy.PRESERVE,
         boot_timeout_s=choice.start.timeout_s,
         launch=choice.start.launch,
