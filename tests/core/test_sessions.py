@@ -108,6 +108,11 @@ def test_one_that_was_made_and_never_ran_costs_nothing(db: Database) -> None:
     assert seen(db, session).status is Status.STOPPED
 
 
+def test_providers_and_their_offers_may_have_dashes_in_their_names(db: Database) -> None:
+    make.catalogue(db, make.offer(name="a-b-c"), provider="my-cloud")
+    assert make.session(db, offer_id="my-cloud-a-b-c").session.instance.provider == "my-cloud"
+
+
 @pytest.mark.parametrize("offer_id", ["sandbox-unknown", "nobody-1", "sandbox", "-", "sandbox-"])
 def test_an_offer_that_nobody_named_is_not_found(db: Database, offer_id: str) -> None:
     with pytest.raises(NotFound) as refused:
