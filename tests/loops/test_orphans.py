@@ -182,3 +182,16 @@ async def test_what_another_replica_has_looked_at_since_counts(
     world.loops = replica
     await world.tick("observation")
     assert late.is_ready
+
+
+async def test_a_replica_that_died_between_two_looks_is_replaced_in_a_minute(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    await world.open_shop()
+    await _observed(world, clock)
+    late = Readiness([provider.name], since=clock.now() + 1)
+    world.loops = replace(world.loops, readiness=late, holder="another")
+    await _observed(world, clock, 2)
+    assert not late.is_ready
+    await _observed(world, clock)
+    assert late.is_ready

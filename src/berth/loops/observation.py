@@ -5,7 +5,7 @@ instance itself is asked for, before it counts as gone.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +13,8 @@ import structlog
 
 from berth.base import leases
 from berth.base.clock import Instant, after, seconds_between
+from berth.base.db import Tx
+from berth.base.leases import Lease
 from berth.base.money import USD
 from berth.core import instances, measures, sessions
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
@@ -20,6 +22,8 @@ from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, bec
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
+_REST_S = 60
+"""How long the lease of one that has looked lasts: a few periods."""
 _log = structlog.get_logger()
 
 
@@ -101,10 +105,18 @@ async def _observe(world: World, provider: str, driver: Driver) -> str | None:
     previous = await world.db.write(instances.listed, provider) if listing.is_complete else None
     await _compare(world, provider, driver, Seen(listing, asked_at), previous or asked_at)
     orphans = await _sweep_orphans(world, provider, driver, listing.sightings)
+    await world.db.write(_conclude, lease, provider, orphans if listing.is_complete else None)
     if listing.is_complete:
-        await world.db.write(instances.settle_orphans, provider, orphans)
         world.readiness.done(provider)
     return None
+
+
+def _conclude(tx: Tx, lease: Lease, provider: str, orphans: Collection[str] | None) -> None:
+    """`orphans` are the handles of all that there are, None where that is not certain."""
+    if orphans is not None:
+        instances.settle_orphans(tx, provider, orphans)
+    # It rests now: should it not come back, others need not wait as long as for one that is in the middle of it.
+    leases.acquire(tx, lease.name, holder=lease.holder, seconds=_REST_S)
 
 
 async def _note_others(world: World, provider: str) -> None:
