@@ -5,6 +5,7 @@ another, and one that fails is asked less and less often. Of several processes o
 """
 
 import asyncio
+from dataclasses import dataclass
 
 import structlog
 
@@ -53,15 +54,13 @@ async def _ask(world: World, *, is_forced: bool) -> Report:
     )
 
 
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """What became of one provider's turn, and when its next is."""
 
-    __slots__ = ("due_at", "note", "was_asked")
-
-    def __init__(self, due_at: Instant, *, note: str | None = None, was_asked: bool = True) -> None:
-        self.due_at = due_at
-        self.note = note
-        self.was_asked = was_asked
+    due_at: Instant
+    note: str | None = None
+    was_asked: bool = True
 
 
 async def _refresh(world: World, provider: str, driver: Driver, *, is_forced: bool) -> _Asked | None:

@@ -211,9 +211,9 @@ def _take_types(tx: Tx, provider: str, offered: Mapping[str, Hardware]) -> None:
         providers = frozenset({provider}) if kind is None else kind.providers | {provider}
         others = [each for other, each in sellers.items() if other in providers and other != provider]
         is_first = kind is None or provider == min(providers)
-        common = _least(hardware if kind is None or is_first else _as_described(hardware, kind), others)
-        if kind != _kind(common, providers):
-            store.upsert_type(tx, common, providers=providers)
+        merged = _least(hardware if kind is None or is_first else _as_described(hardware, kind), others)
+        if kind != _kind(merged, providers):
+            store.upsert_type(tx, merged, providers=providers)
     for name, kind in known.items():
         if provider in kind.providers and name not in offered:
             _withdraw(tx, provider, kind, said.get(name, {}))
