@@ -21,8 +21,9 @@ Test = tuple[str, Callable[[Any, Any], Any], "int | Mask"]
 """(column, comparison, rank): what an offer must pass."""
 
 FIRST_CHUNK = 1024
-LATER_CHUNK = 65_536
-"""Offers that are looked at together: few at first, since a page is soon full, then as many as a cache holds."""
+GROWTH = 4
+MOST_CHUNK = 65_536
+"""Offers that are looked at together: few at first, since a page is soon full, in the end as many as a cache holds."""
 _PLACES_KEPT = 256
 _VERDICTS_KEPT = 16
 _UNKNOWN, _NO, _YES = 0, 1, 2
@@ -99,13 +100,16 @@ class Columns:
                 mask = passed if mask is None else np.logical_and(mask, passed, out=mask)
             if len(chosen) >= end and wanted.fits is None:
                 total += int(np.count_nonzero(mask))
-            else:
+            elif wanted.fits is not None:
                 matching = range(first, until) if mask is None else (mask.nonzero()[0] + first).tolist()
-                if wanted.fits is not None:
-                    matching = self._fitting(wanted.fits, matching, positions)
-                total += len(matching)
-                chosen.extend(matching)
-            first, size = until, LATER_CHUNK
+                fitting = self._fitting(wanted.fits, matching, positions)
+                total += len(fitting)
+                chosen.extend(fitting)
+            else:
+                found = mask.nonzero()[0]
+                total += len(found)
+                chosen.extend((found[: end - len(chosen)] + first).tolist())
+            first, size = until, min(size * GROWTH, MOST_CHUNK)
         return self._found(chosen[wanted.offset : end], positions, total if wanted.counts else None)
 
     def _found(
