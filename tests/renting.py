@@ -1,4 +1,4 @@
-"""Builders of sessions: offers of marketplaces, and sessions taken and run by the real verbs."""
+"""Builders beside `make`: offers of marketplaces, and sessions that run."""
 
 from functools import cache
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from berth.base import sshkeys
 from berth.base.db import Database
 from berth.base.sshkeys import KeyPair
-from berth.core import catalog, instances, sessions
+from berth.core import catalog, instances
 from berth.core.driver import Abilities
 from berth.core.events import Actor
 from berth.core.instances import Instance
-from berth.core.sessions import Opened, SessionSpec
+from berth.core.sessions import Opened
 from tests import make
 
 OFFER = "vastai-12345"
@@ -42,25 +42,9 @@ def stock(db: Database) -> None:
     )
 
 
-def taken(
-    db: Database, by: Actor, consumer_id: str = "my-application", *, offer_id: str = OFFER, **members: Any
-) -> Opened:
-    """A session that was accepted."""
-    known: dict[str, Any] = {"workload_type": "llm", "reservation_hours": 2}
-    return db.write_now(
-        sessions.open_session,
-        by,
-        SessionSpec(consumer_id=consumer_id, offer_id=offer_id, **(known | members)),
-        sessions.Rules(),
-        make.RULES,
-        public_key=keys().public_line,
-        pepper=make.PEPPER,
-    )
-
-
 def running(db: Database, by: Actor, consumer_id: str = "my-application", **members: Any) -> Opened:
     """A session that somebody can log in to."""
-    opened = taken(db, by, consumer_id, **members)
+    opened = make.session(db, by, consumer_id=consumer_id, offer_id=OFFER, **members)
     runs(db, make.provisioned(db, opened.session.instance))
     return opened
 

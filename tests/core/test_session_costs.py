@@ -13,7 +13,7 @@ from berth.core.billing import rates
 from berth.core.errors import Forbidden, Invalid, NotFound
 from berth.core.events import Actor
 from berth.core.reports import Costs
-from tests import make, renting
+from tests import make
 from tests.conftest import FakeClock
 from tests.core.books import clear
 
@@ -24,7 +24,7 @@ def costs(db: Database, by: Actor, start: int, end: int, *, consumer: str | None
 
 def taken(db: Database, by: Actor, consumer: str = "my-application", *, kind: str = make.H100) -> str:
     """The id of a session that was ordered and never ran."""
-    return renting.taken(db, by, consumer, offer_id=f"sandbox-{kind}@FIN-01").session.id
+    return make.session(db, by, consumer_id=consumer, offer_id=f"sandbox-{kind}@FIN-01").session.id
 
 
 def run(db: Database, by: Actor, session_id: str, price: int) -> None:

@@ -1,23 +1,22 @@
 """Sessions: what may be taken, on which terms, and how they end."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from berth.base.clock import HOUR, SECOND
+from berth.base.clock import HOUR
 from berth.base.db import Database
 from berth.core import billing, catalog, instances, sessions
 from berth.core.driver import Abilities, ProviderTemplate
-from berth.core.errors import Conflict, InsufficientCredits, Invalid, NoCapacity, NotFound, Unauthenticated
-from berth.core.instances import AutoDelete, Instance
-from berth.core.sessions import LaunchMode, Opened, Session, Status, StoragePolicy, checking, idling, store
-from berth.core.sessions.model import Sample, Watch
+from berth.core.errors import Conflict, InsufficientCredits, Invalid, NoCapacity, NotFound
+from berth.core.instances import AutoDelete
+from berth.core.sessions import LaunchMode, Status, StoragePolicy, checking, store
 from tests import make
 from tests.conftest import FakeClock
+from tests.core.rented import by, destroy, done, gone, running, seen
 from tests.world import truth
 
 CONTAINERS = Abilities(containers=True, templates=True)
@@ -28,48 +27,6 @@ def able(db: Database, abilities: Abilities) -> None:
     """The provider can do that, and sells what it usually sells."""
     db.write_now(catalog.introduce, make.PROVIDER, abilities)
     make.catalogue(db)
-
-
-def running(db: Database, opened: Opened | Session) -> Session:
-    """The session once it runs, by the verbs that lead there, all at this instant."""
-    session = opened.session if isinstance(opened, Opened) else opened
-    made = make.provisioned(db, session.instance)
-    make.seen(db, made, instances.reachable, make.sighting(made))
-    return seen(db, session)
-
-
-def seen(db: Database, session: Session) -> Session:
-    found = db.read_now(sessions.find, session.id)
-    assert found is not None
-    return found
-
-
-def by(session: Session) -> Any:
-    return make.owner(session.instance)
-
-
-def done(db: Database, session: Session) -> Session:
-    return db.write_now(sessions.done, by(session), session.id, make.RULES)
-
-
-def destroy(db: Database, session: Session) -> Session:
-    return db.write_now(sessions.destroy, by(session), session.id, make.RULES)
-
-
-def gone(db: Database, session: Session) -> Instance:
-    return make.seen(db, session.instance, instances.gone, make.RULES)
-
-
-def beat(db: Database, session: Session, token: str, idle_s: int) -> Session:
-    return db.write_now(
-        sessions.heartbeat,
-        by(session),
-        session.id,
-        token=token,
-        idle_s=idle_s,
-        pepper=make.PEPPER,
-        money=make.RULES,
-    )
 
 
 # Taking an offer.
@@ -106,6 +63,11 @@ def test_one_that_was_made_and_never_ran_costs_nothing(db: Database) -> None:
     gone(db, session)
     assert (truth.charged(db, session.id), truth.held(db, session.id)) == (0, 0)
     assert seen(db, session).status is Status.STOPPED
+
+
+def test_providers_and_their_offers_may_have_dashes_in_their_names(db: Database) -> None:
+    make.catalogue(db, make.offer(name="a-b-c"), provider="my-cloud")
+    assert make.session(db, offer_id="my-cloud-a-b-c").session.instance.provider == "my-cloud"
 
 
 @pytest.mark.parametrize("offer_id", ["sandbox-unknown", "nobody-1", "sandbox", "-", "sandbox-"])
@@ -504,118 +466,3 @@ def test_they_are_listed_newest_first_and_by_what_they_are(db: Database, clock: 
         (make.PROVIDER, Status.PENDING, 3),
         (make.PROVIDER, Status.RUNNING, 1),
     ]
-
-
-# Idleness.
-
-
-def test_a_heartbeat_that_says_idle_for_long_enough_ends_it(db: Database) -> None:
-    opened = make.session(db, idle_threshold_minutes=30)
-    session = running(db, opened)
-    assert beat(db, session, opened.agent_token, 30 * 60 - 1).status is Status.RUNNING
-    assert seen(db, session).watch.heartbeat_idle_s == 1799
-    assert beat(db, session, opened.agent_token, 30 * 60).status is Status.STOPPING
-    assert seen(db, session).error is None
-
-
-def test_a_heartbeat_needs_the_sessions_own_token(db: Database) -> None:
-    opened, other = make.session(db), make.session(db)
-    session = running(db, opened)
-    for token in ("", "agt_0", other.agent_token, opened.agent_token + "0"):
-        with pytest.raises(Unauthenticated):
-            beat(db, session, token, 9999)
-    assert opened.agent_token not in str(truth.rows(db, "SELECT * FROM sessions"))
-    assert seen(db, session).watch.heartbeat_at is None
-
-
-def test_without_a_threshold_idleness_ends_nothing(db: Database) -> None:
-    opened = make.session(db)
-    session = running(db, opened)
-    assert beat(db, session, opened.agent_token, 10**9).status is Status.RUNNING
-
-
-def look(db: Database, session: Session, gpu: int | None, cpu_us: int | None) -> Status:
-    readings = sessions.Readings(gpu, cpu_us, 40)
-    db.write_now(sessions.sampled, session.id, readings, make.RULES)
-    return seen(db, session).status
-
-
-def test_what_does_nothing_whenever_somebody_looks_ends(db: Database, clock: FakeClock) -> None:
-    session = running(db, make.session(db, idle_threshold_minutes=5))
-    for _ in range(5):
-        assert look(db, session, 0, 1000) is Status.RUNNING
-        clock.advance(seconds=60)
-    assert look(db, session, 4, 1000) is Status.STOPPING
-    sample = seen(db, session).watch.sample
-    assert sample is not None
-    assert asdict(sample) == {"at": clock.now(), "gpu_percent": 4, "cpu_percent": 0, "disk_free_gb": 40}
-
-
-@pytest.mark.parametrize(("gpu", "cpu_s"), [(5, 0), (0, 30), (None, 60)])
-def test_what_does_something_in_between_goes_on(
-    db: Database, clock: FakeClock, gpu: int | None, cpu_s: int
-) -> None:
-    session = running(db, make.session(db, idle_threshold_minutes=2))
-    used = 0
-    for _ in range(6):
-        look(db, session, 0, used)
-        clock.advance(seconds=60)
-        used += cpu_s * 1_000_000
-        assert look(db, session, gpu, used) is Status.RUNNING
-        clock.advance(seconds=60)
-
-
-def test_silence_is_not_idleness(db: Database, clock: FakeClock) -> None:
-    session = running(db, make.session(db, idle_threshold_minutes=10))
-    look(db, session, 0, 0)
-    clock.advance(seconds=3000)
-    assert seen(db, session).status is Status.RUNNING
-    assert look(db, session, 0, 0) is Status.RUNNING
-    assert seen(db, session).watch.idle_since == clock.now()
-
-
-def test_a_look_that_sees_nothing_says_nothing(db: Database, clock: FakeClock) -> None:
-    session = running(db, make.session(db, idle_threshold_minutes=1))
-    for _ in range(4):
-        assert look(db, session, None, None) is Status.RUNNING
-        clock.advance(seconds=60)
-
-
-def test_what_its_agent_says_goes_before_what_is_seen_from_outside(db: Database, clock: FakeClock) -> None:
-    opened = make.session(db, idle_threshold_minutes=2)
-    session = running(db, opened)
-    for _ in range(6):
-        beat(db, session, opened.agent_token, 0)
-        assert look(db, session, 0, 0) is Status.RUNNING
-        db.write_now(sessions.provider_said, session.id, 0, make.RULES)
-        assert seen(db, session).status is Status.RUNNING
-        clock.advance(seconds=60)
-
-
-def test_where_nobody_can_look_inside_its_provider_is_believed(db: Database, clock: FakeClock) -> None:
-    session = running(db, make.session(db, idle_threshold_minutes=3))
-    for _ in range(4):
-        db.write_now(sessions.provider_said, session.id, 0, make.RULES)
-        clock.advance(seconds=60)
-    assert seen(db, session).status is Status.STOPPING
-
-
-@given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 100)), max_size=30), st.integers(1, 10))
-def test_idle_since_is_never_before_the_first_of_a_row_of_idle_looks(
-    looks: list[tuple[int, int]], threshold: int
-) -> None:
-    watch, now, idle_row = Watch(), 0, None
-    last = None
-    for pause_s, gpu in looks:
-        now += pause_s * SECOND
-        is_gap = last is None or now - last > idling.LONGEST_GAP
-        last = now
-        if gpu >= idling.IDLE_GPU_PERCENT:
-            idle_row = None
-        elif idle_row is None or is_gap:
-            idle_row = now
-        watch = idling.sampled(watch, Sample(now, gpu, None, None))  # type: ignore[arg-type]
-        assert watch.idle_since == idle_row
-        if idling.is_over(watch, threshold, now):  # type: ignore[arg-type]
-            assert idle_row is not None
-            assert now - idle_row >= threshold * 60 * SECOND

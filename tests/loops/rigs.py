@@ -127,7 +127,8 @@ def _has_ended(world: World) -> bool:
 
 
 async def _a_session_is_older_than_it_may_be(world: World) -> None:
-    session = await world.running_session(reservation_hours=12)
+    offer_id = f"{world.provider.name}-{make.H100}@FIN-01"
+    session = await world.running_session(offer_id=offer_id, reservation_hours=12)
     world.turn(12 * 3600)
     assert not _has_ended(world), session
 

@@ -188,6 +188,31 @@ async def test_with_retries_it_goes_to_another_offer_at_the_price_of_that(
     world.check()
 
 
+async def test_what_is_held_goes_with_the_price_of_the_other_offer(world: World, market: Provider) -> None:
+    market.offers = [make.offer(name="first", price="1"), make.offer(name="dear", price="1.2")]
+    market.ssh_s = None
+    await world.open_shop()
+    market.breaks("create", NoCapacity("gone"))
+    session = await world.session(offer_id="sandbox-first", auto_retry=True)
+    assert truth.held(world.db, session.id) == billing.total(make.micros("1"), 600)
+    await world.live(10)
+    assert world.seen(session).offer_id == "sandbox-dear"
+    assert truth.held(world.db, session.id) == billing.total(make.micros("1.2"), 600)
+
+
+async def test_it_goes_to_no_offer_that_nothing_is_left_for(world: World, market: Provider) -> None:
+    market.offers = [make.offer(name="first", price="1"), make.offer(name="dear", price="1.2")]
+    await world.open_shop()
+    customer = await world.customer("20.1")
+    market.breaks("create", NoCapacity("gone"))
+    session = await world.session(customer, offer_id="sandbox-first", auto_retry=True)
+    make.topup(world.db, customer.by, "-19.95")
+    failed = await ended(world, session)
+    assert (failed.status, failed.retry_count) == (Status.FAILED, 0)
+    assert truth.held(world.db, session.id) == 0
+    assert set(truth.free_units(world.db).values()) == {8}
+
+
 async def test_hosts_that_failed_it_are_not_tried_again(world: World, market: Provider) -> None:
     await world.open_shop()
     market.bad_offers = {"4", "5"}

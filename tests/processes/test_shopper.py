@@ -1,119 +1,85 @@
-"""A session from its offer to its bill, by a real server, in a real sandbox, with the key that the answer holds."""
+"""The session broker's API of a real server: ready once everything was looked at, and not once it is to end."""
 
-import asyncio
-import time
-from decimal import Decimal
+import http.client
+import json
+import signal
 from typing import Any
 
-import asyncssh
-
+from tests.base.test_meters import samples
 from tests.processes.running import Server, pause
 
-OFFER = "sandbox-1H100.80S.30V@FIN-01"
-BODY = {
-    "consumer_id": "my-application",
-    "offer_id": OFFER,
-    "workload_type": "training",
-    "reservation_hours": 2,
-    "idle_threshold_minutes": 30,
-}
+LOOKS = 400
 
 
-def find_offer(server: Server, seconds: float = 30) -> Any:
-    """As the inventory lists it, once it has been filled."""
-    ends_at = time.monotonic() + seconds
-    while True:
-        offers = server.call("GET", "/inventory?provider=sandbox").body["offers"]
-        found = [each for each in offers if each["id"] == OFFER]
-        if found:
-            return found[0]
-        assert time.monotonic() < ends_at, f"{offers}\n{server.log()}"
+def ask(port: int, path: str, **headers: str) -> tuple[int, Any]:
+    """One plain request without credentials."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        is_json = answer.getheader("content-type", "").startswith("application/json")
+        return answer.status, json.loads(body) if is_json else body
+    finally:
+        connection.close()
+
+
+def ready(server: Server) -> None:
+    for _ in range(LOOKS):
+        if ask(server.port, "/ready")[0] == 200:
+            return
         pause()
+    raise AssertionError(server.log())
 
 
-def wait_for_a_charge(server: Server, session_id: str, seconds: float = 30) -> None:
-    """Until it has run for a whole second."""
-    ends_at = time.monotonic() + seconds
-    while server.call("GET", f"/costs?session_id={session_id}").body["total_cost"] == 0:
-        assert time.monotonic() < ends_at, server.log()
-        pause()
-
-
-def wait(server: Server, session_id: str, *statuses: str, seconds: float = 90) -> Any:
-    ends_at = time.monotonic() + seconds
-    while True:
-        session = server.call("GET", f"/sessions/{session_id}").body
-        if session["status"] in statuses:
-            return session
-        assert time.monotonic() < ends_at, f"{session}\n{server.log()}"
-        pause()
-
-
-def run(session: Any, private_key: str, command: str) -> str:
-    async def run() -> str:
-        async with asyncssh.connect(
-            session["ssh_host"],
-            session["ssh_port"],
-            username=session["ssh_user"],
-            client_keys=[asyncssh.import_private_key(private_key)],
-            known_hosts=None,
-            config=None,
-        ) as connection:
-            return str((await connection.run(command, check=True)).stdout).strip()
-
-    return asyncio.run(asyncio.wait_for(run(), 30))
-
-
-def test_a_session_is_taken_entered_extended_done_and_paid_to_the_second(server: Server) -> None:
+def test_it_is_open_on_this_host_ready_after_the_sweep_and_not_while_it_drains(server: Server) -> None:
+    server.settings = {"BERTH_SERVER_NOTICE_S": "20"}
     server.start()
-    offer = find_offer(server)
-    created = server.call("POST", "/sessions", BODY, headers={"Idempotency-Key": "run-001"})
-    assert created.status == 201, created.body
-    key, token = created.body["ssh_private_key"], created.body["agent_token"]
-    session_id = created.body["session"]["id"]
-    assert created.body["session"]["price_per_hour"] == offer["price_per_hour"]
-    assert server.call("POST", "/sessions", BODY).status == 409
+    ready(server)
+    status, body = ask(server.port, "/health")
+    assert (status, body["status"], body["services"]["ready"]) == (200, "ok", "true")
+    status, body = ask(server.port, "/api/v1/inventory")
+    assert status == 200
+    assert body["total"] == body["count"] > 0
+    assert all(offer["provider"] == "sandbox" and offer["gpu_count"] > 0 for offer in body["offers"])
+    assert ask(server.port, "/api/v1/inventory", Host="attacker.example")[0] == 401
+    assert ask(server.port, "/api/v1/inventory", Origin="http://attacker.example")[0] == 403
+    assert ask(server.port, "/api/v1/gpus/available")[0] == 401
+    status, text = ask(server.port, "/metrics")
+    found = samples(text)
+    assert found["gpu_provider_api_calls_total", "list", "sandbox", "success"] >= 1
+    assert found["berth_loop_ticks_total", "observation"] >= 1
+    assert found["berth_loop_last_tick_timestamp_seconds", "observation"] > 0
+    assert found["berth_database_transactions_total",] > 0
 
-    session = wait(server, session_id, "running")
-    assert run(session, key, "echo inside") == "inside"
-    beat = {"agent_token": token, "idle_seconds": 60}
-    assert server.call("POST", f"/sessions/{session_id}/heartbeat", beat).body["status"] == "running"
-    wrong = server.call("POST", f"/sessions/{session_id}/heartbeat", beat | {"agent_token": "x"})
-    assert wrong.status == 401
-    shown = server.call("GET", f"/sessions/{session_id}/diagnostics").body
-    assert (shown["ssh_available"], shown["last_heartbeat"]["idle_seconds"]) == (True, 60)
-    extended = server.call("POST", f"/sessions/{session_id}/extend", {"additional_hours": 2}).body
-    assert extended["message"] == "session extended"
-
-    wait_for_a_charge(server, session_id)
-    done = server.call("POST", f"/sessions/{session_id}/done").body
-    assert done == {"message": "session shutdown initiated", "session_id": session_id}
-    ended = wait(server, session_id, "stopped")
-    assert "error" not in ended
-    assert server.call("GET", f"/sessions/{session_id}/diagnostics").status == 400
-
-    bill = server.call("GET", f"/deployments/dep_{session_id.removeprefix('sess-').upper()}/billing").data
-    cost = server.call("GET", f"/costs?session_id={session_id}").body["total_cost"]
-    month = server.call("GET", "/costs?consumer_id=my-application").body
-    assert Decimal(str(cost)) == Decimal(bill["total_micros"]) / 1_000_000
-    assert (month["total_cost"], month["session_count"]) == (cost, 1)
-    assert month["by_provider"] == {"sandbox": cost}
-    assert bill["gpu_seconds"] >= 1
-    assert key.splitlines()[10] not in server.log()
-    assert token not in server.log()
-    again = server.call("POST", "/sessions", BODY, headers={"Idempotency-Key": "run-001"})
-    assert again.body["session"]["id"] == session_id
-    assert "ssh_private_key" not in again.body
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    for _ in range(LOOKS):
+        status, body = ask(server.port, "/ready")
+        if status == 503:
+            break
+        pause()
+    assert (status, body["ready"]) == (503, False)
+    assert ask(server.port, "/health")[0] == 503
+    assert ask(server.port, "/api/v1/inventory")[0] == 200, "what still comes is answered"
+    server.process.send_signal(signal.SIGINT)  # whoever asks twice need not wait
+    assert server.process.wait(timeout=60) == 0
 
 
-def test_what_is_stopped_to_be_kept_is_destroyed_when_it_is_deleted(server: Server) -> None:
+def test_with_keys_nobody_gets_in_without_one(server: Server) -> None:
+    server.settings = {"BERTH_SHOPPER_ACCESS": "key"}
     server.start()
-    created = server.call("POST", "/sessions", BODY | {"storage_policy": "preserve"})
-    assert created.status == 201, created.body
-    session_id = created.body["session"]["id"]
-    wait(server, session_id, "running")
-    server.call("POST", f"/sessions/{session_id}/done")
-    wait(server, session_id, "stopped")
-    assert server.call("DELETE", f"/sessions/{session_id}").status == 200
-    deployment = f"dep_{session_id.removeprefix('sess-').upper()}"
-    assert server.wait(deployment, "deleted")["status"] == "deleted"
+    ready(server)
+    assert ask(server.port, "/api/v1/inventory")[0] == 401
+    assert ask(server.port, "/metrics")[0] == 401
+    key = server.credentials()["api_key"]
+    assert ask(server.port, "/api/v1/inventory", Authorization=f"Bearer {key}")[0] == 200
+    assert ask(server.port, "/api/v1/templates", **{"X-API-Key": key})[1] == {"templates": [], "count": 0}
+
+
+def test_it_does_not_start_open_for_everybody(server: Server) -> None:
+    server.settings = {"BERTH_SHOPPER_ACCESS": "open", "BERTH_SERVER_HOST": "0.0.0.0"}
+    with (server.directory / "serve.log").open("ab") as log:
+        server.process = server.popen(log)
+    assert server.process.wait(timeout=60) == 2
+    assert "shopper.access" in server.log()

@@ -226,14 +226,12 @@ async def _confirm_gone(world: World, driver: Driver, instance: Instance) -> Non
     if sighting is not None:
         await world.db.write(instances.back, instance, sighting)
         return
-    lost = await world.db.write(
+    await world.db.write(
         instances.vanished,
         instance,
         seen_at=instance.missing_since or world.clock.now(),
         reason=because("instance_lost"),
     )
-    if lost is not None and lost.is_session:
-        await world.db.write(sessions.vanished, lost)
     world.meters.add(measures.GHOSTS)
 
 

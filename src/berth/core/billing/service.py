@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from berth.base.clock import Instant, after, seconds_between
 from berth.base.db import Tx
-from berth.base.money import Micros
+from berth.base.money import MAX_MICROS, Micros
 from berth.core import ledger
 from berth.core.billing import rates, spending, storage, store, sweeps
 from berth.core.billing.credit import Means, live_state
@@ -52,6 +52,27 @@ def gate_together(tx: Tx, account: str, prices: Mapping[str, int], rules: Rules)
         if not ledger.hold(tx, account, subject, amount, owed=owed, floor=floor):
             raise _below_minimum(effective, state, runway, rules)
         held += amount
+
+
+def gate_again(
+    tx: Tx, account: str, subject: str, price_micros_per_hour: int, *, before_micros_per_hour: int
+) -> bool:
+    """What has not begun goes on at another price: holds the minimum charge of that, in the place of that before.
+
+    False, and what was held is held still, where too little is left for it.
+    """
+    state = ledger.lock(tx, account)
+    accrued, _ = store.accrued(tx, account)
+    owed = Micros(accrued)
+    ledger.release(tx, subject)
+    amount = rates.total(price_micros_per_hour, rates.MINIMUM_S)
+    if ledger.hold(tx, account, subject, amount, owed=owed, floor=amount):
+        return True
+    before = rates.total(before_micros_per_hour, rates.MINIMUM_S)
+    ledger.hold(
+        tx, account, subject, before, owed=owed, floor=Micros(min(0, state.balance - owed) - MAX_MICROS)
+    )
+    return False
 
 
 def check_gate(tx: Tx, account: str, price_micros_per_hour: int, rules: Rules) -> None:

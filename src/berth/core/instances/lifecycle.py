@@ -431,6 +431,9 @@ def _blame(tx: Tx, current: Instance, reason: str) -> None:
 _FAULTS = {
     "no_capacity": FailureKind.STALE_INVENTORY,
     "boot_failed": FailureKind.INSTANCE_STOPPED,
+    "instance_stopped": FailureKind.INSTANCE_STOPPED,
+    "login_refused": FailureKind.AUTH_FAILED,
+    "api_timeout": FailureKind.UNKNOWN,
     "provisioning_timeout": FailureKind.SSH_TIMEOUT,
     "instance_lost": FailureKind.INSTANCE_VANISHED,
 }

@@ -118,10 +118,14 @@ def as_rented(offer: Offer) -> Offer:
 
 
 def can_afford(tx: Tx, instance: Instance, price: Micros) -> bool:
-    """Whether its project may spend that much in an hour on it, in the place of what it costs now."""
+    """Whether its project may spend that much in an hour on it, in the place of what it costs now: then so much is held."""
+    project, subject, before = instance.project, instance.id, instance.price
+    if not billing.gate_again(tx, project, subject, price, before_micros_per_hour=before):
+        return False
     try:
-        check_hourly(tx, instance.project, Micros(max(0, price - instance.price)))
+        check_hourly(tx, project, Micros(max(0, price - before)))
     except InsufficientCredits:
+        billing.gate_again(tx, project, subject, before, before_micros_per_hour=before)
         return False
     return True
 

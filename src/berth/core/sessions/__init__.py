@@ -7,7 +7,6 @@ from berth.core.sessions.attending import (
     retire,
     sampled,
     unsettled,
-    vanished,
     watched,
 )
 from berth.core.sessions.idling import Readings
@@ -27,7 +26,7 @@ from berth.core.sessions.model import (
     Watch,
     Workload,
 )
-from berth.core.sessions.observer import observer
+from berth.core.sessions.observing import observer
 from berth.core.sessions.opening import check, open_session
 from berth.core.sessions.retrying import place_again
 from berth.core.sessions.service import cost, counts, destroy, done, extend, find, get, heartbeat, list_page
@@ -70,6 +69,5 @@ __all__ = [
     "retire",
     "sampled",
     "unsettled",
-    "vanished",
     "watched",
 ]

@@ -6,8 +6,8 @@ from berth.base.clock import HOUR, Instant, after
 from berth.base.db import Tx
 from berth.core import events, instances
 from berth.core.billing import Rules as MoneyRules
-from berth.core.instances import Instance, Status, Wanted, because
-from berth.core.sessions import idling, retrying, states, store
+from berth.core.instances import Status, Wanted
+from berth.core.sessions import idling, states, store
 from berth.core.sessions.idling import Readings
 from berth.core.sessions.model import Rules, Sample, Session
 from berth.core.sessions.model import Status as SessionStatus
@@ -78,11 +78,6 @@ def provider_said(tx: Tx, session_id: str, use_percent: int, money: MoneyRules) 
     if last is not None and tx.now - last.at <= idling.FRESH and last.disk_free_gb is not None:
         return  # looked at from inside, which says more
     _note(tx, session, Sample(tx.now, use_percent, None, None), money)
-
-
-def vanished(tx: Tx, instance: Instance) -> None:
-    """It was lost after it ran: whoever compares offers is to know."""
-    retrying.note_failure(tx, instance.offer_id, because("instance_lost"))
 
 
 def _note(tx: Tx, session: Session, sample: Sample, money: MoneyRules) -> None:

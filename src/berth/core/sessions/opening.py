@@ -12,7 +12,7 @@ from berth.core.driver import ProviderTemplate
 from berth.core.errors import Conflict, Invalid, NoCapacity, NotFound
 from berth.core.events import Actor
 from berth.core.instances import Instance, Rental
-from berth.core.sessions import checking, launching, observer, sizing, states, store
+from berth.core.sessions import checking, launching, observing, sizing, states, store
 from berth.core.sessions.launching import Start
 from berth.core.sessions.model import (
     RETRIES_MOST,
@@ -28,6 +28,8 @@ from berth.core.sessions.model import (
 
 HOSTNAME_PREFIX = "sess-"
 _TOKEN_PREFIX = "agt_"  # noqa: S105 - what tokens begin with is no secret
+_DASHES = 8
+"""More than any provider's name has."""
 _STALE = "The offer is no longer available. Refresh the inventory and choose another."
 
 
@@ -70,7 +72,7 @@ def open_session(
         hostname_prefix=HOSTNAME_PREFIX,
         disk_gb=choice.disk_gb,
         ends_at=ends_at,
-        ssh_public_keys=(public_key.strip(), observer.public_line(tx, pepper)),
+        ssh_public_keys=(public_key.strip(), observing.public_line(tx, pepper)),
         ends_off=spec.storage_policy is StoragePolicy.PRESERVE,
         boot_timeout_s=choice.start.timeout_s,
         launch=choice.start.launch,
@@ -119,11 +121,13 @@ def check(
 
 def find_offer(tx: Tx, offer_id: str) -> Offer:
     """As the listing names it, as spot where others may take it away. Raises NotFound."""
-    provider, _, name = offer_id.partition("-")
-    offer = catalog.find_offer_named(tx, provider, name) if name else None
-    if offer is None:
-        raise NotFound("offer_not_found", "offer not found")
-    return instances.as_rented(offer)
+    words = offer_id.split("-")
+    # Both halves may have dashes of their own.
+    for count in range(1, min(len(words), _DASHES)):
+        offer = catalog.find_offer_named(tx, "-".join(words[:count]), "-".join(words[count:]))
+        if offer is not None:
+            return instances.as_rented(offer)
+    raise NotFound("offer_not_found", "offer not found")
 
 
 def image_for(tx: Tx, kind: InstanceType, provider: str) -> Image:

@@ -6,11 +6,11 @@ from random import Random
 
 from berth.base.db import Tx
 from berth.core import catalog, instances
-from berth.core.catalog import Alternative, FailureKind, Offer
+from berth.core.catalog import Alternative, Offer
 from berth.core.errors import Invalid
 from berth.core.instances import Instance
-from berth.core.sessions import launching, opening, states, store
-from berth.core.sessions.model import Failure, LaunchMode, RetryScope, Session, StoragePolicy
+from berth.core.sessions import launching, opening, store
+from berth.core.sessions.model import LaunchMode, RetryScope, Session, StoragePolicy
 
 CEILINGS = {
     RetryScope.SAME_GPU: (12, 10),
@@ -23,32 +23,15 @@ TOP = 3
 NEAR = (13, 10)
 """Chosen among are those of the top that cost at most so much of the cheapest."""
 _LOOKED_AT = 200
-_KINDS = {
-    Failure.STALE_INVENTORY: FailureKind.STALE_INVENTORY,
-    Failure.INSTANCE_STOPPED: FailureKind.INSTANCE_STOPPED,
-    Failure.SSH_TIMEOUT: FailureKind.SSH_TIMEOUT,
-    Failure.INSTANCE_VANISHED: FailureKind.INSTANCE_VANISHED,
-    Failure.AUTH_FAILED: FailureKind.AUTH_FAILED,
-    Failure.PROVISION_FAILED: FailureKind.UNKNOWN,
-}
-"""What is the offer's fault. That its provider does not answer, or did not like the request, is not."""
 
 
 def place_again(tx: Tx, leased: Instance, *, is_sold_out: bool, reason: str, dice: Random) -> Instance | None:
     """As `instances.fail_over`, for a session: to another offer if it asked for that, at the price of that one."""
 
     def place(tx: Tx, current: Instance) -> Instance | None:
-        note_failure(tx, current.offer_id, reason)
         return _move(tx, current, dice)
 
     return instances.fail_over(tx, leased, is_sold_out=is_sold_out, reason=reason, place=place)
-
-
-def note_failure(tx: Tx, offer_id: str, reason: str) -> None:
-    """Something went wrong with what was taken from the offer: whoever compares offers is to know."""
-    kind = _KINDS.get(failure) if (failure := states.failure_of(reason)) is not None else None
-    if kind is not None:
-        catalog.note_offer_failure(tx, offer_id, kind, reason)
 
 
 def choose(found: Sequence[Alternative], dice: Random) -> Sequence[Alternative]:

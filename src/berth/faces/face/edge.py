@@ -235,7 +235,11 @@ class Edge:
             await self._context.db.write(idempotency.forget, call.by, key, call.fingerprint)
             raise
         whole = Answer(done.status, self._kept(route, done).decode())
-        await self._context.db.write(idempotency.amend, call.by, key, call.fingerprint, whole)
+        try:
+            await self._context.db.write(idempotency.amend, call.by, key, call.fingerprint, whole)
+        except DatabaseUnavailable as error:
+            # What was kept first stands. This answer may hold a secret that nobody could get again.
+            _log.warning("answer not amended", request_id=call.by.request_id, error=str(error))
         return done
 
     async def _follow(self, route: Route, follow: Follow, call: Call, result: object) -> _Done:

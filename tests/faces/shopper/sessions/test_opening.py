@@ -7,12 +7,30 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from berth.base.db import Database, DatabaseUnavailable
+from berth.base.readiness import Readiness
 from berth.core.errors import Unavailable
 from berth.faces.shopper.sessions import opening
 from tests import make
 from tests.faces.shopper.conftest import HASH_ID, refused
 from tests.faces.shopper.sessions.conftest import BODY, Desk
 from tests.renting import OFFER, keys
+
+
+class Flaky:
+    """A database that answers until it breaks down."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._is_away = False
+
+    def break_down(self) -> None:
+        self._is_away = True
+
+    def __getattr__(self, name: str) -> Any:
+        if self._is_away and name in {"read", "write"}:
+            raise DatabaseUnavailable("gone")
+        return getattr(self._db, name)
 
 
 def rows(desk: Desk) -> int:
@@ -156,7 +174,7 @@ async def test_without_a_size_the_disk_is_as_large_as_is_recommended(desk: Desk)
 
 async def test_the_same_consumer_gets_an_offer_once(desk: Desk) -> None:
     first = await desk.created()
-    refused(await desk.create(), 409)
+    refused(await desk.create(), 409, first["id"])
     await desk.client.delete(f"/api/v1/sessions/{first['id']}")
     desk.gone(first["id"])
     assert (await desk.create()).status == 201
@@ -241,6 +259,16 @@ async def test_an_entrypoint_has_no_login(desk: Desk) -> None:
     assert {"ssh_host", "ssh_port", "ssh_user", "api_endpoint"}.isdisjoint(session)
 
 
+async def test_it_waits_for_a_provider_that_takes_its_time(desk: Desk) -> None:
+    def wake(loop: str) -> None:
+        asyncio.get_running_loop().call_soon(desk.provider.wake, loop)
+
+    client = desk.broker.under(poke=wake, session_wait_s=30)
+    response = await client.post("/api/v1/sessions", BODY)
+    assert (response.status, response.json["session"]["status"]) == (201, "provisioning")
+    assert response.json["session"]["ssh_host"] == "192.0.2.7"
+
+
 async def test_without_an_outcome_in_time_it_is_a_201_of_what_is_pending(desk: Desk) -> None:
     desk.provider.is_silent = True
     response = await desk.create()
@@ -249,6 +277,26 @@ async def test_without_an_outcome_in_time_it_is_a_201_of_what_is_pending(desk: D
     assert session["status"] == "pending"
     assert "ssh_host" not in session
     assert response.json["ssh_private_key"] == keys().private_pem
+
+
+async def test_while_it_drains_nobody_is_kept_waiting(desk: Desk) -> None:
+    readiness = Readiness()
+    client = desk.broker.under(poke=lambda _: readiness.drain(), session_wait_s=30, readiness=readiness)
+    response = await asyncio.wait_for(client.post("/api/v1/sessions", BODY), 10)
+    assert (response.status, response.json["session"]["status"]) == (201, "pending")
+    assert response.json["ssh_private_key"] == keys().private_pem
+
+
+async def test_a_database_that_goes_away_meanwhile_takes_no_key_with_it(desk: Desk) -> None:
+    """The order is durable, and nobody could get the key of what is paid for again."""
+    flaky = Flaky(desk.db)
+    client = desk.broker.under(db=flaky, poke=lambda _: flaky.break_down())
+    response = await client.post("/api/v1/sessions", BODY, idempotency_key="a")
+    assert (response.status, response.json["session"]["status"]) == (201, "pending")
+    assert response.json["ssh_private_key"] == keys().private_pem
+    again = await desk.client.post("/api/v1/sessions", BODY, idempotency_key="a")
+    assert again.json["session"] == response.json["session"]
+    assert "ssh_private_key" not in again.json
 
 
 async def test_who_cannot_pay_is_told_so(desk: Desk) -> None:

@@ -4,11 +4,12 @@ Nothing is open while that lasts. Whoever goes away meanwhile, or is too impatie
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
 
-from berth.base.db import Tx
+from berth.base.db import DatabaseUnavailable, Tx
 from berth.base.sshkeys import KeyPair
 from berth.core import catalog, events, sessions
 from berth.core.driver import ProviderTemplate
@@ -76,8 +77,9 @@ async def await_outcome(call: Call, answered: object) -> wire.Created:
     """The session once its provider made it. Raises what came of it instead; as it is then when nothing did in time."""
     assert isinstance(answered, wire.Created)
     call.context.poke("provisioning")
-    instance_id = words.instance_id(answered.session.id)
-    made = await _placed(call, instance_id)
+    made = await _placed(call, words.instance_id(answered.session.id))
+    if made is None:
+        return answered
     if made.status is Status.FAILED:
         raise refusals.failed(made, call.body.offer_id)
     return translate.as_it_is(answered, made)
@@ -105,14 +107,20 @@ def _template(tx: Tx, call: Call, spec: SessionSpec) -> ProviderTemplate | None:
     return found.made if spec.offer_id.startswith(f"{found.provider}-") else None
 
 
-async def _placed(call: Call, instance_id: str) -> Session:
-    """The row is asked at growing intervals: whoever works on it may be another process."""
+async def _placed(call: Call, instance_id: str) -> Session | None:
+    """The row is asked at growing intervals: whoever works on it may be another process. None: it cannot be asked.
+
+    Whatever happens, an answer goes out: it holds the key of something that is paid for.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + call.context.session_wait_s
+    made = None
     for pause_s in chain(_PAUSES_S, repeat(_LONGEST_PAUSE_S)):
-        made = await call.context.db.read(sessions.get, call.by, instance_id)
+        with contextlib.suppress(DatabaseUnavailable):
+            made = await call.context.db.read(sessions.get, call.by, instance_id)
         left_s = until - loop.time()
-        if made.is_placed or left_s <= 0:
+        is_over = left_s <= 0 or call.context.readiness.is_draining
+        if is_over or (made is not None and made.is_placed):
             return made
         await asyncio.sleep(min(pause_s, left_s))
     raise AssertionError("the pauses never end")

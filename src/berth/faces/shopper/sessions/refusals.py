@@ -1,6 +1,6 @@
 """Why a session cannot be had, in the shapes that this API's clients look for."""
 
-from berth.core.errors import InsufficientCredits, Invalid, NoCapacity, Refusal, UpstreamUnavailable
+from berth.core.errors import Conflict, InsufficientCredits, Invalid, NoCapacity, Refusal, UpstreamUnavailable
 from berth.core.sessions import Failure, Session
 from berth.faces.shopper import words
 
@@ -18,12 +18,14 @@ _TYPES = {
 
 def told(refusal: Refusal) -> Refusal:
     """A refusal of the order, with the members that this API has for its kind."""
-    details = {name: value for name, value in refusal.details.items() if name != "error_type"}
+    details = {name: value for name, value in refusal.details.items() if name != "field"}
     match refusal:
         case NoCapacity():
             return stale(str(details.get("offer_id", "")), str(details.get("provider", "")))
         case Invalid(code="insufficient_disk"):
             return Invalid(refusal.code, refusal.message, error_type="insufficient_disk", **details)
+        case Conflict(details={"session_id": str(twin_id)}):
+            return Conflict(refusal.code, f"{refusal.message}: {words.session_id(twin_id)}")
         case InsufficientCredits():
             return InsufficientCredits(
                 refusal.code, refusal.message, error_type="insufficient_credit", retry_suggested=False
