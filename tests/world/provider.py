@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from berth.base.clock import SECOND, Clock, Instant
-from berth.base.login import Answer, Outcome
 from berth.core.driver import (
     Abilities,
     Catalogue,
@@ -162,33 +161,6 @@ class Provider:
     def plant(self, label: Label | None, *, offer: str | None = None) -> Machine:
         """Something is there that nobody of us created."""
         return self._make(label, offer or self.offers[0].provider_offer_id)
-
-    def answers(self, ip: str) -> bool:
-        """Whether an SSH server answers there now."""
-        return any(
-            machine.ip == ip
-            and machine.power in {Power.RUNNING, Power.STOPPING}
-            and machine.answers_at <= self.clock.now()
-            for machine in self.alive()
-        )
-
-    def logs_in(self, ip: str, command: str) -> Answer:
-        """What comes of logging in there with the observer's key."""
-        if not self.answers(ip):
-            return Answer(Outcome.UNREACHABLE)
-        if not self.lets_in:
-            return Answer(Outcome.REFUSED)
-        if command.startswith("echo "):
-            return Answer(Outcome.DONE, command.removeprefix("echo ") + "\n")
-        use = next(machine.use for machine in self.alive() if machine.ip == ip)
-        return Answer(Outcome.FAILED) if use is None else Answer(Outcome.DONE, use)
-
-    def serves(self, ip: str, port: int) -> bool:
-        """Whether the server of an image's own command answers there."""
-        return self.is_healthy and any(
-            machine.ip == ip and port in machine.ports.values() and machine.power is Power.RUNNING
-            for machine in self.alive()
-        )
 
     def disks_of(self, volume_id: str) -> list[Disk]:
         """The disks of one volume that exist now."""

@@ -44,7 +44,7 @@ from berth.loops import volumes as volumes_loop
 from berth.loops.world import Courier, Letter, Patience, Post, Report
 from berth.loops.world import World as LoopWorld
 from tests import make
-from tests.world import grouped, stored, truth
+from tests.world import doors, grouped, stored, truth
 from tests.world.fate import Fate, MortalDatabase, MortalDriver
 from tests.world.provider import Provider
 
@@ -349,13 +349,13 @@ class World:
 
         async def probe(ip: str, _port: int, _wait_s: float) -> bool:
             async def ask() -> bool:
-                return any(provider.answers(ip) for provider in self.providers)
+                return any(doors.answers(provider, ip) for provider in self.providers)
 
             return await fate.meets("probe", ask)
 
         async def login(ip: str, _port: int, _user: str, command: str, _seconds: float) -> Answer:
             async def ask() -> Answer:
-                answers = [provider.logs_in(ip, command) for provider in self.providers]
+                answers = [doors.logs_in(provider, ip, command) for provider in self.providers]
                 reached = [answer for answer in answers if answer.outcome is not LoginOutcome.UNREACHABLE]
                 return (reached or answers)[0]
 
@@ -363,7 +363,7 @@ class World:
 
         async def health(ip: str, port: int, _seconds: float) -> bool:
             async def ask() -> bool:
-                return any(provider.serves(ip, port) for provider in self.providers)
+                return any(doors.serves(provider, ip, port) for provider in self.providers)
 
             return await fate.meets("health", ask)
 
