@@ -16,7 +16,7 @@ from typing import Any
 from tests.drivers.vastai.account import API_KEY
 from tests.processes.running import Server, pause
 
-_ANSWER_S = 180.0
+_ANSWER_S = 600.0
 _ENDED = {"stopped", "failed"}
 
 
@@ -62,6 +62,7 @@ class Marketplace:
             "BERTH_SANDBOX_IS_ENABLED": "false",
             "BERTH_BILLING_DEFAULT_CREDIT_USD": "100000",
             "BERTH_LOOPS_ORPHAN_GRACE_S": "5",
+            "BERTH_LOOPS_CALL_S": "10",
         }
 
     def bills(self) -> list[dict[str, Any]]:
@@ -102,7 +103,7 @@ class Shoppers:
     server: Server
     wanted: int
     seed: int
-    at_once: int = 8
+    at_once: int = 24
     taken: list[Taken] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """What was said where no session came of it."""
