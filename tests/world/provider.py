@@ -84,6 +84,8 @@ class Provider:
     """Whether its SSH servers let in those whose key was ordered."""
     is_healthy: bool = True
     """Whether servers of images' own commands answer."""
+    tells_its_meter: bool = False
+    """It says for how long instances have been running: since they were made."""
     boot_fails: bool = False
     bad_offers: set[str] = field(default_factory=set)
     """Offers whose hardware boots nothing."""
@@ -472,6 +474,7 @@ class Provider:
             ports=dict(machine.ports) if is_on else {},
             created_at=None if machine.cost_per_hour is None else machine.made_at,
             cost_micros_per_hour=machine.cost_per_hour,
+            running_for_us=self.clock.now() - machine.made_at if is_on and self.tells_its_meter else None,
         )
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:

@@ -239,9 +239,18 @@ async def _verify(world: World, driver: Driver, instance: Instance) -> None:
 
 async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
     """Running means reachable."""
+    running_since = None
+    if sighting.running_for_us is not None:
+        running_since = Instant(world.clock.now() - sighting.running_for_us)
     seen = await proof.seek(world, instance, sighting)
     if seen is Proof.GIVEN:
-        await world.db.write(instances.reachable, instance, sighting, bills_boot=world.rules.bills_boot)
+        await world.db.write(
+            instances.reachable,
+            instance,
+            sighting,
+            bills_boot=world.rules.bills_boot,
+            running_since=running_since,
+        )
         _note_boot(world, instance)
     elif seen is Proof.REFUSED:
         await world.db.write(instances.login_refused, instance, sighting)
@@ -403,7 +412,14 @@ async def _destroy(world: World, driver: Driver, instance: Instance) -> None:
         instance = kept
     handle = instance.handle
     assert handle is not None
+    if (
+        instance.is_metered
+        and seconds_between(instance.status_changed_at, world.clock.now()) >= instances.METERED_MOST_S
+    ):
+        await world.db.write(instances.end_accepted, instance)  # nobody pays for an end that takes so long
     await _end_at_provider(world, driver, instance, handle)
+    if instance.is_metered:
+        await world.db.write(instances.end_accepted, instance)
     sighting = await driver.inspect(instance.label(world.install_id), handle)
     if sighting is not None and instance.attempt >= instances.DESTROYS_FAILED:
         await world.db.write(instances.destroy_failed, instance)

@@ -109,19 +109,23 @@ def start(
     """
     ledger.lock(tx, account)
     last = store.last_segment(tx, subject)
+    starts_at = tx.now
     if last is None and since is not None and since < tx.now:
+        # On a whole second, so that none is lost in between.
+        starts_at = after(since, seconds=seconds_between(since, tx.now))
         last = _charged_before(
-            tx, Segment(subject, 1, account, price_micros_per_hour, cost_micros_per_hour, since, tx.now, 0, 0)
+            tx,
+            Segment(subject, 1, account, price_micros_per_hour, cost_micros_per_hour, since, starts_at, 0, 0),
         )
     if last is None:
         segment = Segment(
-            subject, 1, account, price_micros_per_hour, cost_micros_per_hour, tx.now, None, 0, 0
+            subject, 1, account, price_micros_per_hour, cost_micros_per_hour, starts_at, None, 0, 0
         )
     elif last.ended_at is None:
         return
     else:
         _, first_tick = ledger.debited(tx, subject)
-        started_at = max(tx.now, last.ended_at)
+        started_at = max(starts_at, last.ended_at)
         segment = _next(last, last.ended_at, price_micros_per_hour, started_at, first_tick)
         segment = replace(segment, cost_micros_per_hour=cost_micros_per_hour)
     store.insert_segment(tx, segment)

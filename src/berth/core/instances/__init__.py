@@ -1,5 +1,6 @@
 """Instances: what was ordered, what is wanted, what is seen."""
 
+from berth.core.instances.charging import METERED_MOST_S
 from berth.core.instances.evicting import (
     attend_outside,
     due_outside,
@@ -17,6 +18,7 @@ from berth.core.instances.lifecycle import (
     created,
     did_not_happen,
     down_after_restart,
+    end_accepted,
     fail,
     fail_over,
     found,
@@ -148,6 +150,7 @@ __all__ = [
     "DESTROYS_FAILED",
     "FAILED",
     "FAILURES_TO_ALERT",
+    "METERED_MOST_S",
     "OFFERS_TRIED",
     "OS_VOLUME_MAX_GB",
     "REASONS",
@@ -201,6 +204,7 @@ __all__ = [
     "down_after_restart",
     "due_outside",
     "due_to_end",
+    "end_accepted",
     "end_now",
     "enlist",
     "evict",

@@ -221,8 +221,18 @@ def fail(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
     return _fail(tx, current, Status.ERROR, reason)
 
 
-def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool = False) -> Instance | None:
-    """Its SSH server answered: it runs, and its clock with it, as if since the order if it `bills_boot`."""
+def reachable(
+    tx: Tx,
+    leased: Instance,
+    sighting: Sighting,
+    *,
+    bills_boot: bool = False,
+    running_since: Instant | None = None,
+) -> Instance | None:
+    """Its SSH server answered: it runs, and its clock with it, as if since the order if it `bills_boot`.
+
+    `running_since` is when its provider says that it began to run: a session pays from then, as we do.
+    """
     current = current_of(tx, leased)
     if current is None:
         return None
@@ -248,15 +258,24 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
             changed, ready_at=current.ready_at or tx.now, due_at=after(tx.now, seconds=READY_LOOK_S)
         )
         return keep(tx, waiting, event="instance.ready" if current.ready_at is None else None)
-    return runs(tx, current, changed, bills_boot=bills_boot)
+    if current.is_session and running_since is not None and current.first_running_at is None:
+        changed = replace(changed, is_metered=True)
+    return runs(tx, current, changed, bills_boot=bills_boot, running_since=running_since)
 
 
-def runs(tx: Tx, current: Instance, changed: Instance, *, bills_boot: bool) -> Instance:
+def runs(
+    tx: Tx,
+    current: Instance,
+    changed: Instance,
+    *,
+    bills_boot: bool,
+    running_since: Instant | None = None,
+) -> Instance:
     """From now on it runs, and costs. `changed` is what `current`, which is locked, is to be written as."""
     if current.first_running_at is None:
         storage.arrived(tx, by_loop(current), current)
     catalog.count_claim(tx, current.id)
-    charging.start_clock(tx, current, bills_boot=bills_boot)
+    charging.start_clock(tx, changed, bills_boot=bills_boot, running_since=running_since)
     store.wake_reservation(tx, current.id)
     changed = replace(changed, first_running_at=current.first_running_at or tx.now)
     return move(tx, changed, Status.RUNNING)
@@ -330,6 +349,16 @@ def wait_for_boot(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance 
     return keep(tx, replace(current, deadline_at=deadline_at), keep_lease=True)
 
 
+def end_accepted(tx: Tx, leased: Instance) -> Instance | None:
+    """Its provider took the end of a session that pays by the provider's clock."""
+    current = current_of(tx, leased)
+    if current is None:
+        return None
+    if current.is_metered and current.status is Status.DELETING:
+        charging.end_metered(tx, current)
+    return current
+
+
 def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     """The provider confirms that nothing is left. Only now is a delete complete and the unit free."""
     current = current_of(tx, leased)
@@ -340,7 +369,9 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     storage.free_disk(tx, by_loop(current), current)
     if current.status is not Status.DELETING:
         return keep(tx, replace(current, handle=None, create_sent_at=None))
-    if billing.has_hold(tx, current.id) and current.first_running_at is None:
+    if current.is_metered:
+        charging.end_metered(tx, current)
+    elif billing.has_hold(tx, current.id) and current.first_running_at is None:
         # A delete that met a create in flight waited for this answer: did anything exist?
         given_up_at = current.status_changed_at
         existed = current.handle is not None and not states.boot_is_over(current, given_up_at)

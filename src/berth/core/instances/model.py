@@ -249,6 +249,8 @@ class Instance:
     """How long it may take to run; None: as long as its type may."""
     logins_refused: int = 0
     """How often in a row its SSH server answered and let nobody in, while it was booting."""
+    is_metered: bool = False
+    """A session whose provider says since when it runs: it pays by the provider's clock, which we pay by too."""
 
     def label(self, install_id: str) -> Label:
         return Label(install_id, self.id)

@@ -308,6 +308,8 @@ def _settle_delete(
         if is_owed and not ran:
             charging.charge_boot(tx, instance, rules, until=tx.now)
         with_minimum = is_owed and not instance.is_session
+        if instance.is_metered and ran and is_owed and stopped_at is None:
+            return  # it ends when its provider takes that: see `charging.end_metered`
     if stopped_at is not None:
         ended_at = min(ended_at, stopped_at)
     billing.finish(tx, instance.project, instance.id, instance.price, ended_at, with_minimum=with_minimum)

@@ -102,6 +102,7 @@ def keep(
         "private_ip": changed.private_ip,
         "ports": launching.written_ports(changed.ports),
         "logins_refused": changed.logins_refused,
+        "is_metered": int(changed.is_metered),
         "lease_token": changed.lease_token,
         "sequence": changed.sequence,
         "attempt": changed.attempt,

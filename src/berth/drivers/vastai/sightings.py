@@ -27,6 +27,7 @@ START_FAILED = "The container could not be started."
 EXITED = "The container's own command ended."
 OUTBID = "A higher bid took the hardware."
 _SHOWN = 200
+_US_PER_MINUTE = 60_000_000
 
 
 def label_of(row: Json) -> Label | None:
@@ -57,7 +58,13 @@ def sighting(row: Json) -> Sighting:
         ports=ports,
         created_at=None if created is None else Instant(created),
         cost_micros_per_hour=_cost(row, power),
+        running_for_us=_running_for(row) if is_running else None,
     )
+
+
+def _running_for(row: Json) -> int | None:
+    minutes = number(row.get("uptime_mins"))
+    return None if minutes is None or minutes < 0 else round(minutes * _US_PER_MINUTE)
 
 
 def power_of(row: Json) -> Power:

@@ -13,6 +13,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("instances", number("is_session", default=0))
     op.add_column("instances", number("ends_off", default=0))
+    op.add_column("instances", number("is_metered", default=0))
     op.add_column("instances", text("launch", nullable=True))
     op.add_column("instances", text("ports", nullable=True))
     op.add_column("instances", number("boot_timeout_s", nullable=True))

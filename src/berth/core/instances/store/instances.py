@@ -70,6 +70,7 @@ _COLUMNS = (
     "ports",
     "boot_timeout_s",
     "logins_refused",
+    "is_metered",
 )
 _INSTANCE = ", ".join(_COLUMNS)
 _VERSION = ", ".join(Version._fields)
@@ -114,7 +115,8 @@ def _instance(row: Row) -> Instance:
             bool(row[53]),
             *launching.read(row[54]),
             launching.read_ports(row[55]),
-            *row[56:],
+            *row[56:58],
+            bool(row[58]),
         )
     )
 
@@ -194,6 +196,7 @@ def insert(tx: Tx, instance: Instance) -> None:
         ports=launching.written_ports(instance.ports),
         boot_timeout_s=instance.boot_timeout_s,
         logins_refused=instance.logins_refused,
+        is_metered=int(instance.is_metered),
     )
     if instance.cluster_id is None:
         count(tx, instance.project, instance.status, 1)
