@@ -125,6 +125,11 @@ class Sighting:
     """Since when it exists, as far as the provider says so."""
     cost_micros_per_hour: int | None = None
     """What the provider charges us for it now, as far as it says so."""
+    is_unreachable: bool = False
+    """Its host is not heard from, so that `power` is what was last known. It is neither gone nor certain to run.
+
+    In listings; `inspect` raises Unreachable.
+    """
 
 
 @dataclass(frozen=True, slots=True)
