@@ -90,6 +90,13 @@ class Client:
             return answer.metadata
         return await self._await(answer.operation, f"{method} {path}")
 
+    async def begin(self, path: str, body: Json, **query: str) -> tuple[str, Json]:
+        """A POST that sets something going and does not wait for it: the path of its operation, and what that says."""
+        answer = await self._ask("POST", path, query, json.dumps(body).encode(), {})
+        state = answer.metadata if isinstance(answer.metadata, dict) else {}
+        found = state.get("metadata")
+        return URL(answer.operation).path, found if isinstance(found, dict) else {}
+
     async def put_file(self, instance: str, path: str, content: bytes | None, *, mode: str) -> None:
         """Writes a file of root's, or makes a directory where there is no `content`; what is there is written over."""
         headers = {

@@ -49,6 +49,14 @@ class Stock:
         """What a request carries that is for one member; nothing where there is only one."""
         return {} if member == translate.STANDALONE else {"target": member}
 
+    async def url_of(self, member: str) -> str:
+        """Where other members reach it."""
+        return text((await self.members()).get(member, {}), "url")
+
+    async def certificate(self) -> str:
+        """Of the cluster, in PEM: by which members know each other."""
+        return text((await self._server_itself()).get("environment") or {}, "certificate")
+
     async def rooms(self, *, is_fresh: bool = False) -> Sequence[Room]:
         members = await self.members()
         for code in (each for location in self._config.locations for each in location.members):

@@ -352,6 +352,10 @@ def whole(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+def whole_of(digits: str) -> int:
+    return int(digits) if digits.isdecimal() else 0
+
+
 def _vcpus(limit: str) -> int:
     """Of `4`, or of a list of processors such as `0-3,8`; 0 where there is no limit."""
     if limit.isdecimal():

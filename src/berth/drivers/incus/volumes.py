@@ -1,5 +1,6 @@
 """Volumes as Incus's custom volumes. One on a pool of its member's own goes where it is wanted while nobody has it."""
 
+import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class Volumes:
         ]
         copying = await self._copying() if any(_is_copy(volume) for volume in ours) else ()
         # One that is on its way to another member is on both until it has arrived.
-        by_name = {text(volume, "name"): volume for volume in ours}
+        by_name = {text(volume, "name"): volume for volume in sorted(ours, key=_moves, reverse=True)}
         return VolumeListing(
             tuple(self._seen(volume, copying) for volume in by_name.values()), is_complete=True
         )
@@ -82,10 +83,9 @@ class Volumes:
                 raise Refused(f"{handle} is not ours")
             if translate.attached(volume):
                 raise Refused(f"{handle}: attached", reason="The volume is attached.")
-            try:
-                await self._client.change("DELETE", self._path(handle), {}, **self._at(volume))
-            except Missing:
-                return
+            for each in reversed(await self._all(handle)):
+                with contextlib.suppress(Missing):
+                    await self._client.change("DELETE", self._path(handle), {}, **self._at(each))
 
     async def ready_for(self, handle: str, instance: str, member: str) -> None:
         """Sees to it that the instance, on `member`, can have it. Raises Refused where another has it."""
@@ -117,14 +117,32 @@ class Volumes:
         return where or None
 
     async def move(self, volume: Json, member: str) -> None:
-        """Takes it, attached to nothing, to another member."""
-        body = {"name": text(volume, "name"), "pool": self._config.pool, "project": self._config.project}
-        await self._client.change(
-            "POST",
-            self._path(text(volume, "name")),
-            {**body, "migration": False, "source": {"location": text(volume, "location")}},
-            **self._stock.target(member),
+        """Takes it, attached to nothing, to another member: copied there, and only then deleted here.
+
+        Of two that go by one name the one that moved less often is whole; the other was left by a move that broke off.
+        """
+        name, there = text(volume, "name"), text(volume, "location")
+        for leftover in (await self._all(name))[1:]:
+            await self._client.change("DELETE", self._path(name), {}, **self._at(leftover))
+        config = {key: value for key, value in volume["config"].items() if not key.startswith("volatile.")}
+        config[names.MOVES] = str(_moves(volume) + 1)
+        # A copy inside the cluster is refused for what is in no default project: so the one member pulls from the other.
+        operation, secrets = await self._client.begin(
+            self._path(name),
+            {"name": name, "pool": self._config.pool, "migration": True, "volume_only": True},
+            **self._at(volume),
         )
+        source = {
+            "type": "migration",
+            "mode": "pull",
+            "operation": f"{await self._stock.url_of(there)}{operation}",
+            "certificate": await self._stock.certificate(),
+            "secrets": secrets,
+            "volume_only": True,
+        }
+        body = {"name": name, "type": "custom", "content_type": "filesystem", "config": config, "source": source}
+        await self._client.change("POST", self._base, body, **self._stock.target(member))
+        await self._client.change("DELETE", self._path(name), {}, **self._at(volume))
 
     async def _make(self, order: VolumeOrder, name: str) -> None:
         config = {
@@ -212,11 +230,11 @@ class Volumes:
         return found
 
     async def _find(self, name: str) -> Json | None:
-        """Names are unique on a member only, so that one request for a volume may be refused where two members have it."""
-        found = [volume for volume in await self._list() if text(volume, "name") == name]
-        if len(found) > 1:
-            raise Unreachable(f"{name}: on {[text(volume, 'location') for volume in found]}")
-        return found[0] if found else None
+        return next(iter(await self._all(name)), None)
+
+    async def _all(self, name: str) -> Sequence[Json]:
+        """Those of one name, the one that counts first: names are unique on a member only."""
+        return sorted((each for each in await self._list() if text(each, "name") == name), key=_moves)
 
     async def _list(self) -> Sequence[Json]:
         listed = await self._client.get(self._base, recursion="1")
@@ -230,6 +248,11 @@ class Volumes:
 
     def _path(self, name: str) -> str:
         return f"{self._base}/{segment(name)}"
+
+
+def _moves(volume: Json) -> int:
+    """How often it went to another member."""
+    return translate.whole_of(text(volume.get("config") or {}, names.MOVES))
 
 
 def _is_copy(volume: Json) -> bool:
