@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from berth import __version__
+from berth import __version__, hosting
 from berth.base import banner, db, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
@@ -20,6 +20,7 @@ from berth.core import instances, notices, projects, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
+from berth.drivers.incus import IncusDriver
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
 from berth.drivers.verda import VerdaConfig, VerdaDriver
 from berth.faces import huddle, verda
@@ -107,6 +108,15 @@ def _low_balance(text: str) -> money.Micros:
         raise SettingsError(f"verda.low_balance_usd: {error}") from error
 
 
+def _incus(settings: Settings, _install_id: str) -> IncusDriver | None:
+    if not settings.incus.types:
+        return None
+    try:
+        return IncusDriver(hosting.config_of(settings.incus))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
 FACES: Mapping[str, Callable[[Context], Asgi]] = {
     huddle.PREFIX: huddle.build,
     huddle.NESTED_PREFIX: partial(huddle.build, is_nested=True),
@@ -114,7 +124,11 @@ FACES: Mapping[str, Callable[[Context], Asgi]] = {
 }
 """Who calls us, by the prefix of their paths."""
 
-DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _sandbox, "verda": _verda}
+DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {
+    "sandbox": _sandbox,
+    "incus": _incus,
+    "verda": _verda,
+}
 """Whom we call; a builder answers None for a provider that is not set up."""
 
 LOOPS: Sequence[Loop] = (

@@ -80,9 +80,7 @@ class Client:
         except Missing:
             return None
 
-    async def change(
-        self, method: str, path: str, body: Json, *, etag: str = "", **query: str
-    ) -> Any:
+    async def change(self, method: str, path: str, body: Json, *, etag: str = "", **query: str) -> Any:
         """POST, PUT, PATCH or DELETE, and what that set going brought to its end. Its metadata."""
         headers = {"If-Match": etag} if etag else {}
         answer = await self._ask(method, path, query, json.dumps(body).encode(), headers)

@@ -196,9 +196,7 @@ class IncusDriver(WithoutTemplates):
             key = asyncssh.generate_private_key("ssh-ed25519", comment=name)
             body = translate.instance_body(order, sold, grant, self._config, host_key=key.get_fingerprint())
             try:
-                await self.client.change(
-                    "POST", "/1.0/instances", body, **self.stock.target(grant.member)
-                )
+                await self.client.change("POST", "/1.0/instances", body, **self.stock.target(grant.member))
             except Exists:
                 # Made by a call whose answer was lost, or by another process.
                 return await self._get(name)

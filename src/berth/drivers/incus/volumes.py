@@ -140,7 +140,13 @@ class Volumes:
             "secrets": secrets,
             "volume_only": True,
         }
-        body = {"name": name, "type": "custom", "content_type": "filesystem", "config": config, "source": source}
+        body = {
+            "name": name,
+            "type": "custom",
+            "content_type": "filesystem",
+            "config": config,
+            "source": source,
+        }
         await self._client.change("POST", self._base, body, **self._stock.target(member))
         await self._client.change("DELETE", self._path(name), {}, **self._at(volume))
 
