@@ -46,6 +46,79 @@ async def test_an_eviction_is_told_of_as_early_as_it_is_known_and_once(
     assert world.events(instance)[-1] == "instance.deleting"
 
 
+# Hosts that are not heard from.
+
+
+async def test_nobody_pays_from_the_last_sign_of_life_of_a_host_until_it_is_back(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    handle = world.now(instance).handle or ""
+    await world.live(700)
+    provider.lost.add(handle)
+    await _observed(world, clock, 3)
+    assert world.status(instance) == "running"
+    assert world.events(instance).count("instance.unreachable") == 1
+    await world.live(7200)
+    assert world.status(instance) == "running", "not heard from is not gone"
+    assert world.charged(instance) == rates.total(instance.price, 700)
+    provider.lost.clear()
+    await _observed(world, clock)
+    assert world.events(instance)[-1] == "instance.recovered"
+    before = world.charged(instance)
+    await world.live(600)
+    world.delete(instance)
+    await world.settle()
+    assert world.charged(instance) - before == rates.total(instance.price, 1300) - rates.total(
+        instance.price, 700
+    )
+    await world.calm()
+    world.check()
+
+
+async def test_what_came_back_stopped_with_its_host_is_started_and_then_costs_again(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    handle = world.now(instance).handle or ""
+    await world.live(700)
+    provider.lost.add(handle)
+    await _observed(world, clock, 2)
+    provider.lost.clear()
+    provider.machines[handle].power = Power.STOPPED
+    await _observed(world, clock, 2)
+    await world.settle()
+    assert world.status(instance) == "running"
+    assert [name for name in world.events(instance) if name != "instance.provisioning"][-3:] == [
+        "instance.recovered",
+        "instance.offline",
+        "instance.running",
+    ]
+    before = world.charged(instance)
+    await world.live(600)
+    assert world.charged(instance) > before
+    world.check(at_rest=False)
+
+
+async def test_what_is_deleted_while_its_host_is_lost_pays_up_to_the_last_sign_of_life(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    await world.live(700)
+    provider.lost.add(world.now(instance).handle or "")
+    await _observed(world, clock, 2)
+    await world.live(900)
+    world.delete(instance)
+    await world.live(60)
+    assert world.status(instance) == "deleting", "gone once its provider says so"
+    provider.lost.clear()
+    await world.settle()
+    assert world.status(instance) == "deleted"
+    assert world.charged(instance) == rates.total(instance.price, 700)
+    await world.calm()
+    world.check()
+
+
 # Ghosts: rows without an instance.
 
 

@@ -63,6 +63,8 @@ class Provider(WithoutTemplates):
     is_partial: bool = False
     """Listings lack everything and say that they are not complete."""
     unlisted: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    """Handles of instances whose host is not heard from."""
     """Handles that its listings forget, and call themselves complete all the same."""
     boot_s: float = 0
     ssh_s: float | None = 0
@@ -97,6 +99,7 @@ class Provider(WithoutTemplates):
         self.secretly_empty.clear()
         self.bad_offers.clear()
         self.unlisted.clear()
+        self.lost.clear()
         self.is_partial = self.boot_fails = self.start_is_refused = False
         self.boot_s = self.stop_s = self.destroy_s = self.copy_s = 0
         self.ssh_s = 0
@@ -200,6 +203,8 @@ class Provider(WithoutTemplates):
         visible = [machine for machine in self.alive() if self._is_visible(machine)]
         for machine in visible:
             if machine.handle == handle or (handle is None and machine.label == label):
+                if machine.handle in self.lost:
+                    raise Unreachable(f"{self.name}: the host of {handle} does not answer")
                 return self._sighting(machine)
         return None
 
@@ -245,6 +250,8 @@ class Provider(WithoutTemplates):
         if keep_disk and not self.abilities.keeps_disks:
             raise NotSupported(f"{self.name} keeps no disks")
         self._raise("destroy")
+        if handle in self.lost:
+            raise Unreachable(f"{self.name}: the host of {handle} does not answer")
         self._pass_time()
         machine = self.machines.get(handle)
         # What it does not list yet it knows nothing of, and says that nothing is left.
@@ -455,6 +462,7 @@ class Provider(WithoutTemplates):
             disk_handle=None if machine.disk is None else machine.disk.handle,
             use_percent=machine.use_percent if is_on and self.abilities.reports_use else None,
             evicts_at=machine.evicts_at,
+            is_unreachable=machine.handle in self.lost,
         )
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:

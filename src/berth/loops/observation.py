@@ -19,6 +19,7 @@ from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, bec
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
+_SETTLED = frozenset({Power.RUNNING, Power.STOPPED, Power.FAILED})
 _log = structlog.get_logger()
 
 
@@ -26,6 +27,8 @@ class Verdict(StrEnum):
     """What a listing says of one instance."""
 
     FINE = "fine"
+    UNREACHABLE = "unreachable"
+    """It exists, and its host is not heard from."""
     MISSING = "missing"
     STILL_MISSING = "still_missing"
     BACK = "back"
@@ -47,9 +50,12 @@ def judge(
     """Pure: what to make of what the provider said, or did not say, of `instance`."""
     if instance.updated_at > asked_at:
         return Verdict.FINE  # the answer is older than the row
+    if sighting is not None and sighting.is_unreachable:
+        is_news = instance.missing_since is None and instance.status in STANDING
+        return Verdict.UNREACHABLE if is_news else Verdict.FINE
     if sighting is not None:
         if instance.missing_since is not None:
-            return Verdict.BACK
+            return Verdict.BACK if sighting.power in _SETTLED else Verdict.FINE
         if (
             sighting.power in {Power.STOPPED, Power.FAILED}
             and instance.status is Status.RUNNING
@@ -151,6 +157,8 @@ async def _act(
 ) -> None:
     if verdict is Verdict.MISSING:
         await world.db.write(instances.missing, instance, since=seen_before)
+    elif verdict is Verdict.UNREACHABLE:
+        await world.db.write(instances.unreachable, instance, since=seen_before)
     elif verdict is Verdict.BACK and sighting is not None:
         await world.db.write(instances.back, instance, sighting)
     elif verdict is Verdict.WENT_DOWN:

@@ -28,7 +28,13 @@ PLACE = Place("LAB-01", "Laboratory", "FI")
 LOGIN_LIMIT_S = 30.0
 SMALL = TypeSold("CPU.1V.1G", vcpu_count=1, ram_gb=1, price_micros_per_hour=28_000)
 CARD = TypeSold(
-    "1H100.1V", vcpu_count=1, ram_gb=1, price_micros_per_hour=1_710_000, gpu_model="H100", gpu_count=1, gpu_vram_gb=80
+    "1H100.1V",
+    vcpu_count=1,
+    ram_gb=1,
+    price_micros_per_hour=1_710_000,
+    gpu_model="H100",
+    gpu_count=1,
+    gpu_vram_gb=80,
 )
 
 
@@ -142,7 +148,14 @@ def prepared() -> Iterator[Cluster]:
     with clusters.running() as cluster:
         first = cluster.members[0]
         cluster.incus(
-            first, "project", "create", PROJECT, "-c", "features.images=false", "-c", "features.profiles=false"
+            first,
+            "project",
+            "create",
+            PROJECT,
+            "-c",
+            "features.images=false",
+            "-c",
+            "features.profiles=false",
         )
         certificate(cluster.directory, "ours")
         cluster.incus(
@@ -155,7 +168,9 @@ def prepared() -> Iterator[Cluster]:
             "--projects",
             PROJECT,
         )
-        cluster.incus(first, "image", "import", "/tmp/img/meta.tar", "/tmp/img/base.squashfs", "--alias", IMAGE)
+        cluster.incus(
+            first, "image", "import", "/tmp/img/meta.tar", "/tmp/img/base.squashfs", "--alias", IMAGE
+        )
         yield cluster
 
 

@@ -14,16 +14,20 @@ from tests.drivers.incus.rig import SHARED, open_incus
 def open_rig(tmp_path: Path) -> OpenRig:
     return lambda: open_incus(tmp_path)
 
+
 @pytest.fixture(scope="session", autouse=True)
 def ending():
     yield
     SHARED.end()
 
+
 class TestDrivers(DriverContract):
     pass
 
+
 class TestVolumes(VolumeContract):
     pass
+
 
 class TestDisks(DiskContract):
     pass

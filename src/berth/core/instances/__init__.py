@@ -69,6 +69,7 @@ from berth.core.instances.observing import (
     missing,
     orphan_destroyed,
     report_orphan,
+    unreachable,
     went_down,
     will_be_taken,
 )
@@ -230,6 +231,7 @@ __all__ = [
     "stopped",
     "suspect_twin",
     "term",
+    "unreachable",
     "validate",
     "vanished",
     "volume_lost",

@@ -229,6 +229,8 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
         missing_since=None,
     )
     if current.status is Status.RUNNING:
+        # Its clock may have stopped when its host was lost.
+        charging.start_clock(tx, current, bills_boot=False)
         return keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
     storage.disk_seen(tx, current, sighting)
     if current.cluster_id is not None and current.first_running_at is None:
