@@ -28,7 +28,7 @@ serve: $(READY) ## start a server that stays; options go in ARGS="--port 8080"
 	@$(BIN)/berth serve $(ARGS)
 
 test: $(READY) ## run the whole suite; pytest's options go in ARGS="-k ledger"
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 dstack: $(READY) $(FOREIGN)/ready ## let dstack, gpuhunt and SkyPilot buy from a simulated Berth, as they do from Verda
 	@$(BIN)/python -m tests.clients $(FOREIGN)/bin/python

@@ -18,7 +18,7 @@ from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, Tx, is_postgresql
 from berth.core import instances, notices, projects, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
-from berth.core.driver import Driver
+from berth.core.driver import Driver, DriverError, Telling
 from berth.core.waitlist import Rules as WaitingRules
 from berth.drivers.incus import IncusDriver
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
@@ -48,6 +48,8 @@ from berth.settings import Period as SoldPeriod
 from berth.settings import Settings, SettingsError
 
 _FIRST_CATALOGUE_S = 10.0
+_BETWEEN_LOOKS_S = 2.0
+_LISTEN_AGAIN_S = 15.0
 _MOST_EUR_PER_USD = 1000 * money.USD
 _log = structlog.get_logger()
 
@@ -160,6 +162,7 @@ class Process:
     runner: Runner
     context: Context
     sender: deliveries.Sender
+    listening: Sequence[asyncio.Task[None]] = ()
 
     async def start(self) -> None:
         """Asks every provider what it sells, for a while, then lets the loops run."""
@@ -172,9 +175,17 @@ class Process:
         except Exception as error:  # noqa: BLE001 - what was sold last time stands, and the loop tries again
             _log.warning("no_first_catalogue", error=repr(error))
         self.runner.start()
+        self.listening = [
+            asyncio.create_task(listen(name, driver, self.runner.poke))
+            for name, driver in self.drivers.items()
+            if isinstance(driver, Telling)
+        ]
 
     async def stop(self) -> None:
         """Drains. Instances stay as they are."""
+        for task in self.listening:
+            task.cancel()
+        await asyncio.gather(*self.listening, return_exceptions=True)
         await self.runner.stop(grace_s=self.settings.server.drain_s)
         await self.context.known_keys.settle()
         if self.context.rates is not None:
@@ -183,6 +194,19 @@ class Process:
             await driver.close()
         await self.sender.close()
         self.database.close()
+
+
+async def listen(provider: str, driver: Telling, poke: Callable[[str], None]) -> None:
+    """Has the observation loop look sooner when a provider says that something changed. Nothing depends on it."""
+    while True:
+        try:
+            async for _ in driver.changes():
+                poke("observation")
+                # Many come at once, and one look sees them all.
+                await asyncio.sleep(_BETWEEN_LOOKS_S)
+        except DriverError as error:
+            _log.info("provider_tells_nothing", provider=provider, error=repr(error))
+        await asyncio.sleep(_LISTEN_AGAIN_S)
 
 
 def _release_everything(tx: Tx) -> None:

@@ -25,6 +25,7 @@ from berth.core import events, ledger, projects
 from berth.core.errors import Refusal
 from berth.core.events import Search
 from berth.core.projects import Credentials, KeySpec
+from berth.incus_operating import incus_cli
 from berth.settings import Settings, SettingsError, read
 
 DEFAULT_PROJECT = "default"
@@ -37,6 +38,7 @@ client_cli = App(name="client", help="OAuth clients of a project.")
 project_cli.command(client_cli)
 report_cli = App(name="report", help="What the books say.")
 cli.command(report_cli)
+cli.command(incus_cli)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the database, secrets and sandboxes are kept.")]
 DatabaseUrl = Annotated[

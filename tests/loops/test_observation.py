@@ -119,6 +119,18 @@ async def test_what_is_deleted_while_its_host_is_lost_pays_up_to_the_last_sign_o
     world.check()
 
 
+async def test_what_its_provider_took_to_another_host_is_told_of_once_with_its_new_address(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    provider.machines[world.now(instance).handle or ""].ip = "203.0.113.99"
+    await _observed(world, clock, 2)
+    assert world.now(instance).ip == "203.0.113.99"
+    told = world.db.read_now(events.list_for, make.owner(instance), instance.id)[-1]
+    assert (told.type, told.data["ip"]) == ("instance.moved", "203.0.113.99")
+    assert world.events(instance).count("instance.moved") == 1
+
+
 # Ghosts: rows without an instance.
 
 

@@ -23,6 +23,7 @@ from berth.core.driver import (
     ProviderVolumeType,
     Refused,
     Sighting,
+    Unreachable,
     VolumeListing,
     VolumeOrder,
     VolumeSighting,

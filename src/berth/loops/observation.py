@@ -34,6 +34,7 @@ class Verdict(StrEnum):
     BACK = "back"
     WENT_DOWN = "went_down"
     CAME_UP = "came_up"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,21 @@ def judge(
             and instance.wanted is Wanted.OFFLINE
         ):
             return Verdict.CAME_UP
-        return Verdict.FINE
+        return Verdict.MOVED if _is_elsewhere(instance, sighting) else Verdict.FINE
     is_young = instance.create_sent_at is None or instance.create_sent_at > after(asked_at, seconds=-grace_s)
     # What is on its way in or out is watched by the provisioning loop, which knows how far it is.
     if not is_complete or is_young or instance.status not in STANDING:
         return Verdict.FINE
     return Verdict.MISSING if instance.missing_since is None else Verdict.STILL_MISSING
+
+
+def _is_elsewhere(instance: Instance, sighting: Sighting) -> bool:
+    """Whether it runs, as it is to, and is reached at another address than its owner was told."""
+    if sighting.power is not Power.RUNNING or instance.status is not Status.RUNNING:
+        return False
+    if instance.wanted is not Wanted.RUNNING or not sighting.ip or not sighting.ssh_port:
+        return False
+    return (sighting.ip, sighting.ssh_port) != (instance.ip, instance.ssh_port)
 
 
 async def tick(world: World) -> Report:
@@ -159,6 +169,8 @@ async def _act(
         await world.db.write(instances.missing, instance, since=seen_before)
     elif verdict is Verdict.UNREACHABLE:
         await world.db.write(instances.unreachable, instance, since=seen_before)
+    elif verdict is Verdict.MOVED and sighting is not None:
+        await world.db.write(instances.moved, instance, sighting)
     elif verdict is Verdict.BACK and sighting is not None:
         await world.db.write(instances.back, instance, sighting)
     elif verdict is Verdict.WENT_DOWN:

@@ -56,8 +56,8 @@ class IncusRig:
         )
         self.config = replace(config, **settings)
 
-    def driver(self) -> IncusDriver:
-        return IncusDriver(self.config)
+    def driver(self, **settings: Any) -> IncusDriver:
+        return IncusDriver(replace(self.config, **settings))
 
     def order(self, sold: TypeSold = SMALL, **changes: Any) -> CreateOrder:
         order = CreateOrder(

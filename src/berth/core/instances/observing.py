@@ -14,6 +14,7 @@ from berth.core.driver import Power, Sighting
 from berth.core.instances import charging, states, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Orphan, Status, Wanted
+from berth.core.instances.writing import with_address
 
 _PAGE = 1000
 _INTERRUPTION = "instance.interruption_notice"
@@ -64,6 +65,16 @@ def back(tx: Tx, instance: Instance, sighting: Sighting) -> None:
         charging.start_clock(tx, current, bills_boot=False)
     store.update(tx, instance.id, missing_since=None, ip=sighting.ip or current.ip)
     _record(tx, events.system(current.project, "loop:observation"), current, "instance.recovered")
+
+
+def moved(tx: Tx, instance: Instance, sighting: Sighting) -> None:
+    """It runs and is reached at another address than it was: its provider took it to another host."""
+    current = store.find_any(tx, instance.id)
+    if current is None or current.sequence != instance.sequence or current.status is not Status.RUNNING:
+        return
+    changed = with_address(current, sighting)
+    store.update(tx, instance.id, ip=changed.ip, ssh_port=changed.ssh_port)
+    _record(tx, events.system(current.project, "loop:observation"), changed, "instance.moved")
 
 
 def will_be_taken(tx: Tx, instance: Instance, *, evicts_at: Instant) -> None:

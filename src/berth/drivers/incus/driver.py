@@ -56,7 +56,7 @@ class IncusDriver(WithoutTemplates):
         self.client = Client(config)
         self.stock = Stock(config, self.client, clock)
         self._turns = Turns()
-        self._volumes = Volumes(config, self.client, self.stock, self._turns)
+        self.volumes = Volumes(config, self.client, self.stock, self._turns)
 
     @property
     def abilities(self) -> Abilities:
@@ -93,7 +93,7 @@ class IncusDriver(WithoutTemplates):
                 raise Refused(f"{text(found, 'name')} is there and not ours")
             if not translate.was_started(found):
                 await self._furnish(order, text(found, "name"))
-                await self._boot(text(found, "name"))
+                await self.boot(text(found, "name"))
             return await self._seen(await self._get(text(found, "name")))
 
     async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
@@ -127,20 +127,20 @@ class IncusDriver(WithoutTemplates):
         async with self._turns.of(handle):
             found = await self._ours(handle)
             if translate.use(found).holds:
-                await self._boot(handle)
+                await self.boot(handle)
             else:
                 await self._take_again(found)
 
     async def stop(self, handle: str, *, release: bool = True) -> None:
         async with self._turns.of(handle):
-            await self._halt(handle)
-            await self._write(handle, lambda found: _holding(found, holds=not release))
+            await self.halt(handle)
+            await self.write(handle, lambda found: _holding(found, holds=not release))
 
     async def restart(self, handle: str) -> None:
         async with self._turns.of(handle):
             await self._ours(handle)
-            await self._halt(handle)
-            await self._boot(handle)
+            await self.halt(handle)
+            await self.boot(handle)
 
     async def destroy(self, handle: str, *, keep_disk: bool = False) -> None:  # noqa: ARG002 - no ability says so
         async with self._turns.of(handle):
@@ -152,33 +152,33 @@ class IncusDriver(WithoutTemplates):
             await self._remove(handle)
 
     async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
-        return await self._volumes.create(order)
+        return await self.volumes.create(order)
 
     async def inspect_volume(self, label: Label, handle: str | None) -> VolumeSighting | None:
-        return await self._volumes.inspect(label, handle)
+        return await self.volumes.inspect(label, handle)
 
     async def list_own_volumes(self, install_id: str) -> VolumeListing:
-        return await self._volumes.list_own(install_id)
+        return await self.volumes.list_own(install_id)
 
     async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
         async with self._turns.of(instance_handle):
             instance = await self._find(instance_handle)
             if instance is None or translate.label_of(instance) is None:
                 raise Refused(f"{instance_handle}: nothing to attach to")
-            await self._volumes.ready_for(mount.volume_handle, instance_handle, text(instance, "location"))
+            await self.volumes.ready_for(mount.volume_handle, instance_handle, text(instance, "location"))
             device = translate.volume_device(mount, self._config.pool)
-            await self._write(instance_handle, lambda found: _with_device(found, mount.volume_handle, device))
+            await self.write(instance_handle, lambda found: _with_device(found, mount.volume_handle, device))
 
     async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:
         async with self._turns.of(instance_handle):
             if await self._find(instance_handle) is not None:
-                await self._write(instance_handle, lambda found: _with_device(found, volume_handle, None))
+                await self.write(instance_handle, lambda found: _with_device(found, volume_handle, None))
 
     async def resize_volume(self, handle: str, size_gb: int) -> None:
-        await self._volumes.resize(handle, size_gb)
+        await self.volumes.resize(handle, size_gb)
 
     async def destroy_volume(self, handle: str) -> None:
-        await self._volumes.destroy(handle)
+        await self.volumes.destroy(handle)
 
     async def changes(self) -> AsyncIterator[None]:
         """One of nothing for each change at the cluster: worth a look, and no more than that."""
@@ -191,7 +191,7 @@ class IncusDriver(WithoutTemplates):
     async def _make(self, order: CreateOrder, sold: TypeSold, location: str) -> Json:
         """The instance as it is before its first start."""
         name = names.instance(order.label)
-        where = await self._volumes.members_of([mount.volume_handle for mount in order.mounts])
+        where = await self.volumes.members_of([mount.volume_handle for mount in order.mounts])
         async with self.stock.claim(name, sold, location, only_on=where) as grant:
             key = asyncssh.generate_private_key("ssh-ed25519", comment=name)
             body = translate.instance_body(order, sold, grant, self._config, host_key=key.get_fingerprint())
@@ -229,7 +229,7 @@ class IncusDriver(WithoutTemplates):
         await self.client.put_file(name, path, key.export_private_key(), mode="0600")
         await self.client.put_file(name, f"{path}.pub", key.export_public_key(), mode="0644")
 
-    async def _boot(self, name: str) -> None:
+    async def boot(self, name: str) -> None:
         try:
             await self._act(name, "start")
         except RunsAlready:
@@ -243,11 +243,11 @@ class IncusDriver(WithoutTemplates):
         uses = await self.stock.uses()
         taken = {port for use in uses for port in use.ports}
         port = rooms.free_port([*uses], range(max(taken, default=0) + 1, self.stock.ports.stop))
-        await self._write(
+        await self.write(
             name, lambda found: _with_device(found, names.SSH_DEVICE, translate.proxy_device(port))
         )
 
-    async def _halt(self, name: str) -> None:
+    async def halt(self, name: str) -> None:
         try:
             await self._act(name, "stop", timeout=_STOP_GRACE_S)
         except StoppedAlready:
@@ -281,12 +281,12 @@ class IncusDriver(WithoutTemplates):
         place = self._config.location_of(member)
         location = place.code if place else ""
         async with self.stock.claim(name, sold, location, only_on={member}) as grant:
-            await self._write(name, lambda now: _granted(now, grant.cards))
+            await self.write(name, lambda now: _granted(now, grant.cards))
         try:
             await self.stock.check(name)
-            await self._boot(name)
+            await self.boot(name)
         except DriverError:
-            await self._write(name, lambda now: _holding(now, holds=False))
+            await self.write(name, lambda now: _holding(now, holds=False))
             raise
 
     async def _remove(self, name: str) -> None:
@@ -302,7 +302,7 @@ class IncusDriver(WithoutTemplates):
         except Missing:
             return
 
-    async def _write(self, name: str, changed: Callable[[Json], dict[str, Any] | None]) -> None:
+    async def write(self, name: str, changed: Callable[[Json], dict[str, Any] | None]) -> None:
         """Writes what `changed` makes of the instance; None: it is so already. What others wrote meanwhile is kept."""
         path = f"/1.0/instances/{segment(name)}"
         for _ in range(_WRITES):

@@ -4,6 +4,7 @@ What is in it comes from where this host's packages come from, so that no addres
 """
 
 import asyncio
+import contextlib
 import io
 import json
 import platform
@@ -103,14 +104,27 @@ async def build(directory: Path, *, release: str, packages: Sequence[str] = ()) 
         "--dpkgopt=force-unsafe-io",
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/doc/*",
-        "--aptopt=Acquire::Retries \"3\"",
-        f"--customize-hook=sh {finish} \"$1\"",
+        '--aptopt=Acquire::Retries "3"',
+        f'--customize-hook=sh {finish} "$1"',
         release,
         str(tree),
     )
     # Devices are made anew in each instance.
-    await _run("mksquashfs", str(tree), str(root), "-quiet", "-no-progress", "-noappend", "-comp", "zstd",
-               "-Xcompression-level", "3", "-wildcards", "-e", "dev/*")
+    await _run(
+        "mksquashfs",
+        str(tree),
+        str(root),
+        "-quiet",
+        "-no-progress",
+        "-noappend",
+        "-comp",
+        "zstd",
+        "-Xcompression-level",
+        "3",
+        "-wildcards",
+        "-e",
+        "dev/*",
+    )
     shutil.rmtree(tree)
     metadata = directory / "metadata.tar"
     _describe(metadata, release)
@@ -132,10 +146,8 @@ async def publish(client: Client, built: Built, alias: str) -> str:
     old = str(before["target"])
     await client.change("PUT", f"/1.0/images/aliases/{segment(alias)}", {"target": fingerprint})
     if old != fingerprint:
-        try:
+        with contextlib.suppress(Missing):
             await client.change("DELETE", f"/1.0/images/{old}", {})
-        except Missing:
-            pass
     return fingerprint
 
 
