@@ -5,15 +5,20 @@ import contextlib
 import hashlib
 import os
 import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from berth.base import clock, ids
 from berth.core.driver import CreateOrder, Label, Place, Sighting, VolumeOrder
@@ -174,13 +179,25 @@ def prepared() -> Iterator[Cluster]:
         yield cluster
 
 
-def certificate(directory: Path, name: str, *options: str) -> None:
-    """A key and a certificate of its own, `<name>.key` and `<name>.crt`."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt", *(options or ("-days", "30"))],
-        cwd=directory, check=True, capture_output=True,
-    )  # fmt: skip
+def certificate(directory: Path, name: str, *, days: int = 30) -> None:
+    """A key and a certificate of its own, `<name>.key` and `<name>.crt`. With negative `days` it has expired."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    ends_at = datetime.now(UTC) + timedelta(days=days)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(ends_at - timedelta(days=365))
+        .not_valid_after(ends_at)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / f"{name}.crt").write_bytes(made.public_bytes(Encoding.PEM))
+    (directory / f"{name}.key").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
 
 
 def fingerprint(cluster: Cluster) -> str:
