@@ -8,10 +8,10 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,19 +287,14 @@ def _started_at(pid: int) -> str | None:
 
 
 def _end(pid: int) -> None:
-    started_at = _started_at(pid)
+    """Returns once it has ended, whoever is to bury it."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + _END_LIMIT_S
-    while time.monotonic() < deadline and _started_at(pid) == started_at and not _is_dead(pid):
-        time.sleep(0.01)
-
-
-def _is_dead(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "ZX"
-    except OSError:
-        return True
+        watched = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(watched, signal.SIGKILL)
+            select.select([watched], [], [], _END_LIMIT_S)
+        finally:
+            os.close(watched)
 
 
 def _unmount_below(directory: Path) -> None:

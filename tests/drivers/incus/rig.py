@@ -46,6 +46,7 @@ CARD = TypeSold(
 class IncusRig:
     def __init__(self, cluster: Cluster, **settings: Any) -> None:
         self.cluster = cluster
+        self._drivers: list[IncusDriver] = []
         self.install_id = f"{INSTALL_ID}{os.getpid()}"
         self.key = asyncssh.generate_private_key("ssh-ed25519")
         config = IncusConfig(
@@ -62,7 +63,9 @@ class IncusRig:
         self.config = replace(config, **settings)
 
     def driver(self, **settings: Any) -> IncusDriver:
-        return IncusDriver(replace(self.config, **settings))
+        driver = IncusDriver(replace(self.config, **settings))
+        self._drivers.append(driver)
+        return driver
 
     def order(self, sold: TypeSold = SMALL, **changes: Any) -> CreateOrder:
         order = CreateOrder(
@@ -119,7 +122,8 @@ class IncusRig:
             volumes = await driver.list_own_volumes(self.install_id)
             await asyncio.gather(*(driver.destroy_volume(each.handle) for each in volumes.sightings))
         finally:
-            await driver.close()
+            for each in self._drivers:
+                await each.close()
 
 
 class Shared:

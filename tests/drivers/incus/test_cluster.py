@@ -175,7 +175,10 @@ def test_the_startup_script_runs_once_and_finds_its_environment() -> None:
         await rig.run(seen, "until test -s said; do sleep 0.1; done")
         await driver.restart(seen.handle)
         assert (
-            await rig.run(seen, "systemctl is-system-running --wait >/dev/null; cat said") == "good morning\n"
+            await rig.run(
+                seen, "until systemctl -q is-active multi-user.target; do sleep 0.1; done; cat said"
+            )
+            == "good morning\n"
         )
 
     perform(test)
@@ -192,8 +195,6 @@ def test_limits_are_those_of_the_type() -> None:
         )
         assert found["config"]["limits.memory"] == "1GiB"
         assert found["devices"]["root"]["size"] == "10GiB"
-        filled = await rig.run(seen, "cat /proc/self/limits >/dev/null; df --output=source / | tail -n 1")
-        assert filled
 
     perform(test)
 
@@ -279,7 +280,10 @@ def test_a_project_that_is_not_there_is_bad_credentials_and_proves_nothing() -> 
     async def test(rig: IncusRig, driver: IncusDriver) -> None:
         order = rig.order()
         await driver.create(order)
-        for wrong in (rig.driver(project="nobody"), IncusDriver(with_full_rights(rig, project="nobody"))):
+        for wrong in (
+            rig.driver(project="nobody"),
+            rig.driver(addresses=(), socket=rig.cluster.members[0].socket, project="nobody"),
+        ):
             for ask in (
                 wrong.list_own(rig.install_id),
                 wrong.inspect(order.label, None),
@@ -335,7 +339,7 @@ def test_a_full_pool_is_no_capacity() -> None:
             "fallocate -l 5800M /mnt/data/a; dd if=/dev/zero of=/mnt/data/b bs=1M 2>&1 | tail -1; sync; echo ok",
         )
         assert said.endswith("ok\n")
-        order = rig.order(startup_script="#" * 900_000_000)
+        order = rig.order(startup_script="#" * 64_000_000)
         with pytest.raises(NoCapacity) as refusal:
             await own.create(order)
         assert refusal.value.reason == "The host's storage is full."

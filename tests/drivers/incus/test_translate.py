@@ -46,16 +46,23 @@ ORDER = CreateOrder(
     os_volume_gb=50,
 )
 
+_TAKEN = (
+    'Failed creating instance record: Add instance info to the database: Failed to create "instances" entry: '
+    "UNIQUE constraint failed: instances.project_id, instances.name"
+)
+_LISTENING = (
+    'Failed to start device "berth-ssh": Error occurred when starting proxy device: Error: Failed to listen on '
+    "0.0.0.0:22001: listen tcp 0.0.0.0:22001: bind: address already in use"
+)
+
 
 def recorded(**changes: Any) -> dict[str, Any]:
-    body = translate.instance_body(
-        ORDER, SOLD, Grant("gpu2", ["0000:41:00.0"], 20_007), CONFIG, host_key="SHA256:x"
-    )
+    body = translate.instance_body(ORDER, SOLD, Grant("gpu2", ["0000:41:00.0"], 20_007), CONFIG)
     return {
         "name": body["name"],
         "status": "Running",
         "location": "gpu2",
-        "config": {**body["config"], "volatile.last_state.power": "RUNNING"},
+        "config": {**body["config"], names.HOST_KEY: "SHA256:x", "volatile.last_state.power": "RUNNING"},
         "devices": body["devices"],
         "expanded_devices": body["devices"],
         "expanded_config": body["config"],
@@ -74,12 +81,13 @@ def recorded(**changes: Any) -> dict[str, Any]:
         (500, 'User does not have permissions for project "nope"', BadCredentials, None),
         (403, 'User does not have permission for project "nope"', BadCredentials, None),
         (404, "Project not found", BadCredentials, None),
-        (500, 'Failed creating instance record: Add instance info to the database: Failed to create "instances" '
-              "entry: UNIQUE constraint failed: instances.project_id, instances.name", Exists, None),
+        (500, _TAKEN, Exists, None),
         (409, "Volume by that name already exists", Exists, None),
         (500, "The instance is already running", RunsAlready, None),
         (500, "The instance is already stopped", StoppedAlready, None),
         (400, "Instance is running", Unreachable, None),
+        (400, "Image not provided for instance creation", Refused,
+         "The image is not available on the hosts at the moment."),
         (404, "Image alias not found", Refused, "The image is not available on the hosts at the moment."),
         (500, "No fingerprint prefix specified for the image", Refused,
          "The image is not available on the hosts at the moment."),
@@ -88,8 +96,7 @@ def recorded(**changes: Any) -> dict[str, Any]:
          "The host's GPU is not available at the moment."),
         (500, 'Failed to start device "berth-gpu0": device 0000:41:00.0 is already in use', NoCapacity,
          "The host's GPU is in use."),
-        (500, 'Failed to start device "berth-ssh": Error occurred when starting proxy device: Error: Failed to listen '
-              "on 0.0.0.0:22001: listen tcp 0.0.0.0:22001: bind: address already in use", PortTaken, None),
+        (500, _LISTENING, PortTaken, None),
         (500, "write /x: no space left on device", NoCapacity, "The host's storage is full."),
         (500, "mkdir /x: disk quota exceeded", NoCapacity, "The host's storage is full."),
         (500, "no capacity", NoCapacity, None),
@@ -124,9 +131,8 @@ def test_what_is_asked_for_has_its_label_its_limits_its_card_and_its_port() -> N
         SOLD,
         Grant("gpu2", ["0000:41:00.0"], 20_007),
         CONFIG,
-        host_key="SHA256:x",
     )
-    assert body["name"] == "b-01m8as8pjk2bz5khx37cc6b7hv"
+    assert body["name"] == "berth-0a1b2c3d4e-01m8as8pjk2bz5khx37cc6b7hv"
     assert (body["type"], body["source"]) == ("container", {"type": "image", "alias": "debian-12"})
     assert (
         body["config"]
@@ -152,7 +158,7 @@ def test_what_is_asked_for_has_its_label_its_limits_its_card_and_its_port() -> N
 
 def test_a_virtual_machine_is_asked_for_as_one() -> None:
     sold = replace(SOLD, is_virtual_machine=True)
-    body = translate.instance_body(ORDER, sold, Grant("gpu2", ["0000:41:00.0"], 1), CONFIG, host_key="")
+    body = translate.instance_body(ORDER, sold, Grant("gpu2", ["0000:41:00.0"], 1), CONFIG)
     assert body["type"] == "virtual-machine"
     assert "nvidia.runtime" not in body["config"]
     assert "limits.processes" not in body["config"]
@@ -168,6 +174,7 @@ def test_a_virtual_machine_is_asked_for_as_one() -> None:
         ("Stopping", {}, Power.STOPPING, False),
         ("Error", {}, Power.RUNNING, True),
         ("Error", {"config": {"volatile.last_state.power": "STOPPED"}}, Power.STOPPED, True),
+        ("Error", {"config": {}, "devices": {}, "expanded_devices": {}}, Power.RUNNING, True),
         ("Something new", {}, Power.RUNNING, True),
     ],
 )
@@ -176,11 +183,12 @@ def test_a_status_that_says_nothing_is_a_host_that_is_not_heard_from(
 ) -> None:
     seen = translate.sighting(recorded(status=status, **changes), CONFIG, host="192.0.2.1", evicts_at=None)
     assert (seen.power, seen.is_unreachable) == (power, is_unreachable)
+    assert seen.label == LABEL or changes.get("config")
 
 
 def test_an_instance_is_reached_at_a_port_of_its_member_or_at_an_address_of_its_own() -> None:
     seen = translate.sighting(recorded(), CONFIG, host="192.0.2.1", evicts_at=None)
-    assert (seen.label, seen.handle) == (LABEL, "b-01m8as8pjk2bz5khx37cc6b7hv")
+    assert (seen.label, seen.handle) == (LABEL, "berth-0a1b2c3d4e-01m8as8pjk2bz5khx37cc6b7hv")
     assert (seen.ip, seen.ssh_port, seen.ssh_user) == ("192.0.2.1", 20_007, "root")
     assert seen.ssh_host_key_fingerprint == "SHA256:x"
     addresses = [
@@ -197,7 +205,7 @@ def test_an_instance_is_reached_at_a_port_of_its_member_or_at_an_address_of_its_
 def test_what_an_instance_has_is_read_off_its_devices_and_limits() -> None:
     used = translate.use(recorded())
     assert (used.member, used.vcpus, used.ram_mb, used.holds) == ("gpu2", 8, 64 * 1024, True)
-    assert (used.cards, used.ports) == ({"0000:41:00.0"}, {20_007})
+    assert (used.cards, used.ports) == (frozenset({"0000:41:00.0"}), frozenset({20_007}))
     config = recorded()["config"]
     assert translate.use(recorded(status="Stopped")).holds
     given_back = {**config, names.HOLDS: "0"}
@@ -272,7 +280,7 @@ def test_a_volume_says_who_has_it() -> None:
         "used_by": ["/1.0/instances/b-1?project=berth", "/1.0/profiles/default"],
     }
     seen = translate.volume_sighting(volume, is_ready=True)
-    assert (seen.label, seen.size_gb, seen.attached_to) == (Label("a", "B"), 10, {"b-1"})
+    assert (seen.label, seen.size_gb, seen.attached_to) == (Label("a", "B"), 10, frozenset({"b-1"}))
 
 
 def test_members_that_no_location_names_are_not_sold() -> None:

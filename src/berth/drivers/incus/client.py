@@ -5,6 +5,7 @@ lost is `OutcomeUnknown`.
 """
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -172,7 +173,7 @@ class Client:
                 async with session.request(
                     method,
                     self._url(self._bases[number], path, query),
-                    data=body,
+                    data=None if body is None else io.BytesIO(body),
                     headers={"Content-Type": "application/json", **headers},
                     allow_redirects=False,
                 ) as response:

@@ -92,8 +92,7 @@ class IncusDriver(WithoutTemplates):
             if translate.label_of(found) != order.label:
                 raise Refused(f"{text(found, 'name')} is there and not ours")
             if not translate.was_started(found):
-                await self._furnish(order, text(found, "name"))
-                await self.boot(text(found, "name"))
+                await self._complete(order, text(found, "name"))
             return await self._seen(await self._get(text(found, "name")))
 
     async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
@@ -193,14 +192,12 @@ class IncusDriver(WithoutTemplates):
         name = names.instance(order.label)
         where = await self.volumes.members_of([mount.volume_handle for mount in order.mounts])
         async with self.stock.claim(name, sold, location, only_on=where) as grant:
-            key = asyncssh.generate_private_key("ssh-ed25519", comment=name)
-            body = translate.instance_body(order, sold, grant, self._config, host_key=key.get_fingerprint())
+            body = translate.instance_body(order, sold, grant, self._config)
             try:
                 await self.client.change("POST", "/1.0/instances", body, **self.stock.target(grant.member))
             except Exists:
                 # Made by a call whose answer was lost, or by another process.
                 return await self._get(name)
-            await self._put_host_key(name, key)
         try:
             await self.stock.check(name)
         except NoCapacity:
@@ -208,12 +205,22 @@ class IncusDriver(WithoutTemplates):
             raise
         return await self._get(name)
 
+    async def _complete(self, order: CreateOrder, name: str) -> None:
+        """Starts what was made for the first time. What the hosts cannot start is not left lying there."""
+        try:
+            await self._furnish(order, name)
+            await self.boot(name)
+        except (NoCapacity, Refused):
+            await self._remove(name)
+            raise
+
     async def _furnish(self, order: CreateOrder, name: str) -> None:
         """Writes into its disk what is its owner's, before it starts for the first time."""
         put = self.client.put_file
         home = "/root" if order.ssh_user == "root" else f"/home/{order.ssh_user}"
         keys = "".join(f"{key.strip()}\n" for key in order.ssh_public_keys)
         hostname = names.hostname(order.hostname, order.label)
+        await self._put_host_key(name)
         await put(name, f"{home}/.ssh", None, mode="0700")
         await put(name, f"{home}/.ssh/authorized_keys", keys.encode(), mode="0600")
         await put(name, "/etc/hostname", f"{hostname}\n".encode(), mode="0644")
@@ -224,10 +231,16 @@ class IncusDriver(WithoutTemplates):
             await put(name, "/var/lib/berth", None, mode="0700")
             await put(name, "/var/lib/berth/startup-script", order.startup_script.encode(), mode="0700")
 
-    async def _put_host_key(self, name: str, key: asyncssh.SSHKey) -> None:
-        path = "/etc/ssh/ssh_host_ed25519_key"
+    async def _put_host_key(self, name: str) -> None:
+        """A key for its SSH server, whose fingerprint its owner can be told."""
+        key, path = (
+            asyncssh.generate_private_key("ssh-ed25519", comment=name),
+            "/etc/ssh/ssh_host_ed25519_key",
+        )
         await self.client.put_file(name, path, key.export_private_key(), mode="0600")
         await self.client.put_file(name, f"{path}.pub", key.export_public_key(), mode="0644")
+        fingerprint = key.get_fingerprint()
+        await self.write(name, lambda now: translate.written(now, config={names.HOST_KEY: fingerprint}))
 
     async def boot(self, name: str) -> None:
         try:

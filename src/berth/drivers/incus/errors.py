@@ -24,7 +24,7 @@ _GONE = re.compile(
 )
 _NO_PROJECT = re.compile(r"Project not found")
 _IMAGE = re.compile(
-    r"Image(?: alias)? not found|No fingerprint prefix specified|(?i:no such image)|image.*not found"
+    r"Image(?: alias)? not found|No fingerprint prefix specified|Image not provided|(?i:no such image)|image.*not found"
 )
 _FULL = re.compile(r"(?i:no space left on device|disk quota exceeded|out of disk space|not enough space)")
 _CAPACITY = re.compile(r"no capacity|Couldn't find a cluster member|No suitable cluster member")

@@ -22,7 +22,6 @@ LUGGAGE = "user.berth.luggage"
 """Volumes that were taken off an instance so that it can be moved, as JSON: they are put back where it arrives."""
 SSH_DEVICE = "berth-ssh"
 ROOT_DEVICE = "root"
-_INSTANCE_PREFIX = "b-"
 _VOLUME_PREFIX = "v-"
 _GPU_PREFIX = "berth-gpu"
 _HOSTNAME_LIMIT = 63
@@ -30,8 +29,11 @@ _HOSTNAME = re.compile(r"[^a-z0-9]+")
 
 
 def instance(label: Label) -> str:
-    """Unique in the project across the cluster, so that a create made twice makes one."""
-    return f"{_INSTANCE_PREFIX}{label.instance_id.lower()}"
+    """Unique in the project across the cluster, so that a create made twice makes one.
+
+    It says whose it is by itself: of an instance whose member is away the engine tells no more than its name.
+    """
+    return str(label).lower()
 
 
 def volume(label: Label) -> str:

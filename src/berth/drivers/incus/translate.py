@@ -177,6 +177,9 @@ def use(instance: Json) -> Use:
 def label_of(holder: Json) -> Label | None:
     """Of an instance or a volume; None for what is not one of any Berth's."""
     config = holder.get("config") or {}
+    if not config and text(holder, "status") not in _POWERS:
+        # Its member is away, and its name is all that is told of an instance.
+        return Label.parse(text(holder, "name"))
     installation, instance = config.get(names.INSTALLATION), config.get(names.INSTANCE)
     if not installation or not instance:
         return None
@@ -226,9 +229,7 @@ def address_of(instance: Json) -> str | None:
     return None
 
 
-def instance_body(
-    order: CreateOrder, sold: TypeSold, grant: Grant, config: IncusConfig, *, host_key: str
-) -> dict[str, Any]:
+def instance_body(order: CreateOrder, sold: TypeSold, grant: Grant, config: IncusConfig) -> dict[str, Any]:
     """What is asked for with a create. Keys, name and script are written into it before its first start."""
     settings = {
         names.INSTALLATION: order.label.install_id,
@@ -236,7 +237,6 @@ def instance_body(
         names.OFFER: order.provider_offer_id,
         names.HOLDS: "1",
         names.GPUS: str(sold.gpu_count),
-        names.HOST_KEY: host_key,
         "user.berth.ssh_user": order.ssh_user,
         "limits.cpu": str(sold.vcpu_count),
         "limits.memory": f"{sold.ram_gb}GiB",
