@@ -19,7 +19,7 @@ import aiohttp
 from berth.base.clock import SECOND, SystemClock
 from berth.core.driver import Refused
 from berth.drivers.incus.client import Client, segment
-from berth.drivers.incus.errors import Missing
+from berth.drivers.incus.translate import rows, text
 
 PACKAGES = ("openssh-server", "systemd-sysv", "dbus", "ca-certificates", "iproute2", "isc-dhcp-client")
 _TOOLS = ("mmdebstrap", "mksquashfs")
@@ -133,20 +133,23 @@ async def build(directory: Path, *, release: str, packages: Sequence[str] = ()) 
 
 async def publish(client: Client, built: Built, alias: str) -> str:
     """Uploads it under `alias`, in the place of what had that before. Its fingerprint. Raises any DriverError."""
-    before = await client.find(f"/1.0/images/aliases/{segment(alias)}")
+    aliases = {
+        text(each, "name"): text(each, "target")
+        for each in rows(await client.get("/1.0/images/aliases", recursion="1"))
+    }
+    old = aliases.get(alias)
     with built.metadata.open("rb") as metadata, built.root.open("rb") as root:
         form = aiohttp.FormData()
         form.add_field("metadata", metadata, filename=built.metadata.name)
         form.add_field("rootfs", root, filename=built.root.name)
         made = await client.upload("/1.0/images", form, {"X-Incus-public": "false"})
     fingerprint = str(made["fingerprint"])
-    if before is None:
+    if old is None:
         await client.change("POST", "/1.0/images/aliases", {"name": alias, "target": fingerprint})
         return fingerprint
-    old = str(before["target"])
     await client.change("PUT", f"/1.0/images/aliases/{segment(alias)}", {"target": fingerprint})
     if old != fingerprint:
-        with contextlib.suppress(Missing):
+        with contextlib.suppress(Refused):
             await client.change("DELETE", f"/1.0/images/{old}", {})
     return fingerprint
 
