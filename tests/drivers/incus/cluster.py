@@ -84,14 +84,16 @@ class Cluster:
         )
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self) -> None:
+    def start(self, *, forms: bool = True) -> None:
+        """Starts the members. Without `forms` they know nothing of each other yet."""
         self.directory.mkdir(mode=0o711)
         self._network()
         for member in self.members:
             self.boot(member)
         for member in self.members:
             self.incus(member, "admin", "waitready", f"--timeout={_READY_LIMIT_S}")
-        self._form()
+        if forms:
+            self._form()
 
     def boot(self, member: Member) -> None:
         """Starts the daemon of a member, for the first time or again."""

@@ -426,3 +426,20 @@ def test_a_member_that_no_location_names_any_more_sells_nothing_and_keeps_what_i
         assert SMALL.name in {offer.hardware.name for offer in (await driver.catalogue()).offers}
 
     perform(test)
+
+
+def test_a_pool_that_enforces_no_sizes_is_refused() -> None:
+    async def test(rig: IncusRig, driver: IncusDriver) -> None:
+        first = rig.cluster.members[0]
+        for member in rig.cluster.members:
+            rig.cluster.incus(first, "storage", "create", "plain", "dir", "--target", member.name)
+        rig.cluster.incus(first, "storage", "create", "plain", "dir")
+        try:
+            with pytest.raises(Refused, match="enforces no sizes"):
+                await rig.driver(pool="plain").catalogue()
+            with pytest.raises(Refused):
+                await rig.driver(pool="nowhere").catalogue()
+        finally:
+            rig.cluster.incus(first, "storage", "delete", "plain")
+
+    perform(test)

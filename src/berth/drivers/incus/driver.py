@@ -15,7 +15,6 @@ from berth.core.driver import (
     Abilities,
     Catalogue,
     CreateOrder,
-    DriverError,
     Label,
     Listing,
     Mount,
@@ -74,6 +73,7 @@ class IncusDriver(WithoutTemplates):
 
     async def catalogue(self) -> Catalogue:
         await self.client.check_project()
+        await self.volumes.check_pool()
         return Catalogue(
             offers=await self.stock.offers(),
             images=[translate.image(sold) for sold in self._config.images],
@@ -298,7 +298,8 @@ class IncusDriver(WithoutTemplates):
         try:
             await self.stock.check(name)
             await self.boot(name)
-        except DriverError:
+        except (NoCapacity, Refused):
+            # Of any other error it may run all the same.
             await self.write(name, lambda now: _holding(now, holds=False))
             raise
 

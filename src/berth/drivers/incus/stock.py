@@ -59,9 +59,9 @@ class Stock:
 
     async def rooms(self, *, is_fresh: bool = False) -> Sequence[Room]:
         members = await self.members()
-        for code in (each for location in self._config.locations for each in location.members):
-            if code not in members:
-                _log.warning("member_not_there", member=code, there=sorted(members))
+        for name in sorted(each for location in self._config.locations for each in location.members):
+            if name not in members:
+                _log.warning("member_not_there", member=name, there=sorted(members))
         return await asyncio.gather(*(self._room(member, is_fresh=is_fresh) for member in members.values()))
 
     async def uses(self) -> Sequence[Use]:

@@ -33,6 +33,12 @@ class Volumes:
         self._turns = turns
         self._base = f"/1.0/storage-pools/{segment(config.pool)}/volumes/custom"
 
+    async def check_pool(self) -> None:
+        """Raises Refused for a pool that is not there, or that cannot enforce a size."""
+        pool = await self._client.get(f"/1.0/storage-pools/{segment(self._config.pool)}")
+        if text(pool, "driver") == "dir":
+            raise Refused(f"incus.pool {self._config.pool!r} is of the kind `dir`, which enforces no sizes")
+
     async def create(self, order: VolumeOrder) -> VolumeSighting:
         name = names.volume(order.label)
         self._check_sold(order)
