@@ -88,7 +88,8 @@ def _measure(databases: Databases, provider: str, count: int) -> Result:
 
 async def _in_turn(db: Database, provider: str, count: int, kept: dict[str, list[float]]) -> None:
     with tempfile.TemporaryDirectory(prefix="berth-x4-", dir="/var/tmp") as directory:
-        async with _rig(provider, Path(directory)) as (rig, driver, bare):
+        install_id = await db.write(projects.installation_id)
+        async with _rig(provider, Path(directory), install_id) as (rig, driver, bare):
             world = _world(db, provider, driver)
             await catalog.tick(world)
             runner = Runner(world, [loop for loop in LOOPS if loop.name == "provisioning"])
@@ -134,16 +135,16 @@ async def _until(db: Database, by: Actor, instance_id: str, status: Status) -> N
 
 
 @contextlib.asynccontextmanager
-async def _rig(provider: str, directory: Path) -> AsyncIterator[tuple[IncusRig | SandboxRig, Driver, Bare]]:
+async def _rig(
+    provider: str, directory: Path, install_id: str
+) -> AsyncIterator[tuple[IncusRig | SandboxRig, Driver, Bare]]:
     if provider == "incus":
         async with open_incus() as rig:
-            incus = rig.driver()
-            try:
-                yield rig, incus, lambda order: _bare_incus(rig, order)
-            finally:
-                await incus.close()
+            rig.install_id = install_id
+            yield rig, rig.driver(), lambda order: _bare_incus(rig, order)
     else:
-        async with open_sandbox(directory) as sandbox_rig:
+        async with open_sandbox(directory, install_id=install_id) as sandbox_rig:
+            sandbox_rig.install_id = install_id
             sandbox = sandbox_rig.driver()
             try:
                 yield sandbox_rig, sandbox, lambda order: _bare_sandbox(sandbox, order)
