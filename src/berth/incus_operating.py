@@ -1,4 +1,4 @@
-"""An operator's errands at own hosts: `berth incus image`, `evacuate` and `restore`.
+"""An operator's errands at own hosts: `berth incus image`, `evacuate`, `restore` and `guard`.
 
 They take full rights at the cluster, so they are run on one of its members, over the socket there.
 """
@@ -89,7 +89,7 @@ def evacuate(
             await mover.announce(member, at)
         database = app.open_database(settings)
         try:
-            told = _tell(database, [label.instance_id for _, label in await mover.on(member)], at)
+            told = tell(database, [label.instance_id for _, label in await mover.on(member)], at)
         finally:
             database.close()
         Console().print(f"{told} instances leave {member} at {rfc3339(at)}.", highlight=False)
@@ -121,7 +121,20 @@ def restore(member: str, *, socket: Socket = None) -> None:
     _perform(config, work)
 
 
-def _tell(database: Database, instance_ids: list[str], at: Instant) -> int:
+@incus_cli.command
+def guard(*, socket: Socket = None) -> None:
+    """Have the engine count GPUs as well, wherever it places what names no member: a second lock. Again after new cards."""
+    config = _config(read({}), socket)
+
+    async def work(driver: IncusDriver, say: Callable[[str], None]) -> None:
+        say("counting cards")
+        for member, cards in sorted((await Mover(config, driver).guard()).items()):
+            Console().print(f"{member} has {cards}.", highlight=False)
+
+    _perform(config, work)
+
+
+def tell(database: Database, instance_ids: list[str], at: Instant) -> int:
     """Announces it to the owners of the instances; how many are ours."""
 
     def announce(tx: Tx, instance_id: str) -> bool:

@@ -443,3 +443,27 @@ def test_a_pool_that_enforces_no_sizes_is_refused() -> None:
             rig.cluster.incus(first, "storage", "delete", "plain")
 
     perform(test)
+
+
+def test_the_engine_counts_cards_too_where_it_is_told_no_member(tmp_path: Path) -> None:
+    async def test(rig: IncusRig, _: IncusDriver) -> None:
+        first = rig.cluster.members[0]
+        async with with_cards(rig, tmp_path, {"gpu3": ["0000:41:00.0"]}) as (_stand_in, driver):
+            found = await Mover(driver._config, driver).guard()
+            assert found == {"gpu1": 0, "gpu2": 0, "gpu3": 1}
+            try:
+                seen = await driver.create(rig.order(CARD))
+                assert seen.ip == rig.cluster.members[2].ip
+                with pytest.raises(AssertionError, match="no capacity"):
+                    rig.cluster.incus(first, "init", IMAGE, "past", "-c", "user.gpus=1", "--project", PROJECT)
+                await driver.destroy(seen.handle)
+                rig.cluster.incus(first, "init", IMAGE, "past", "-c", "user.gpus=1", "--project", PROJECT)
+                where = rig.cluster.incus(first, "list", "-f", "csv", "-c", "nL", "--project", PROJECT)
+                assert "past,gpu3" in where
+            finally:
+                rig.cluster.incus(first, "config", "unset", "instances.placement.scriptlet")
+                listed = rig.cluster.incus(first, "list", "-f", "csv", "-c", "n", "--project", PROJECT)
+                if "past" in listed:
+                    rig.cluster.incus(first, "delete", "past", "--project", PROJECT)
+
+    perform(test)

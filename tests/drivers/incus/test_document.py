@@ -82,6 +82,8 @@ def test_a_cluster_is_made_trusted_and_serviced_as_the_document_says() -> None:
             ours, trusted = blocks("### Berth's certificate")
             run(cluster, first, ours)
             assert fingerprint(cluster) in run(cluster, first, trusted)
+            (guarded,) = blocks("## GPUs")
+            assert run(cluster, second, guarded) == "gpu1 has 0.\ngpu2 has 0.\n"
             evacuated, restored = blocks("## Service a host")
             announced = run(cluster, second, evacuated.replace("--in 3600", "--in 1"))
             assert announced.startswith("0 instances leave gpu2 at ")

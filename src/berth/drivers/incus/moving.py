@@ -17,6 +17,22 @@ from berth.drivers.incus.config import IncusConfig
 from berth.drivers.incus.driver import IncusDriver
 from berth.drivers.incus.translate import Json, text
 
+# Starlark. Where it fits tightest, so that those with many cards still fit elsewhere.
+_PLACEMENT = """
+def instance_placement(request, candidate_members):
+    wanted = int(request.config.get("user.gpus", "0"))
+    best = None
+    for member in candidate_members:
+        left = int(member.config.get("user.gpus", "0"))
+        for instance in get_instances(location=member.server_name):
+            left -= int(instance.config.get("user.gpus", "0"))
+        if left >= wanted and (best == None or left < best[0]):
+            best = (left, member.server_name)
+    if best == None:
+        fail("no capacity")
+    set_target(best[1])
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -38,22 +54,20 @@ class Mover:
 
     async def announce(self, member: str, at: Instant | None) -> None:
         """From now on nothing is placed there, and its instances are known to leave it at `at`; None takes that back."""
-        path = f"/1.0/cluster/members/{segment(member)}"
-        answer = await self._client.read(path)
-        found = answer.metadata
-        config = {
-            key: value for key, value in (found.get("config") or {}).items() if key != names.EVACUATES_AT
-        }
-        if at is not None:
-            config[names.EVACUATES_AT] = str(int(at))
-        body = {
-            "config": config,
-            "roles": found.get("roles") or [],
-            "failure_domain": text(found, "failure_domain"),
-            "description": text(found, "description"),
-            "groups": found.get("groups") or [],
-        }
-        await self._client.change("PUT", path, body, etag=answer.etag)
+        await self._configure(member, names.EVACUATES_AT, None if at is None else str(int(at)))
+
+    async def guard(self) -> dict[str, int]:
+        """Has the engine count cards too, wherever it places what names no member. The cards of each member.
+
+        Raises DriverError for a server that is no cluster: it places nothing.
+        """
+        found = {}
+        for member in await self._driver.stock.members():
+            resources = await self._client.get("/1.0/resources", **self._driver.stock.target(member))
+            found[member] = len(translate.cards(resources))
+            await self._configure(member, names.GPUS, str(found[member]))
+        await self._client.change("PATCH", "/1.0", {"config": {"instances.placement.scriptlet": _PLACEMENT}})
+        return found
 
     async def announced(self, member: str) -> Instant | None:
         """When it is to be emptied, if somebody said so."""
@@ -78,6 +92,23 @@ class Mover:
         await self.announce(member, None)
         if text(await self._client.get(f"/1.0/cluster/members/{segment(member)}"), "status") == "Evacuated":
             await self._set(member, "restore")
+
+    async def _configure(self, member: str, key: str, value: str | None) -> None:
+        """Sets a key of a member, or takes it out; the others are kept."""
+        path = f"/1.0/cluster/members/{segment(member)}"
+        answer = await self._client.read(path)
+        found = answer.metadata
+        config = {name: each for name, each in (found.get("config") or {}).items() if name != key}
+        if value is not None:
+            config[key] = value
+        body = {
+            "config": config,
+            "roles": found.get("roles") or [],
+            "failure_domain": text(found, "failure_domain"),
+            "description": text(found, "description"),
+            "groups": found.get("groups") or [],
+        }
+        await self._client.change("PUT", path, body, etag=answer.etag)
 
     async def _set(self, member: str, action: str) -> None:
         path = f"/1.0/cluster/members/{segment(member)}/state"
