@@ -18,7 +18,7 @@ from pathlib import Path
 
 DAEMON = Path("/usr/libexec/incus/incusd")
 GROUP = "root"
-POOL_SIZE = "6GiB"
+POOL_SIZE = "4GiB"
 MEMBERS = 3
 SLOTS = 8
 PORT = 8443
@@ -152,11 +152,12 @@ class Cluster:
                 process.wait(timeout=_END_LIMIT_S)
         self._processes.clear()
         _unmount_below(self.directory)
+        # It goes with either of its ends, some time after the namespace that has the other.
+        if Path("/sys/class/net", self.outside).exists():
+            _run("ip", "link", "delete", self.outside)
         for namespace in (self.hub, *(member.namespace for member in self.members)):
             if Path("/run/netns", namespace).exists():
                 _run("ip", "netns", "delete", namespace)
-        if Path("/sys/class/net", self.outside).exists():
-            _run("ip", "link", "delete", self.outside)
         _detach_loops(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
 

@@ -338,7 +338,7 @@ def test_a_full_pool_is_no_capacity() -> None:
         seen = await own.create(replace(rig.order(), mounts=(Mount(handle, "data"),)))
         said = await rig.run(
             seen,
-            "fallocate -l 5800M /mnt/data/a; dd if=/dev/zero of=/mnt/data/b bs=1M 2>&1 | tail -1; sync; echo ok",
+            "fallocate -l 3200M /mnt/data/a; dd if=/dev/zero of=/mnt/data/b bs=1M 2>&1 | tail -1; sync; echo ok",
         )
         assert said.endswith("ok\n")
         order = rig.order(startup_script="#" * 64_000_000)
