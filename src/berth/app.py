@@ -22,9 +22,9 @@ from berth.base.readiness import Readiness
 from berth.core import instances, measures, notices, projects, sessions, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
 from berth.core.catalog.inventory import Shelf
-from berth.core.driver import Driver
+from berth.core.driver import Driver, DriverError, Telling
 from berth.core.waitlist import Rules as WaitingRules
-from berth.drivers.metered import Metered
+from berth.drivers.metered import Metered, unmetered
 from berth.faces import huddle, shopper, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
@@ -57,6 +57,8 @@ _SWEEP_S = 120.0
 """How long a start is not ready while a provider was not looked at as a whole."""
 _CATALOGUE_PERIODS_S = {"vastai": 60, "tensordock": 30}
 """What marketplaces sell changes by the minute, and asking them costs them more than asking others."""
+_BETWEEN_LOOKS_S = 2.0
+_LISTEN_AGAIN_S = 15.0
 _MOST_EUR_PER_USD = 1000 * money.USD
 DEFAULT_PROJECT = "default"
 """Made by the first start. The shopper API acts for it where it is open."""
@@ -113,6 +115,7 @@ class Process:
     context: Context
     sender: deliveries.Sender
     _patience: asyncio.TimerHandle | None = None
+    listening: Sequence[asyncio.Task[None]] = ()
 
     async def start(self) -> None:
         """Asks every provider what it sells, for a while, then lets the loops run."""
@@ -127,12 +130,20 @@ class Process:
         await inventory.tick(self.runner.world)
         self.runner.start()
         self._patience = asyncio.get_running_loop().call_later(_SWEEP_S, self._stop_waiting)
+        self.listening = [
+            asyncio.create_task(listen(name, telling, self.runner.poke))
+            for name, driver in self.drivers.items()
+            if isinstance(telling := unmetered(driver), Telling)
+        ]
 
     async def stop(self) -> None:
         """Drains. Instances stay as they are."""
         self.context.readiness.drain()
         if self._patience is not None:
             self._patience.cancel()
+        for task in self.listening:
+            task.cancel()
+        await asyncio.gather(*self.listening, return_exceptions=True)
         await self.runner.stop(grace_s=self.settings.server.drain_s)
         await self.context.known_keys.settle()
         if self.context.rates is not None:
@@ -147,6 +158,19 @@ class Process:
         missing = self.context.readiness.give_up()
         if missing:
             _log.warning("sweep_not_complete", providers=sorted(missing), seconds=_SWEEP_S)
+
+
+async def listen(provider: str, driver: Telling, poke: Callable[[str], None]) -> None:
+    """Has the observation loop look sooner when a provider says that something changed. Nothing depends on it."""
+    while True:
+        try:
+            async for _ in driver.changes():
+                poke("observation")
+                # Many come at once, and one look sees them all.
+                await asyncio.sleep(_BETWEEN_LOOKS_S)
+        except DriverError as error:
+            _log.info("provider_tells_nothing", provider=provider, error=repr(error))
+        await asyncio.sleep(_LISTEN_AGAIN_S)
 
 
 def _release_everything(tx: Tx) -> None:

@@ -26,6 +26,7 @@ from berth.core import events, ledger, projects
 from berth.core.errors import Refusal
 from berth.core.events import Search
 from berth.core.projects import Credentials, KeySpec
+from berth.incus_operating import incus_cli
 from berth.settings import Settings, SettingsError, read
 
 _BAD_USAGE = 2
@@ -38,6 +39,7 @@ project_cli.command(client_cli)
 report_cli = App(name="report", help="What the books say.")
 cli.command(report_cli)
 shopping.register(cli)
+cli.command(incus_cli)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the database, secrets and sandboxes are kept.")]
 DatabaseUrl = Annotated[

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from berth.core import billing
+from berth.hosting import Incus
 
 _PREFIX = "BERTH_"
 _CONFIG = "BERTH_CONFIG"
@@ -318,6 +319,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
     verda: Verda = Verda()
+    incus: Incus = Incus()
     vastai: Vastai = Vastai()
     tensordock: TensorDock = TensorDock()
     mail: Mail = Mail()

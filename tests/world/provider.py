@@ -25,6 +25,7 @@ from berth.core.driver import (
     ProviderVolumeType,
     Refused,
     Sighting,
+    Unreachable,
     VolumeListing,
     VolumeOrder,
     VolumeSighting,
@@ -76,6 +77,8 @@ class Provider:
     is_partial: bool = False
     """Listings lack everything and say that they are not complete."""
     unlisted: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    """Handles of instances whose host is not heard from."""
     """Handles that its listings forget, and call themselves complete all the same."""
     boot_s: float = 0
     ssh_s: float | None = 0
@@ -117,6 +120,7 @@ class Provider:
         self.bad_offers.clear()
         self.unlisted.clear()
         self.lets_in = self.is_healthy = True
+        self.lost.clear()
         self.is_partial = self.boot_fails = self.start_is_refused = False
         self.boot_s = self.stop_s = self.destroy_s = self.copy_s = 0
         self.ssh_s = 0
@@ -216,6 +220,8 @@ class Provider:
         visible = [machine for machine in self.alive() if self._is_visible(machine)]
         for machine in visible:
             if machine.handle == handle or (handle is None and machine.label == label):
+                if machine.handle in self.lost:
+                    raise Unreachable(f"{self.name}: the host of {handle} does not answer")
                 return self._sighting(machine)
         return None
 
@@ -261,6 +267,8 @@ class Provider:
         if keep_disk and not self.abilities.keeps_disks:
             raise NotSupported(f"{self.name} keeps no disks")
         self._raise("destroy")
+        if handle in self.lost:
+            raise Unreachable(f"{self.name}: the host of {handle} does not answer")
         self._pass_time()
         machine = self.machines.get(handle)
         # What it does not list yet it knows nothing of, and says that nothing is left.
@@ -475,6 +483,7 @@ class Provider:
             created_at=None if machine.cost_per_hour is None else machine.made_at,
             cost_micros_per_hour=machine.cost_per_hour,
             running_for_us=self.clock.now() - machine.made_at if is_on and self.tells_its_meter else None,
+            is_unreachable=machine.handle in self.lost,
         )
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:

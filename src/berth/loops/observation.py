@@ -24,6 +24,7 @@ from berth.loops.world import Report, World
 PERIOD_S = 20.0
 _REST_S = 60
 """How long the lease of one that has looked lasts: a few periods."""
+_SETTLED = frozenset({Power.RUNNING, Power.STOPPED, Power.FAILED})
 _log = structlog.get_logger()
 
 
@@ -31,11 +32,14 @@ class Verdict(StrEnum):
     """What a listing says of one instance."""
 
     FINE = "fine"
+    UNREACHABLE = "unreachable"
+    """It exists, and its host is not heard from."""
     MISSING = "missing"
     STILL_MISSING = "still_missing"
     BACK = "back"
     WENT_DOWN = "went_down"
     CAME_UP = "came_up"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,12 @@ def judge(
     """Pure: what to make of what the provider said, or did not say, of `instance`."""
     if instance.updated_at > asked_at:
         return Verdict.FINE  # the answer is older than the row
+    if sighting is not None and sighting.is_unreachable:
+        is_news = instance.missing_since is None and instance.status in STANDING
+        return Verdict.UNREACHABLE if is_news else Verdict.FINE
     if sighting is not None:
         if instance.missing_since is not None:
-            return Verdict.BACK
+            return Verdict.BACK if sighting.power in _SETTLED else Verdict.FINE
         if (
             sighting.power in {Power.STOPPED, Power.FAILED}
             and instance.status is Status.RUNNING
@@ -67,12 +74,21 @@ def judge(
             and instance.wanted is Wanted.OFFLINE
         ):
             return Verdict.CAME_UP
-        return Verdict.FINE
+        return Verdict.MOVED if _is_elsewhere(instance, sighting) else Verdict.FINE
     is_young = instance.create_sent_at is None or instance.create_sent_at > after(asked_at, seconds=-grace_s)
     # What is on its way in or out is watched by the provisioning loop, which knows how far it is.
     if not is_complete or is_young or instance.status not in STANDING:
         return Verdict.FINE
     return Verdict.MISSING if instance.missing_since is None else Verdict.STILL_MISSING
+
+
+def _is_elsewhere(instance: Instance, sighting: Sighting) -> bool:
+    """Whether it runs, as it is to, and is reached at another address than its owner was told."""
+    if sighting.power is not Power.RUNNING or instance.status is not Status.RUNNING:
+        return False
+    if instance.wanted is not Wanted.RUNNING or not sighting.ip or not sighting.ssh_port:
+        return False
+    return (sighting.ip, sighting.ssh_port) != (instance.ip, instance.ssh_port)
 
 
 async def tick(world: World) -> Report:
@@ -194,6 +210,10 @@ async def _act(
     world.meters.add(measures.MISMATCHES)
     if verdict is Verdict.MISSING:
         await world.db.write(instances.missing, instance, since=seen_before)
+    elif verdict is Verdict.UNREACHABLE:
+        await world.db.write(instances.unreachable, instance, since=seen_before)
+    elif verdict is Verdict.MOVED and sighting is not None:
+        await world.db.write(instances.moved, instance, sighting)
     elif verdict is Verdict.BACK and sighting is not None:
         await world.db.write(instances.back, instance, sighting)
     elif verdict is Verdict.WENT_DOWN:
