@@ -15,7 +15,7 @@ from berth import __version__
 from berth.base import banner, db, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
-from berth.base.db import Database, Tx, is_postgresql
+from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
 from berth.core import instances, notices, projects, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
 from berth.core.driver import Driver
@@ -168,7 +168,17 @@ class Process:
         for driver in self.drivers.values():
             await driver.close()
         await self.sender.close()
+        # Last, when nothing that was begun under them is under way any more.
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._give_back()
         self.database.close()
+
+    async def _give_back(self) -> None:
+        """Lets the other replicas go on at once with what was cut off here."""
+        world = self.runner.world
+        for give_back in world.unfinished:
+            await give_back()
+        await self.database.write(leases.release_held_by, world.holder)
 
 
 def _release_everything(tx: Tx) -> None:
@@ -221,14 +231,16 @@ def build(settings: Settings) -> Process:
         clock=clock,
         drivers=drivers,
         install_id=install_id,
-        holder=f"{socket.gethostname()}:{os.getpid()}",
+        # Hosts may share a name and processes a number, as in containers: what one holds must not be another's.
+        holder=f"{socket.gethostname()}:{os.getpid()}:{secrets.token()}",
         probe=banner.answers,
         courier=Courier(sender.post, huddle.render, pepper, hook_rules),
         rules=rules,
         waiting=waiting_rules_of(settings),
         patience=Patience(
             call_s=settings.loops.call_s,
-            lease_s=int(2.5 * settings.loops.call_s),
+            step_s=settings.loops.call_s * 5 / 3,
+            lease_s=settings.loops.lease_s,
             orphan_grace_s=settings.loops.orphan_grace_s,
         ),
         margins={"verda": settings.verda.margin_percent},

@@ -4,12 +4,10 @@ import asyncio
 
 import structlog
 
-from berth.base import leases
-from berth.base.clock import Instant
-from berth.base.db import Tx
 from berth.base.leases import Lease
 from berth.core import catalog
-from berth.core.driver import Abilities, Catalogue, Driver, DriverError
+from berth.core.driver import Driver, DriverError
+from berth.loops.holding import LeaseLost, under, watching
 from berth.loops.world import Report, World
 
 PERIOD_S = 30.0
@@ -30,11 +28,20 @@ async def tick(world: World) -> Report:
 
 async def _refresh(world: World, provider: str, driver: Driver) -> str | None:
     """Says what went wrong, if anything did."""
-    lease = await world.db.write(
-        _begin, provider, driver.abilities, holder=world.holder, seconds=world.patience.lease_s
-    )
-    if lease is None:
-        return None
+    # By everybody who has it, also while another asks: a provider that nobody has is cleared up after.
+    await world.db.write(catalog.introduce, provider, driver.abilities)
+    try:
+        async with watching(world, f"catalog:{provider}", period_s=PERIOD_S) as watch:
+            if watch is None:
+                return None
+            lease, hold = watch
+            return await _ask(world, provider, hold.guard(driver), lease)
+    except LeaseLost:
+        _log.warning("lease_lost", loop="catalog", provider=provider)
+        return f"{provider}: the lease was lost"
+
+
+async def _ask(world: World, provider: str, driver: Driver, lease: Lease) -> str | None:
     listed_at = world.clock.now()
     try:
         async with asyncio.timeout(world.patience.call_s):
@@ -43,15 +50,8 @@ async def _refresh(world: World, provider: str, driver: Driver) -> str | None:
         _log.warning("catalogue_not_refreshed", provider=provider, error=repr(error))
         await world.db.write(catalog.note_failure, provider, repr(error))
         return f"{provider}: {error!r}"
-    await world.db.write(_apply, lease, provider, offered, listed_at, world.margins.get(provider, 0))
+    margin = world.margins.get(provider, 0)
+    await world.db.write(
+        under, lease, catalog.refresh, provider, offered, listed_at=listed_at, margin_percent=margin
+    )
     return None
-
-
-def _begin(tx: Tx, provider: str, abilities: Abilities, *, holder: str, seconds: int) -> Lease | None:
-    catalog.introduce(tx, provider, abilities)
-    return leases.acquire(tx, f"catalog:{provider}", holder=holder, seconds=seconds)
-
-
-def _apply(tx: Tx, lease: Lease, provider: str, offered: Catalogue, listed_at: Instant, margin: int) -> None:
-    if leases.is_held(tx, lease):
-        catalog.refresh(tx, provider, offered, listed_at=listed_at, margin_percent=margin)

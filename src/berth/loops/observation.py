@@ -11,11 +11,12 @@ from enum import StrEnum
 
 import structlog
 
-from berth.base import leases
 from berth.base.clock import Instant, after, seconds_between
+from berth.base.leases import Lease
 from berth.core import instances
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
 from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, because
+from berth.loops.holding import LeaseLost, under, watching
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
@@ -84,11 +85,18 @@ async def tick(world: World) -> Report:
 
 
 async def _observe(world: World, provider: str, driver: Driver) -> str | None:
-    lease = await world.db.write(
-        leases.acquire, f"observation:{provider}", holder=world.holder, seconds=world.patience.lease_s
-    )
-    if lease is None:
-        return None
+    try:
+        async with watching(world, f"observation:{provider}", period_s=PERIOD_S) as watch:
+            if watch is None:
+                return None
+            lease, hold = watch
+            return await _look(world, provider, hold.guard(driver), lease)
+    except LeaseLost:
+        _log.warning("lease_lost", loop="observation", provider=provider)
+        return f"{provider}: the lease was lost"
+
+
+async def _look(world: World, provider: str, driver: Driver, lease: Lease) -> str | None:
     asked_at = world.clock.now()
     try:
         async with asyncio.timeout(world.patience.call_s):
@@ -96,7 +104,9 @@ async def _observe(world: World, provider: str, driver: Driver) -> str | None:
     except (DriverError, TimeoutError) as error:
         _log.warning("provider_not_observed", provider=provider, error=repr(error))
         return f"{provider}: {error!r}"
-    previous = await world.db.write(instances.listed, provider) if listing.is_complete else None
+    previous = None
+    if listing.is_complete:
+        previous = await world.db.write(under, lease, instances.listed, provider)
     await _compare(world, provider, driver, Seen(listing, asked_at), previous or asked_at)
     await _sweep_orphans(world, provider, driver, listing.sightings)
     return None

@@ -28,6 +28,7 @@ from berth.core.driver import (
 )
 from berth.core.instances import FAILED, Instance, Status, Wanted, because
 from berth.loops.calls import SENT_WITHIN_S, pause_s, wait_s
+from berth.loops.holding import LeaseLost, held
 from berth.loops.world import Report, World
 
 PERIOD_S = 5.0
@@ -93,12 +94,15 @@ async def tick(world: World) -> Report:
     due_at = await world.db.read(instances.next_due, providers=list(world.drivers))
     if due_at is None or due_at > now:
         return Report(wake_at=due_at)
+    since = world.clock.now()
     leased = await world.db.write(
         instances.lease_due, limit=BATCH, seconds=world.patience.lease_s, providers=list(world.drivers)
     )
     if len(leased) == BATCH:
         world.poke("provisioning")  # there may be more, and a worker to spare
-    outcomes = await asyncio.gather(*(_step(world, instance) for instance in leased), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(_step(world, instance, since) for instance in leased), return_exceptions=True
+    )
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failures:
         # Their rows stay leased, so each is tried again no sooner than its lease ends.
@@ -110,16 +114,25 @@ async def tick(world: World) -> Report:
     )
 
 
-async def _step(world: World, instance: Instance) -> None:
+async def _step(world: World, instance: Instance, since: Instant) -> None:
     driver = world.drivers.get(instance.provider)
     step = plan(instance, world.clock.now())
     if driver is None:
         await _adrift(world, instance, step)
         return
-    action = _ACTIONS[step]
+    seconds = world.patience.lease_s
+    lease = held(
+        world,
+        since=since,
+        seconds=seconds,
+        renew=lambda: world.db.write(instances.renew_lease, instance, seconds=seconds),
+        give_back=lambda: world.db.write(instances.give_back, instance),
+    )
     try:
-        async with asyncio.timeout(world.patience.lease_s * 2 / 3):
-            await action(world, driver, instance)
+        async with lease as hold, asyncio.timeout(world.patience.step_s):
+            await _ACTIONS[step](world, hold.guard(driver), instance)
+    except LeaseLost:
+        _log.warning("lease_lost", step=step.value, instance=instance.id)
     except (DriverError, TimeoutError) as error:
         _log.warning("step_failed", step=step.value, instance=instance.id, error=repr(error))
         retry_s = wait_s(error) if isinstance(error, RateLimited) else _pause(world, instance)

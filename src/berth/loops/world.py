@@ -22,8 +22,10 @@ class Patience:
 
     call_s: float = 60.0
     """For one call to a provider; a create that takes longer has an unknown outcome."""
-    lease_s: int = 150
-    """For one step of one instance, or one look at one provider: longer than either can take."""
+    step_s: float = 100.0
+    """For one step of one instance or volume, all of its calls together."""
+    lease_s: int = 30
+    """Until others take up what a process began and did not come back to: a lease is renewed while work goes on."""
     probe_s: float = 1.0
     """For an SSH banner within one step."""
     retry_first_s: float = 0.1
@@ -98,6 +100,8 @@ class World:
     mail: Mail | None = None
     """None: nobody is told anything by e-mail."""
     poke: Callable[[str], None] = lambda _loop: None
+    unfinished: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
+    """Gives back the leases of work that was cut off when the process was told to end."""
 
 
 @dataclass(frozen=True, slots=True)

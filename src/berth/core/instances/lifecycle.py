@@ -38,6 +38,16 @@ def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -
     return store.lease_due(tx, limit=limit, seconds=seconds, providers={*providers, *adrift})
 
 
+def renew_lease(tx: Tx, leased: Instance, *, seconds: int) -> bool:
+    """Keeps the row for `seconds` from now; False when it is no longer ours."""
+    return store.renew_lease(tx, leased.id, leased.lease_token, until=after(tx.now, seconds=seconds))
+
+
+def give_back(tx: Tx, leased: Instance) -> None:
+    """Lets others take the row at once. One that was lost stays as it is."""
+    store.give_back(tx, leased.id, leased.lease_token)
+
+
 def release_leases(tx: Tx) -> None:
     """Takes every row back from whoever held it. Only for a process that knows that it is alone, when it starts."""
     store.release_leases(tx)
