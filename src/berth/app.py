@@ -16,6 +16,7 @@ from berth.base import banner, db, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
+from berth.base.db_signals import Signals
 from berth.core import instances, notices, projects, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
 from berth.core.driver import Driver
@@ -146,6 +147,8 @@ class Process:
     runner: Runner
     context: Context
     sender: deliveries.Sender
+    signals: Signals | None
+    """What other processes on the same database are told and heard by; None where there are none."""
 
     async def start(self) -> None:
         """Asks every provider what it sells, for a while, then lets the loops run."""
@@ -158,9 +161,13 @@ class Process:
         except Exception as error:  # noqa: BLE001 - what was sold last time stands, and the loop tries again
             _log.warning("no_first_catalogue", error=repr(error))
         self.runner.start()
+        if self.signals is not None:
+            self.signals.start()
 
     async def stop(self) -> None:
         """Drains. Instances stay as they are."""
+        if self.signals is not None:
+            await self.signals.stop()
         await self.runner.stop(grace_s=self.settings.server.drain_s)
         await self.context.known_keys.settle()
         if self.context.rates is not None:
@@ -212,6 +219,7 @@ def build(settings: Settings) -> Process:
         name: driver for name, make in DRIVERS.items() if (driver := make(settings, install_id)) is not None
     }
     pokes: list[Callable[[str], None]] = []
+    tells: list[Callable[[str], None]] = []
 
     def poke(loop: str) -> None:
         for wake in pokes:
@@ -222,6 +230,8 @@ def build(settings: Settings) -> Process:
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop()
             poke(name)
+            for tell in tells:
+                tell(name)
 
     database.on_signal = signal
     hook_rules = webhook_rules_of(settings)
@@ -249,6 +259,10 @@ def build(settings: Settings) -> Process:
     )
     runner = Runner(world, LOOPS)
     pokes.append(runner.poke)
+    signals = None
+    if is_postgresql(settings.database):
+        signals = Signals(settings.database, database, runner.poke)
+        tells.append(signals.tell)
     context = Context(
         policy=_policy(settings),
         rates=_rates(settings, clock, database),
@@ -258,11 +272,11 @@ def build(settings: Settings) -> Process:
         rules=rules,
         webhook_rules=hook_rules,
         waiting=waiting_rules_of(settings),
-        poke=poke,
+        poke=signal,
         body_limit=settings.server.body_limit_bytes,
         version=__version__,
     )
-    return Process(settings, database, drivers, runner, context, sender)
+    return Process(settings, database, drivers, runner, context, sender, signals)
 
 
 def _policy(settings: Settings) -> Policy:
