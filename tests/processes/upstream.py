@@ -23,7 +23,7 @@ SLOWEST_S = 0.4
 class Upstream(Service):
     def __init__(self, ssh_port: int) -> None:
         super().__init__(stock=10**6)
-        self._ports = repeat(ssh_port)  # type: ignore[assignment]
+        self._ports = repeat(ssh_port)
         self.made: list[dict[str, Any]] = []
         """Every instance ever, in the order they were made in."""
         self.acts: list[dict[str, Any]] = []
