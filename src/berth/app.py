@@ -154,7 +154,7 @@ class Process:
         """Asks every provider what it sells, for a while, then lets the loops run."""
         if not self.database.is_shared:
             # Nobody else works on this file, so what a killed process held need not wait for its leases to end.
-            await self.database.write(_release_everything)
+            await self.database.write(release_everything)
         try:
             async with asyncio.timeout(_FIRST_CATALOGUE_S):
                 await catalog.tick(self.runner.world)
@@ -188,7 +188,8 @@ class Process:
         await self.database.write(leases.release_held_by, world.holder)
 
 
-def _release_everything(tx: Tx) -> None:
+def release_everything(tx: Tx) -> None:
+    """Ends every lease. Only for a process that knows that it is alone."""
     leases.release_all(tx)
     instances.release_leases(tx)
     webhooks.release_leases(tx)

@@ -17,7 +17,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from berth import __version__, app, auditing, demonstration, operating, reporting, serving
+from berth import __version__, app, auditing, backups, demonstration, operating, reporting, serving
 from berth.base import ids, log, money, secrets
 from berth.base.clock import SystemClock, rfc3339
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
@@ -37,6 +37,7 @@ client_cli = App(name="client", help="OAuth clients of a project.")
 project_cli.command(client_cli)
 report_cli = App(name="report", help="What the books say.")
 cli.command(report_cli)
+backups.register(cli)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the database, secrets and sandboxes are kept.")]
 DatabaseUrl = Annotated[

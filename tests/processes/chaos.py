@@ -105,7 +105,7 @@ def run(directory: Path, *, seconds: float, restarts: int = 1, clients: int = 4,
         for replica in cluster.replicas:
             assert replica.is_up(), replica.log()[-4000:]
         customers.leave(SETTLES_WITHIN_S)
-        within(SETTLES_WITHIN_S, trail.is_settled, trail.unsettled)
+        _within(SETTLES_WITHIN_S, trail.is_settled)
         problems = judging.problems(cluster, customers, trail, provider_url)
         figures = {
             "story": chaos.story.says(),
@@ -116,10 +116,10 @@ def run(directory: Path, *, seconds: float, restarts: int = 1, clients: int = 4,
         return Outcome(problems, figures)
 
 
-def within(seconds: float, is_so: Callable[[], bool], why: Callable[[], object]) -> None:
+def _within(seconds: float, is_so: Callable[[], bool]) -> None:
+    """What never came to be is for the judges to see."""
     ends_at = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < ends_at, f"it never came to be: {why()}"
+    while not is_so() and time.monotonic() < ends_at:
         pause(0.25)
 
 

@@ -26,9 +26,10 @@ _RECONNECT_S = 5.0
 """How long the pool tries by itself; the next verb has it try again, without the long pauses it had got to."""
 _LOST_RACE = (errors.DeadlockDetected, errors.SerializationFailure)
 _GONE = (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout)
+_IDLE_S = 10
 _OPTIONS = (
     # A process that is frozen in the middle of a transaction must not keep its locks from the others.
-    "-c idle_in_transaction_session_timeout=10s -c lock_timeout=20s"
+    "-c idle_in_transaction_session_timeout={idle_s}s -c lock_timeout=20s"
     # The server notices soon when this host is gone.
     " -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 )
@@ -164,8 +165,11 @@ class PostgresDatabase:
         raise AssertionError("unreachable")
 
 
-def connection_options(url: str) -> dict[str, Any]:
-    """What every connection is opened with beside its address, whose own options come after ours."""
+def connection_options(url: str, *, idle_s: int = _IDLE_S) -> dict[str, Any]:
+    """What every connection is opened with beside its address, whose own options come after ours.
+
+    In a transaction it may do nothing for `idle_s` seconds; 0: for ever.
+    """
     own = conninfo.conninfo_to_dict(url)
     defaults: dict[str, Any] = {
         "connect_timeout": 10,
@@ -175,7 +179,7 @@ def connection_options(url: str) -> dict[str, Any]:
         "fallback_application_name": "berth",
     }
     chosen = {name: value for name, value in defaults.items() if name not in own}
-    return {**chosen, "options": f"{_OPTIONS} {own.get('options') or ''}".rstrip()}
+    return {**chosen, "options": f"{_OPTIONS.format(idle_s=idle_s)} {own.get('options') or ''}".rstrip()}
 
 
 def _is_broken(connection: "psycopg.Connection[Row] | None") -> bool:
