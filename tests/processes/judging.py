@@ -6,7 +6,7 @@ import urllib.request
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -50,7 +50,6 @@ class Trail:
     """Who had which instance when, kept by the database itself."""
 
     database_url: str
-    _notes: dict[str, list[Note]] = field(default_factory=dict)
 
     def begin(self) -> None:
         with psycopg.connect(self.database_url, autocommit=True) as connection:
@@ -69,14 +68,18 @@ class Trail:
         return not self.unsettled()
 
     def notes(self) -> dict[str, list[Note]]:
-        if not self._notes:
-            found = defaultdict(list)
-            for id_, at, token, who, is_end in self.rows(
-                "SELECT id, at, token, who, is_end FROM trail ORDER BY seq"
-            ):
-                found[id_].append(Note(at, token, who, is_end))
-            self._notes = dict(found)
-        return self._notes
+        """By instance, oldest first."""
+        found = defaultdict(list)
+        for id_, at, token, who, is_end in self.rows(
+            "SELECT id, at, token, who, is_end FROM trail ORDER BY seq"
+        ):
+            found[id_].append(Note(at, token, who, is_end))
+        return dict(found)
+
+    def held_by(self, who: str) -> set[str]:
+        """What it has taken and not ended."""
+        last = {id_: notes[-1] for id_, notes in self.notes().items()}
+        return {id_ for id_, note in last.items() if note.who == who and not note.is_end}
 
 
 def truth(provider_url: str) -> dict[str, Any]:
@@ -151,27 +154,26 @@ def _leases(trail: Trail, seen: dict[str, Any]) -> list[str]:
 
 def figures(trail: Trail, kills: Sequence[tuple[str, float]], provider_url: str) -> dict[str, object]:
     seen = truth(provider_url)
-    taken_over = _taken_over(trail, kills)
+    delays = taken_over(trail, kills)
     ran = trail.rows("SELECT COUNT(*) FROM instances WHERE first_running_at IS NOT NULL")[0][0]
     return {
         "instances_that_ran": ran,
         "machines_made": len(seen["made"]),
         "calls_that_change_something": len(seen["acts"]),
         "leases_taken": sum(not note.is_end for notes in trail.notes().values() for note in notes),
-        "rows_taken_over_from_the_killed": len(taken_over),
+        "rows_taken_over_from_the_killed": len(delays),
         "until_taken_over_s": (
-            f"median {statistics.median(taken_over):.1f}, longest {max(taken_over):.1f}"
-            if taken_over
-            else "-"
+            f"median {statistics.median(delays):.1f}, longest {max(delays):.1f}" if delays else "-"
         ),
     }
 
 
-def _taken_over(trail: Trail, kills: Sequence[tuple[str, float]]) -> list[float]:
+def taken_over(trail: Trail, kills: Sequence[tuple[str, float]]) -> list[float]:
     """Seconds from each death to the next lease of each row that the dead had."""
     found = []
+    everything = trail.notes()
     for who, at in kills:
-        for notes in trail.notes().values():
+        for notes in everything.values():
             place = bisect_right([note.at for note in notes], at)
             if place == 0 or place == len(notes):
                 continue
