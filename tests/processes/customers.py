@@ -125,7 +125,7 @@ class Customer:
                 problem = repr(error)
             else:
                 # One that is being answered elsewhere may say so; then the answer is asked for again.
-                if status < _SERVER_ERROR and not (status == 409 and "in_progress" in answer):
+                if status < _SERVER_ERROR and "idempotency_in_flight" not in answer:
                     return Told(method, path, body, key, status, answer, tries, time.monotonic() - began_at)
                 problem = f"{status} {answer}"
             threading.Event().wait(0.1)

@@ -18,6 +18,9 @@ REPEATED = 60
 """How many answered requests are sent once more at the end."""
 CLOCK_S = 0.05
 """How far a lease's instant, noted in its transaction, and that of a call that came in may be from what they say."""
+UNDER_WAY_S = 1.0
+"""How long a call may be on its way to a provider on a busy machine."""
+SHOWN_S = 30.0
 
 _TRAIL = """
 CREATE TABLE trail (seq BIGSERIAL PRIMARY KEY, id TEXT, token BIGINT, who TEXT, is_end BOOLEAN,
@@ -137,18 +140,27 @@ def _machines(trail: Trail, seen: dict[str, Any]) -> list[str]:
 
 
 def _leases(trail: Trail, seen: dict[str, Any]) -> list[str]:
-    """Nobody makes or changes an instance at the provider but who has the lease on it in that moment."""
-    notes = trail.notes()
+    """Nobody makes or changes an instance at the provider but who has the lease on it in that moment.
+
+    What was sent under a lease that its holder then ended itself, having waited long enough, may be noted a little
+    later. What was sent under one that had run out may not.
+    """
+    everything = trail.notes()
     found = []
     for act in seen["acts"]:
         id_ = act["label"].rsplit("-", 1)[-1]
-        taken = [note for note in notes.get(id_, ()) if not note.is_end]
-        place = bisect_right([note.at for note in taken], act["at"] + CLOCK_S)
-        holders = {note.who for note in taken[:place] if note is taken[place - 1]}
-        if act["by"] not in holders:
-            found.append(
-                f"{act['by']} did {act['action']} to {id_} while {holders or 'nobody'} had the lease"
-            )
+        notes = [note for note in everything.get(id_, ()) if note.at <= act["at"] + CLOCK_S]
+        own = [note for note in notes if note.who == act["by"]]
+        taken = [note for note in notes if not note.is_end]
+        is_holder = bool(taken) and taken[-1].who == act["by"]
+        has_just_ended = bool(own) and own[-1].is_end and act["at"] - own[-1].at <= UNDER_WAY_S
+        if not is_holder and not has_just_ended:
+            near = [
+                f"{note.at - act['at']:+.2f} s {note.who} {'ended' if note.is_end else 'took'} {note.token}"
+                for note in everything.get(id_, ())
+                if abs(note.at - act["at"]) < SHOWN_S
+            ]
+            found.append(f"{act['by']} did {act['action']} to {id_} without its lease: {', '.join(near)}")
     return found
 
 
