@@ -13,14 +13,19 @@ from sqlalchemy.exc import OperationalError
 
 from berth.base.db import DatabaseUnavailable, is_postgresql
 
+TABLE_LOCK = "10s"
+"""How long a change waits for a table that is in use: everybody who wants to use it meanwhile waits behind."""
 
-def upgrade(url: str, revision: str = "head") -> None:
+
+def upgrade(url: str, revision: str = "head", *, lock_timeout: str = TABLE_LOCK) -> None:
     """Brings the database at `url` to the newest revision, or to `revision`. Several processes may do so at once.
 
     Raises DatabaseUnavailable where PostgreSQL cannot be reached, or a table is in use for too long.
     """
+    config = _config(url)
+    config.attributes["lock_timeout"] = lock_timeout
     try:
-        command.upgrade(_config(url), revision)
+        command.upgrade(config, revision)
     except OperationalError as error:
         if not is_postgresql(url):
             raise

@@ -11,8 +11,6 @@ from alembic.util import CommandError
 
 _MIGRATION_LOCK = 4_270_718_001
 """Any constant of our own: the advisory lock that keeps two migrating processes apart."""
-_TABLE_LOCK = "10s"
-"""How long a change may wait for a table: everybody who wants to use it meanwhile waits behind."""
 
 
 def _run() -> None:
@@ -20,7 +18,9 @@ def _run() -> None:
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_TABLE_LOCK}'"))
+            # Only now: for another process that migrates everybody waits as long as it takes.
+            limit = context.config.attributes.get("lock_timeout", "0")
+            connection.execute(sa.text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": limit})
         else:
             connection.exec_driver_sql("PRAGMA busy_timeout = 30000")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
