@@ -215,6 +215,11 @@ def build(settings: Settings) -> Process:
     database = open_database(settings)
     clock = SystemClock()
     rules = rules_of(settings)
+    if not database.write_now(projects.is_pepper, pepper):
+        database.close()
+        raise SettingsError(
+            f"pepper_file: {settings.pepper_path} is not the pepper of this installation; replicas share one"
+        )
     install_id = database.write_now(projects.installation_id)
     drivers = {
         name: driver for name, make in DRIVERS.items() if (driver := make(settings, install_id)) is not None

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from berth import __version__, app, auditing, backups, demonstration, operating, reporting, serving
-from berth.base import ids, log, money, secrets
+from berth.base import ids, leases, log, money, secrets
 from berth.base.clock import SystemClock, rfc3339
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
 from berth.core import events, ledger, projects
@@ -380,6 +380,8 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
 
     In that order a crash leaves a file that the next start writes again, never a project nobody can enter.
     """
+    # Replicas that start at this very moment wait here for each other, and the second finds the project.
+    leases.acquire(tx, "first_project", holder=operating.user(), seconds=0)
     if projects.list_projects(tx, limit=1):
         return False
     made = operating.create(

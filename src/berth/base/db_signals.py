@@ -9,11 +9,13 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import structlog
 
 from berth.base import secrets
+from berth.base.clock import SECOND, SystemClock
 from berth.base.db import Database, DatabaseUnavailable, Tx
 from berth.base.postgres import connection_options
 
@@ -24,6 +26,7 @@ _QUIET_S = 20.0
 """How long nothing may be heard before the connection is asked whether it still lives."""
 _ANSWER_S = 10.0
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.2, 10.0
+_CLOCKS_APART_S = 2.0
 _PAYLOAD = re.compile(r"(?P<sender>[0-9a-f]{8})(?P<names>( [a-z_]{1,40}){1,32})", re.ASCII)
 _log = structlog.get_logger()
 
@@ -84,12 +87,24 @@ class Signals:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True, **options) as connection:
             await connection.execute(f"LISTEN {CHANNEL}")
             self.is_listening.set()
+            await _compare_clocks(connection)
             while True:
                 async for notice in connection.notifies(timeout=_QUIET_S):
                     for name in heard(notice.payload, self._sender):
                         self._hear(name)
                 async with asyncio.timeout(_ANSWER_S):
                     await connection.execute("SELECT 1")
+
+
+async def _compare_clocks(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Leases are told by each host's own clock: one that goes wrong takes from others too early, or holds too long."""
+    answer = await connection.execute(
+        "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+    )
+    row = await answer.fetchone()
+    apart_s = 0.0 if row is None else abs(row[0] - SystemClock().now()) / SECOND
+    if apart_s > _CLOCKS_APART_S:
+        _log.error("clock_differs", from_database_s=round(apart_s, 1))
 
 
 def heard(payload: str, own: str) -> list[str]:
