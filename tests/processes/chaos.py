@@ -6,6 +6,7 @@ and was asked, whose lease that was under, and the books.
 """
 
 import argparse
+import contextlib
 import random
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
+
 from tests import postgres
 from tests.processes import judging
 from tests.processes.customers import Customer, Customers
@@ -27,7 +30,8 @@ DURABLE = {**postgres.SETTINGS, "fsync": "off", "synchronous_commit": "on"}
 """What was committed survives a server that crashes; only of the machine's own crash nothing is asked."""
 LEASE_S = 5
 FREEZES_S = 8.0
-EVERY_S = (1.5, 4.0)
+EVERY_S = (0.5, 3.0)
+CAUGHT_WITHIN_S = 3.0
 SETTLES_WITHIN_S = 240.0
 
 
@@ -45,8 +49,9 @@ class Story:
 
 
 class Chaos:
-    def __init__(self, cluster: Cluster, server: postgres.Server, seed: int) -> None:
+    def __init__(self, cluster: Cluster, server: postgres.Server, trail: Trail, seed: int) -> None:
         self.cluster = cluster
+        self._trail = trail
         self.story = Story()
         self._server = server
         self._random = random.Random(seed)
@@ -66,13 +71,24 @@ class Chaos:
                 self.story.restarts += 1
             pause(self._random.uniform(*EVERY_S))
 
+    def _catch(self, victim: Replica) -> None:
+        """Waits, a little, until it is in the middle of something."""
+        ends_at = time.monotonic() + CAUGHT_WITHIN_S
+        while time.monotonic() < ends_at:
+            with contextlib.suppress(psycopg.OperationalError):  # it is being restarted
+                if self._trail.held_by(victim.name):
+                    break
+            pause(0.02)
+
     def _kill(self, victim: Replica) -> None:
+        self._catch(victim)
         self.story.kills.append((victim.name, time.time()))
         victim.kill()
         pause(self._random.uniform(0, LEASE_S))
         victim.start()
 
     def _freeze(self, victim: Replica) -> None:
+        self._catch(victim)
         frozen_at = time.time()
         victim.freeze()
         pause(FREEZES_S)
@@ -99,7 +115,7 @@ def run(directory: Path, *, seconds: float, restarts: int = 1, clients: int = 4,
         trail = Trail(cluster.database_url)
         trail.begin()
         customers = Customers([Customer(number, cluster, seed) for number in range(clients)])
-        chaos = Chaos(cluster, server, seed)
+        chaos = Chaos(cluster, server, trail, seed)
         with customers.busy():
             chaos.live(seconds, restarts=restarts)
         for replica in cluster.replicas:

@@ -81,8 +81,8 @@ class Trail:
 
     def held_by(self, who: str) -> set[str]:
         """What it has taken and not ended."""
-        last = {id_: notes[-1] for id_, notes in self.notes().items()}
-        return {id_ for id_, note in last.items() if note.who == who and not note.is_end}
+        rows = self.rows("SELECT DISTINCT ON (id) id, who, is_end FROM trail ORDER BY id, seq DESC")
+        return {id_ for id_, holder, is_end in rows if holder == who and not is_end}
 
 
 def truth(provider_url: str) -> dict[str, Any]:
@@ -153,8 +153,7 @@ def _leases(trail: Trail, seen: dict[str, Any]) -> list[str]:
         own = [note for note in notes if note.who == act["by"]]
         taken = [note for note in notes if not note.is_end]
         is_holder = bool(taken) and taken[-1].who == act["by"]
-        has_just_ended = bool(own) and own[-1].is_end and act["at"] - own[-1].at <= UNDER_WAY_S
-        if not is_holder and not has_just_ended:
+        if not is_holder and not _has_just_ended(own, act["at"]):
             near = [
                 f"{note.at - act['at']:+.2f} s {note.who} {'ended' if note.is_end else 'took'} {note.token}"
                 for note in everything.get(id_, ())
@@ -162,6 +161,10 @@ def _leases(trail: Trail, seen: dict[str, Any]) -> list[str]:
             ]
             found.append(f"{act['by']} did {act['action']} to {id_} without its lease: {', '.join(near)}")
     return found
+
+
+def _has_just_ended(own: Sequence[Note], at: float) -> bool:
+    return bool(own) and own[-1].is_end and at - own[-1].at <= UNDER_WAY_S
 
 
 def figures(trail: Trail, kills: Sequence[tuple[str, float]], provider_url: str) -> dict[str, object]:
