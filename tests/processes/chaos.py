@@ -121,7 +121,7 @@ def run(directory: Path, *, seconds: float, restarts: int = 1, clients: int = 4,
         for replica in cluster.replicas:
             assert replica.is_up(), replica.log()[-4000:]
         customers.leave(SETTLES_WITHIN_S)
-        _within(SETTLES_WITHIN_S, trail.is_settled)
+        until(SETTLES_WITHIN_S, trail.is_settled)
         problems = judging.problems(cluster, customers, trail, provider_url)
         figures = {
             "story": chaos.story.says(),
@@ -132,11 +132,14 @@ def run(directory: Path, *, seconds: float, restarts: int = 1, clients: int = 4,
         return Outcome(problems, figures)
 
 
-def _within(seconds: float, is_so: Callable[[], bool]) -> None:
-    """What never came to be is for the judges to see."""
+def until(seconds: float, is_so: Callable[[], bool]) -> bool:
+    """Whether it came to be in time."""
     ends_at = time.monotonic() + seconds
-    while not is_so() and time.monotonic() < ends_at:
-        pause(0.25)
+    while not is_so():
+        if time.monotonic() >= ends_at:
+            return False
+        pause(0.1)
+    return True
 
 
 @contextmanager
@@ -155,6 +158,7 @@ def upstream() -> Iterator[str]:
     finally:
         child.stdin.close()
         child.wait(30)
+        child.stdout.close()
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ class Customer:
             if self.standing and (len(self.standing) >= STANDING or self._random.random() < 0.45):
                 self._delete(self.standing.pop(self._random.randrange(len(self.standing))))
             else:
-                self._deploy()
+                self.deploy()
             if self._random.random() < 0.2:
                 self.repeat(self._random.choice(self.told))
         except Unanswered as error:
@@ -91,7 +91,7 @@ class Customer:
         if (again.status, again.answer) != (told.status, told.answer):
             self.unlike.append(f"{told.method} {told.path}: {told.answer} and then {again.answer}")
 
-    def _deploy(self) -> None:
+    def deploy(self) -> None:
         hostname = f"c{self.number}-{len(self.told)}-{self._random.getrandbits(40):x}"
         body = {
             "cluster_type": "CPU.4V.16G",
