@@ -9,6 +9,7 @@ import json
 import random
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import repeat
 from typing import Any
@@ -34,6 +35,14 @@ class Upstream(Service):
         app = super().app()
         app.add_routes([web.get("/truth", self._truth)])
         return app
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        # Looking takes its time too, so that whoever is struck is often about to act on what it saw.
+        await asyncio.sleep(random.random() * SLOWEST_S / 2)
+        return await super()._guard(request, handler)
 
     async def _truth(self, _request: web.Request) -> web.Response:
         alive = [each for each in self.instances.values() if each["status"] != "discontinued"]
