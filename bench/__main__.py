@@ -1,4 +1,4 @@
-"""`python -m bench [w2 w3 w4 w6 w7 w8 x1 x2 x3 x5] [--quick]`: runs the workloads, shows the table, keeps the samples as JSON."""
+"""`python -m bench [w1 w2 w3 w4 w6 w7 w8 x1 x2 x3 x5] [--quick]`: runs the workloads, shows the table, keeps the samples as JSON."""
 
 import argparse
 import gc
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import psycopg
 
-from bench import databases, machine, report, w2, w3, w4, w6, w7, w8, x1, x2, x3, x5
+from bench import databases, machine, report, w1, w2, w3, w4, w6, w7, w8, x1, x2, x3, x5
 from bench.databases import Databases
 from bench.measure import Result
 from bench.options import Options
 
 WORKLOADS: Mapping[str, Callable[[Databases, Options], list[Result]]] = {
+    "w1": w1.run,
     "w2": w2.run,
     "w3": w3.run,
     "w4": w4.run,

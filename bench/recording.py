@@ -7,6 +7,7 @@ from typing import Any, Concatenate, Literal
 from berth.base import ids
 from berth.base.clock import Instant, SystemClock
 from berth.base.db import Database, P, R, Row, Tx
+from berth.base.meters import Reading
 
 _clock = SystemClock()
 How = Literal["run", "one", "all"]
@@ -75,6 +76,9 @@ class RecordingDatabase:
 
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._db.read_now(self._recorded(verb), *args, **kwargs)
+
+    def readings(self) -> Sequence[Reading]:
+        return self._db.readings()
 
     def close(self) -> None:
         self._db.close()

@@ -142,6 +142,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How many random histories are lived on SQLite, or which one: see tests/loops/test_histories.py."""
     parser.addoption("--histories", type=int, default=2000, metavar="COUNT", help="random histories to live")
     parser.addoption("--history", type=int, default=None, metavar="SEED", help="live this one alone")
+    parser.addoption("--sessions", type=int, default=24, metavar="COUNT", help="sessions in the storm")
 
 
 @pytest.fixture(scope="session")

@@ -22,18 +22,18 @@ from berth.core import (
     keys,
     ledger,
     projects,
+    sessions,
     volumes,
     webhooks,
 )
 from berth.core.billing import Rules
 from berth.core.driver import (
     Catalogue,
-    Hardware,
-    Place,
     Power,
     ProviderClusterType,
     ProviderImage,
     ProviderOffer,
+    ProviderTemplate,
     ProviderVolumeType,
     Sighting,
     VolumeSighting,
@@ -41,21 +41,23 @@ from berth.core.driver import (
 from berth.core.events import Actor
 from berth.core.instances import Instance, OrderSpec, Status
 from berth.core.projects import ApiKey, KeySpec
+from berth.core.sessions import Opened, SessionSpec
 from berth.core.volumes import NewVolume, Volume
+from tests import stock
 
+BOOT_TIMEOUT_S = stock.BOOT_TIMEOUT_S
+H100 = stock.H100
+PLACES = stock.PLACES
+image = stock.image
+offer = stock.offer
+template = stock.template
+volume_type = stock.volume_type
 PEPPER = b"the pepper of tests, thirty-two b"
-H100 = "1H100.80S.30V"
 PROVIDER = "sandbox"
-PLACES = {
-    "FIN-01": Place("FIN-01", "Finland 1", "FI"),
-    "FIN-02": Place("FIN-02", "Finland 2", "FI"),
-    "FIN-03": Place("FIN-03", "Finland 3", "FI"),
-    "ICE-01": Place("ICE-01", "Iceland 1", "IS"),
-}
 RULES = Rules()
 WEBHOOK_RULES = webhooks.Rules(allow_private=True)
 """Receivers of tests are on this host."""
-BOOT_TIMEOUT_S = 600
+SESSION_RULES = sessions.Rules()
 
 P = ParamSpec("P")
 _numbers = count(1)
@@ -130,93 +132,6 @@ def ssh_key(
     db: Database, by: Actor, name: str = "laptop", *, public_key_line: str | None = None
 ) -> keys.SshKey:
     return db.write_now(keys.add, by, name=name, public_key=public_key_line or public_key())
-
-
-def offer(
-    instance_type: str = H100,
-    *,
-    location: str = "FIN-01",
-    price: str = "1.71",
-    cost: str = "1",
-    free: int = 8,
-    name: str | None = None,
-    gpu_model: str | None = "H100",
-    gpu_count: int = 1,
-    gpu_vram_gb: int = 80,
-    spot_price: str | None = None,
-    is_simulated: bool = False,
-) -> ProviderOffer:
-    """What a provider would sell, for `catalogue`. Its name at the provider is `<type>@<location>`."""
-    hardware = Hardware(
-        name=instance_type,
-        gpu_model=gpu_model,
-        gpu_count=gpu_count,
-        gpu_vram_gb=gpu_vram_gb,
-        vcpu_count=30,
-        ram_gb=120,
-        storage_gb=200,
-        description=instance_type,
-        manufacturer="NVIDIA",
-        boot_timeout_s=BOOT_TIMEOUT_S,
-    )
-    return ProviderOffer(
-        provider_offer_id=name or f"{instance_type}@{location}",
-        hardware=hardware,
-        place=PLACES.get(location, Place(location, location, "FI")),
-        cost_micros_per_hour=from_usd(cost),
-        price_micros_per_hour=from_usd(price),
-        free_units=free,
-        is_simulated=is_simulated,
-        spot_price_micros_per_hour=None if spot_price is None else from_usd(spot_price),
-    )
-
-
-def image(
-    slug: str = "ubuntu-24.04",
-    *,
-    gpu_models: Sequence[str] | None = None,
-    min_os_volume_gb: int = 10,
-    **members: Any,
-) -> ProviderImage:
-    """An image that boots everywhere, or only on `gpu_models`."""
-    return ProviderImage(
-        slug=slug,
-        name=slug,
-        category="ubuntu",
-        os_name="Ubuntu 24.04",
-        ssh_user="root",
-        gpu_models=gpu_models,
-        min_os_volume_gb=min_os_volume_gb,
-        **members,
-    )
-
-
-def volume_type(
-    name: str = "NVMe",
-    *,
-    location: str = "FIN-01",
-    price: str = "0.2",
-    cost: str = "0.1",
-    live: bool = True,
-    max_attachments: int = 1,
-    most: int = 10_240,
-) -> ProviderVolumeType:
-    """Storage that a provider would sell; shared when more than one can have it."""
-    return ProviderVolumeType(
-        name=name,
-        place=PLACES.get(location, Place(location, location, "FI")),
-        cost_micros_per_gb_month=from_usd(cost),
-        price_micros_per_gb_month=from_usd(price),
-        max_size_gb=most,
-        is_shared=max_attachments > 1,
-        max_attachments=max_attachments,
-        attaches_live=live,
-        iops="100k",
-        burst_bandwidth_mb_s=2500,
-        continuous_bandwidth_mb_s=2000,
-        internal_network_speed_mb_s=50,
-        throughput_gbps=4,
-    )
 
 
 def catalogue(
@@ -390,6 +305,43 @@ def balance(db: Database, by: Actor) -> billing.Balance:
 
 def micros(amount: str) -> Micros:
     return from_usd(amount)
+
+
+def session_spec(
+    *,
+    consumer_id: str = "my-application",
+    offer_id: str = f"{PROVIDER}-{H100}@FIN-01",
+    workload_type: str = "training",
+    reservation_hours: int | None = 2,
+    **members: Any,
+) -> SessionSpec:
+    """What a consumer asks for, for `sessions.open_session`."""
+    return SessionSpec(consumer_id, offer_id, workload_type, reservation_hours, **members)
+
+
+def session(
+    db: Database,
+    by: Actor | None = None,
+    *,
+    rules: sessions.Rules = SESSION_RULES,
+    template: ProviderTemplate | None = None,
+    **members: Any,
+) -> Opened:
+    """A session that was accepted. Makes the project and the catalogue where there are none."""
+    if by is None:
+        by = project(db).by
+    if not db.read_now(catalog.locations, by):
+        catalogue(db)
+    return db.write_now(
+        sessions.open_session,
+        by,
+        session_spec(**members),
+        rules,
+        RULES,
+        public_key=public_key("session"),
+        pepper=PEPPER,
+        template=template,
+    )
 
 
 def volume(

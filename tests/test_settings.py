@@ -5,9 +5,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from berth.app import DRIVERS, build, mail_of, rules_of
+from berth.app import build, mail_of, rules_of
 from berth.core.billing import PERIODS, Period, Unit
 from berth.loops.world import Mail
+from berth.providers import DRIVERS
 from berth.settings import Settings, SettingsError, read
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"

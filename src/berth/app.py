@@ -11,19 +11,22 @@ from pathlib import Path
 
 import structlog
 
-from berth import __version__
-from berth.base import banner, db, leases, money, secrets
+from berth import __version__, providers
+from berth.base import banner, db, health, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
 from berth.base.db_signals import Signals
-from berth.core import instances, notices, projects, volumes, webhooks
+from berth.base.login import Visitor
+from berth.base.meters import Meters
+from berth.base.readiness import Readiness
+from berth.core import instances, measures, notices, projects, sessions, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
+from berth.core.catalog.inventory import Shelf
 from berth.core.driver import Driver
 from berth.core.waitlist import Rules as WaitingRules
-from berth.drivers.sandbox import SandboxConfig, SandboxDriver
-from berth.drivers.verda import VerdaConfig, VerdaDriver
-from berth.faces import huddle, verda
+from berth.drivers.metered import Metered
+from berth.faces import huddle, shopper, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
     catalog,
@@ -32,14 +35,17 @@ from berth.loops import (
     deliveries,
     delivery_log,
     housekeeping,
+    inventory,
     metering,
     observation,
     provisioning,
     reservations,
+    templates,
     volume_observation,
     waitlist,
 )
 from berth.loops import notices as notices_loop
+from berth.loops import sessions as sessions_loop
 from berth.loops import volumes as volumes_loop
 from berth.loops.loop import Loop, Runner
 from berth.loops.world import Courier, Mail, Patience, World
@@ -48,78 +54,37 @@ from berth.settings import Period as SoldPeriod
 from berth.settings import Settings, SettingsError
 
 _FIRST_CATALOGUE_S = 10.0
+_SWEEP_S = 120.0
+"""How long a start is not ready while a provider was not looked at as a whole."""
+_CATALOGUE_PERIODS_S = {"vastai": 60, "tensordock": 30}
+"""What marketplaces sell changes by the minute, and asking them costs them more than asking others."""
 _MOST_EUR_PER_USD = 1000 * money.USD
+DEFAULT_PROJECT = "default"
+"""Made by the first start. The shopper API acts for it where it is open."""
 _log = structlog.get_logger()
-
-
-def _sandbox(settings: Settings, install_id: str) -> SandboxDriver | None:
-    chosen = settings.sandbox
-    if not chosen.is_enabled:
-        return None
-    return SandboxDriver(
-        SandboxConfig(
-            state_dir=settings.data_dir / "sandbox",
-            install_id=install_id,
-            simulate=settings.simulate,
-            listen_host=chosen.listen_host,
-            advertise_ip=chosen.advertise_ip,
-            first_port=chosen.first_port,
-            last_port=chosen.last_port,
-            network=chosen.network,
-            volume_medium=chosen.volume_medium,
-            volume_micros_per_gb_month=_storage_price(settings),
-        )
-    )
-
-
-def _storage_price(settings: Settings) -> money.Micros:
-    try:
-        price = money.from_usd(settings.sandbox.volume_usd_per_gb_month)
-    except ValueError as error:
-        raise SettingsError(f"sandbox.volume_usd_per_gb_month: {error}") from error
-    if price <= 0:
-        raise SettingsError("sandbox.volume_usd_per_gb_month: must be more than 0")
-    return price
-
-
-def _verda(settings: Settings, _install_id: str) -> VerdaDriver | None:
-    chosen = settings.verda
-    if chosen.client_id is None:
-        return None
-    if not chosen.client_secret:
-        raise SettingsError("verda.client_secret: must be set when verda.client_id is")
-    if not chosen.base_url.startswith(("https://", "http://")):
-        raise SettingsError("verda.base_url: must begin with https:// or http://")
-    return VerdaDriver(
-        VerdaConfig(
-            base_url=chosen.base_url.rstrip("/"),
-            client_id=chosen.client_id,
-            client_secret=chosen.client_secret,
-            units=chosen.units,
-            low_balance_micros=_low_balance(chosen.low_balance_usd),
-        )
-    )
-
-
-def _low_balance(text: str) -> money.Micros:
-    try:
-        return money.from_usd(text)
-    except ValueError as error:
-        raise SettingsError(f"verda.low_balance_usd: {error}") from error
 
 
 FACES: Mapping[str, Callable[[Context], Asgi]] = {
     huddle.PREFIX: huddle.build,
     huddle.NESTED_PREFIX: partial(huddle.build, is_nested=True),
     verda.PREFIX: verda.build,
+    shopper.PREFIX: shopper.build,
 }
 """Who calls us, by the prefix of their paths."""
 
-DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {"sandbox": _sandbox, "verda": _verda}
-"""Whom we call; a builder answers None for a provider that is not set up."""
+PATHS: Mapping[str, str] = dict.fromkeys(shopper.PATHS, shopper.PREFIX)
+"""Where a face has only these paths, and what lies below them, of all that its prefix holds: its prefix, by the path."""
+
+_PLACES = sorted(
+    [(prefix, prefix) for prefix in FACES if prefix not in PATHS.values()] + list(PATHS.items()),
+    key=lambda place: len(place[0]),
+    reverse=True,
+)
 
 LOOPS: Sequence[Loop] = (
-    Loop("catalog", catalog.tick, catalog.PERIOD_S),
+    Loop("catalog", catalog.tick, catalog.PERIOD_S, workers=catalog.WORKERS),
+    Loop("inventory", inventory.tick, inventory.PERIOD_S, rest_s=inventory.REST_S),
+    Loop("templates", templates.tick, templates.PERIOD_S),
     Loop("notices", notices_loop.tick, notices_loop.PERIOD_S),
     Loop("provisioning", provisioning.tick, provisioning.PERIOD_S, workers=8),
     Loop("observation", observation.tick, observation.PERIOD_S),
@@ -131,6 +96,7 @@ LOOPS: Sequence[Loop] = (
     Loop("delivery_log", delivery_log.tick, delivery_log.PERIOD_S),
     Loop("waitlist", waitlist.tick, waitlist.PERIOD_S),
     Loop("reservations", reservations.tick, reservations.PERIOD_S),
+    Loop("sessions", sessions_loop.tick, sessions_loop.PERIOD_S),
     Loop("credit", credit.tick, credit.PERIOD_S),
     Loop("housekeeping", housekeeping.tick, housekeeping.PERIOD_S),
 )
@@ -149,6 +115,7 @@ class Process:
     sender: deliveries.Sender
     signals: Signals | None
     """What other processes on the same database are told and heard by; None where there are none."""
+    _patience: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Asks every provider what it sells, for a while, then lets the loops run."""
@@ -157,17 +124,22 @@ class Process:
             await self.database.write(release_everything)
         try:
             async with asyncio.timeout(_FIRST_CATALOGUE_S):
-                await catalog.tick(self.runner.world)
+                await catalog.tick_all(self.runner.world)
         except Exception as error:  # noqa: BLE001 - what was sold last time stands, and the loop tries again
             _log.warning("no_first_catalogue", error=repr(error))
+        await inventory.tick(self.runner.world)
         self.runner.start()
         if self.signals is not None:
             self.signals.start()
+        self._patience = asyncio.get_running_loop().call_later(_SWEEP_S, self._stop_waiting)
 
     async def stop(self) -> None:
         """Drains. Instances stay as they are."""
+        self.context.readiness.drain()
         if self.signals is not None:
             await self.signals.stop()
+        if self._patience is not None:
+            self._patience.cancel()
         await self.runner.stop(grace_s=self.settings.server.drain_s)
         await self.context.known_keys.settle()
         if self.context.rates is not None:
@@ -186,6 +158,12 @@ class Process:
         for give_back in world.unfinished:
             await give_back()
         await self.database.write(leases.release_held_by, world.holder)
+
+    def _stop_waiting(self) -> None:
+        # One provider that cannot be reached must not keep everything else from being sold.
+        missing = self.context.readiness.give_up()
+        if missing:
+            _log.warning("sweep_not_complete", providers=sorted(missing), seconds=_SWEEP_S)
 
 
 def release_everything(tx: Tx) -> None:
@@ -221,9 +199,14 @@ def build(settings: Settings) -> Process:
             f"pepper_file: {settings.pepper_path} is not the pepper of this installation; replicas share one"
         )
     install_id = database.write_now(projects.installation_id)
-    drivers = {
-        name: driver for name, make in DRIVERS.items() if (driver := make(settings, install_id)) is not None
+    visitor = Visitor(database.write_now(sessions.observer, pepper).private_pem)
+    meters = Meters(measures.ALL)
+    drivers: dict[str, Driver] = {
+        name: Metered(driver, name, meters)
+        for name, make in providers.DRIVERS.items()
+        if (driver := make(settings, install_id)) is not None
     }
+    readiness = Readiness(drivers, since=clock.now())
     pokes: list[Callable[[str], None]] = []
     tells: list[Callable[[str], None]] = []
 
@@ -242,6 +225,7 @@ def build(settings: Settings) -> Process:
     database.on_signal = signal
     hook_rules = webhook_rules_of(settings)
     sender = deliveries.Sender(hook_rules, clock)
+    shelf = Shelf()
     world = World(
         db=database,
         clock=clock,
@@ -259,11 +243,20 @@ def build(settings: Settings) -> Process:
             lease_s=settings.loops.lease_s,
             orphan_grace_s=settings.loops.orphan_grace_s,
         ),
-        margins={"verda": settings.verda.margin_percent},
+        margins=providers.margins(settings),
+        periods={name: _CATALOGUE_PERIODS_S.get(name, int(catalog.PERIOD_S)) for name in drivers},
         mail=mail_of(settings),
         poke=poke,
+        meters=meters,
+        readiness=readiness,
+        shelf=shelf,
+        login=visitor.run,
+        health=health.is_alive,
+        session_rules=session_rules_of(settings),
     )
     runner = Runner(world, LOOPS)
+    meters.watch(runner.readings)
+    meters.watch(database.readings)
     pokes.append(runner.poke)
     signals = None
     if is_postgresql(settings.database):
@@ -279,6 +272,12 @@ def build(settings: Settings) -> Process:
         webhook_rules=hook_rules,
         waiting=waiting_rules_of(settings),
         poke=signal,
+        shelf=shelf,
+        session_rules=session_rules_of(settings),
+        session_wait_s=settings.shopper.create_wait_s,
+        meters=meters,
+        readiness=readiness,
+        providers={name: driver.abilities for name, driver in drivers.items()},
         body_limit=settings.server.body_limit_bytes,
         version=__version__,
     )
@@ -298,7 +297,19 @@ def _policy(settings: Settings) -> Policy:
         eur_per_usd_micros=_euros(settings),
         free_units_shown=settings.access.free_units_shown or None,
         shown_provisioning_s=settings.iaas.shown_provisioning_s,
+        open_project=_open_project(settings),
     )
+
+
+def _open_project(settings: Settings) -> str | None:
+    """Raises SettingsError where everybody could walk in."""
+    is_here = shopper.is_loopback(settings.server.host)
+    if settings.shopper.access == "open" and not is_here:
+        raise SettingsError(
+            f"shopper.access: open would let anybody in who reaches {settings.server.host}; listen on 127.0.0.1 or"
+            " set it to key"
+        )
+    return DEFAULT_PROJECT if is_here and settings.shopper.access != "key" else None
 
 
 def _euros(settings: Settings) -> int:
@@ -392,6 +403,17 @@ def webhook_rules_of(settings: Settings) -> webhooks.Rules:
     return webhooks.Rules(chosen.allow_private, networks, chosen.retry_permille)
 
 
+def session_rules_of(settings: Settings) -> sessions.Rules:
+    """The operator's decisions about sessions."""
+    chosen = settings.sessions
+    return sessions.Rules(
+        hard_max_hours=chosen.hard_max_hours,
+        is_hard_max_off=chosen.hard_max_off,
+        vllm_image=chosen.vllm_image,
+        tgi_image=chosen.tgi_image,
+    )
+
+
 def waiting_rules_of(settings: Settings) -> WaitingRules:
     """The operator's decisions about waiting."""
     chosen = settings.waitlist
@@ -400,9 +422,8 @@ def waiting_rules_of(settings: Settings) -> WaitingRules:
 
 def application(process: Process) -> Asgi:
     """All faces behind one port, joined by their prefixes; starts and stops the process with the server."""
-    faces = [(prefix, make(process.context)) for prefix, make in FACES.items()]
-    faces.sort(key=lambda face: len(face[0]), reverse=True)
-    fallback = dict(faces)[huddle.PREFIX]
+    faces = {prefix: make(process.context) for prefix, make in FACES.items()}
+    fallback = faces[huddle.PREFIX]
     welcome = f"{huddle.PREFIX}/docs".encode()
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
@@ -414,13 +435,21 @@ def application(process: Process) -> Asgi:
             await send({"type": "http.response.start", "status": 307, "headers": [(b"location", welcome)]})
             await send({"type": "http.response.body", "body": b""})
             return
-        for prefix, face in faces:
-            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in {"", "/"}:
-                await face({**scope, "root_path": prefix}, receive, send)
-                return
-        await fallback(scope, receive, send)
+        prefix = prefix_of(path)
+        if prefix is None:
+            await fallback(scope, receive, send)
+        else:
+            await faces[prefix]({**scope, "root_path": prefix}, receive, send)
 
     return dispatch
+
+
+def prefix_of(path: str) -> str | None:
+    """The prefix of the face that a path belongs to: of all that hold it, the longest decides. None: nobody's."""
+    for beginning, prefix in _PLACES:
+        if path.startswith(beginning) and path[len(beginning) : len(beginning) + 1] in {"", "/"}:
+            return prefix
+    return None
 
 
 async def _lifespan(process: Process, receive: Receive, send: Send) -> None:

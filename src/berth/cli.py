@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -16,9 +16,20 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from berth import __version__, app, auditing, backups, demonstration, operating, reporting, serving
-from berth.base import ids, leases, log, money, secrets
+from berth import (
+    __version__,
+    app,
+    auditing,
+    backups,
+    demonstration,
+    operating,
+    reporting,
+    serving,
+    shopping,
+)
+from berth.base import ids, log, money, secrets
 from berth.base.clock import SystemClock, rfc3339
 from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
 from berth.core import events, ledger, projects
@@ -27,7 +38,6 @@ from berth.core.events import Search
 from berth.core.projects import Credentials, KeySpec
 from berth.settings import Settings, SettingsError, read
 
-DEFAULT_PROJECT = "default"
 _BAD_USAGE = 2
 
 cli = App(name="berth", version=__version__, help="A GPU cloud in a box.")
@@ -38,6 +48,7 @@ project_cli.command(client_cli)
 report_cli = App(name="report", help="What the books say.")
 cli.command(report_cli)
 backups.register(cli)
+shopping.register(cli)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the database, secrets and sandboxes are kept.")]
 DatabaseUrl = Annotated[
@@ -45,12 +56,14 @@ DatabaseUrl = Annotated[
 ]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line. A mistake in it, or in a setting, ends with one sentence and status 2."""
     try:
-        cli()
+        cli(arguments)
     except (SettingsError, Refusal, DatabaseUnavailable) as error:
         _fail(str(error))
+    except shopping.Failed as error:
+        _fail(str(error), status=error.exit_status)
 
 
 @cli.command
@@ -77,7 +90,13 @@ def serve(
         _introduce(process)
         address = f"http://{settings.server.host}:{settings.server.port}"
         ready = f"Berth {__version__} serves {address}/api/v1 (docs: {address}/api/v1/docs)"
-        has_started = serving.serve(app.application(process), listener, settings.server, lambda: _tell(ready))
+        has_started = serving.serve(
+            app.application(process),
+            listener,
+            settings.server,
+            when_ready=lambda: _tell(ready),
+            when_ending=process.context.readiness.drain,
+        )
     if not has_started:
         sys.exit(1)
 
@@ -380,12 +399,11 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
 
     In that order a crash leaves a file that the next start writes again, never a project nobody can enter.
     """
-    # Replicas that start at this very moment wait here for each other, and the second finds the project.
-    leases.acquire(tx, "first_project", holder=operating.user(), seconds=0)
+    operating.take_turn(tx)
     if projects.list_projects(tx, limit=1):
         return False
     made = operating.create(
-        tx, DEFAULT_PROJECT, _dollars(settings.billing.default_credit_usd, least=0), pepper
+        tx, app.DEFAULT_PROJECT, _dollars(settings.billing.default_credit_usd, least=0), pepper
     )
     path = app.credentials_path(settings)
     fresh = path.with_suffix(".new")
@@ -413,7 +431,7 @@ def _introduce(process: app.Process) -> None:
     """Says where the credentials are, and what an operator must know of each provider before trusting it."""
     settings = process.settings
     if process.database.write_now(_create_default, settings, process.context.pepper):
-        _tell(f"Created project {DEFAULT_PROJECT}; its credentials: {app.credentials_path(settings)}")
+        _tell(f"Created project {app.DEFAULT_PROJECT}; its credentials: {app.credentials_path(settings)}")
     for name, driver in process.drivers.items():
         for note in driver.abilities.notes:
             _tell(f"{name}: {note}")
@@ -476,6 +494,7 @@ def _dollars(text: str, *, least: int) -> money.Micros:
     return amount
 
 
-def _fail(message: str) -> NoReturn:
-    Console(stderr=True).print(f"[red]berth:[/red] {message}", highlight=False, soft_wrap=True)
-    sys.exit(_BAD_USAGE)
+def _fail(message: str, *, status: int = _BAD_USAGE) -> NoReturn:
+    # As text: what is quoted in it may look like markup.
+    Console(stderr=True).print(Text.assemble(("berth:", "red"), " ", message), soft_wrap=True)
+    sys.exit(status)

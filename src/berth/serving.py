@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -21,6 +22,7 @@ BODY_DEADLINE_S = 60.0
 """How long its body may take from there, however it drips in."""
 CONNECTIONS = 4096
 _BACKLOG = 2048
+_NOTICE_STEP_S = 0.1
 
 
 def _refusal(status: bytes, sentence: bytes) -> bytes:
@@ -88,14 +90,34 @@ class BoundedProtocol(HttpToolsProtocol):
 class _Server(uvicorn.Server):
     """Says when it is ready, and ends with status 0 when it was asked to end: the usual one raises the signal again."""
 
-    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        when_ready: Callable[[], None],
+        when_ending: Callable[[], None],
+        notice_s: float,
+    ) -> None:
         super().__init__(config)
         self._when_ready = when_ready
+        self._when_ending = when_ending
+        self._notice_s = notice_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._when_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._when_ending()
+        super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Whoever sends requests here must have a chance to see that no more should come before they are refused.
+        for _ in range(round(self._notice_s / _NOTICE_STEP_S)):
+            if self.force_exit:
+                break
+            await asyncio.sleep(_NOTICE_STEP_S)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -127,9 +149,17 @@ def bind(settings: Server) -> socket.socket:
 
 
 def serve(
-    application: Asgi, listener: socket.socket, settings: Server, when_ready: Callable[[], None]
+    application: Asgi,
+    listener: socket.socket,
+    settings: Server,
+    *,
+    when_ready: Callable[[], None],
+    when_ending: Callable[[], None],
 ) -> bool:
-    """Serves until SIGTERM or SIGINT, then drains. Returns whether it ever started."""
+    """Serves until SIGTERM or SIGINT, then drains. Returns whether it ever started.
+
+    `when_ending` is called with the signal, a moment before new connections are refused.
+    """
     options: dict[str, Any] = {
         "loop": "uvloop",
         "http": BoundedProtocol,
@@ -144,6 +174,7 @@ def serve(
         "backlog": _BACKLOG,
         "timeout_graceful_shutdown": settings.drain_s,
     }
-    server = _Server(uvicorn.Config(application, **options), when_ready)
+    config = uvicorn.Config(application, **options)
+    server = _Server(config, when_ready, when_ending, settings.notice_s)
     server.run(sockets=[listener])
     return server.started

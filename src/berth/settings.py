@@ -36,6 +36,8 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The largest request body that is read."""
     trusted_proxies: str = ""
     """Networks, with commas between, whose X-Forwarded-For says where a request comes from."""
+    notice_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.5
+    """Seconds after SIGTERM for which requests are still taken, while /ready says already that no more should come."""
     drain_s: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 20
     """Seconds that requests and steps under way have to finish after SIGTERM."""
 
@@ -74,6 +76,15 @@ class Iaas(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     shown_provisioning_s: Annotated[int, msgspec.Meta(ge=0, le=600)] = 2
     """Seconds that a new instance is shown as provisioning at least: its clients expect to see that."""
+
+
+class Shopper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The session broker's API: /health, /ready, /metrics and what it has under /api/v1."""
+
+    access: Literal["auto", "open", "key"] = "auto"
+    """`open` lets callers on this host in without a key, `key` nobody, `auto` is open on a loopback address alone."""
+    create_wait_s: Annotated[float, msgspec.Meta(ge=0, le=280)] = 60
+    """Seconds that the request of a session waits for what its provider makes of it; then it answers as things are."""
 
 
 class Billing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,6 +176,19 @@ class Loops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds between reporting an orphan and destroying it."""
 
 
+class Sessions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sessions: offers taken for some hours."""
+
+    hard_max_hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 365)] = 12
+    """Hours after which every session ends, however often it was extended."""
+    hard_max_off: bool = False
+    """Lets sessions be extended past that; then only their own time ends them."""
+    vllm_image: Annotated[str, msgspec.Meta(min_length=1, max_length=255)] = "vllm/vllm-openai:latest"
+    """The container image that serves a model for `llm` and `llm_vllm` in entrypoint mode."""
+    tgi_image: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    """As that, for `llm_tgi`; empty: such sessions have to name their image."""
+
+
 class Webhooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calls to customers' receivers."""
 
@@ -214,6 +238,42 @@ class Verda(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What its balance must be below for a warning with each look at its catalogue, in dollars."""
 
 
+class Vastai(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account at Vast.ai, a marketplace, to buy from."""
+
+    base_url: str = "https://console.vast.ai"
+    """Its API, without a path."""
+    api_key: str | None = None
+    """The account's key. Without it nothing is bought."""
+    margin_percent: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """What is put on the cost of what is bought there."""
+    min_reliability: str = "0.95"
+    """What a host's reliability must be at least, 0 to 1."""
+    verified_only: bool = True
+    """Sell only hosts that Vast.ai has verified."""
+    disk_gb: Annotated[int, msgspec.Meta(ge=8, le=10_000)] = 50
+    """How much disk the price of an offer covers, and what an instance gets whose order names none."""
+    search_pages: Annotated[int, msgspec.Meta(ge=1, le=10)] = 8
+    """How many pages of 64 offers one look at the market asks for; the next look goes on where it ended."""
+    low_balance_usd: str = "5"
+    """What its credit must be below for a warning with each look at its catalogue, in dollars."""
+    pace_permille: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 1000
+    """Thousandths of the pauses that Vast.ai asks for between calls: less is for stand-ins of it alone."""
+
+
+class TensorDock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An organisation at TensorDock, to buy virtual machines from."""
+
+    base_url: str = "https://dashboard.tensordock.com/api/v2"
+    """Its API, with `/api/v2` and without a slash at its end."""
+    api_token: str | None = None
+    """An API token of the organisation. Without it nothing is bought."""
+    default_image: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] = "ubuntu2404_ml_everything"
+    """The image that is booted when nobody chooses one."""
+    margin_percent: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """What is put on the cost of what is bought there."""
+
+
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The server that takes our e-mail."""
 
@@ -250,14 +310,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: Requests = Requests()
     access: Access = Access()
     iaas: Iaas = Iaas()
+    shopper: Shopper = Shopper()
     billing: Billing = Billing()
     contracts: Contracts = Contracts()
     currency: Currency = Currency()
     waitlist: Waitlist = Waitlist()
     loops: Loops = Loops()
+    sessions: Sessions = Sessions()
     webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
     verda: Verda = Verda()
+    vastai: Vastai = Vastai()
+    tensordock: TensorDock = TensorDock()
     mail: Mail = Mail()
 
     @property

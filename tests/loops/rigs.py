@@ -1,8 +1,11 @@
 """Every loop's rig for the contract suite: a new loop adds one."""
 
+from dataclasses import replace
+
 from berth.base import ids
 from berth.core import idempotency, notices
 from berth.core.billing import rates
+from berth.core.catalog.inventory import Wanted
 from berth.core.driver import Label
 from berth.core.instances import AutoDelete
 from tests import clustering, make, queueing
@@ -20,6 +23,27 @@ async def _something_is_sold(world: World) -> None:
 
 def _is_sold(world: World) -> bool:
     return truth.rows(world.db, "SELECT 1 FROM offers WHERE provider = :name", name=world.provider.name) != []
+
+
+async def _templates_are_kept(world: World) -> None:
+    world.provider.abilities = replace(world.provider.abilities, templates=True)
+    world.provider.kept_templates = [make.template()]
+    await world.open_shop()
+
+
+def _are_on_offer(world: World) -> bool:
+    name = world.provider.name
+    return truth.rows(world.db, "SELECT 1 FROM templates WHERE provider = :name", name=name) != []
+
+
+async def _something_is_in_the_catalogue(world: World) -> None:
+    await world.open_shop()
+
+
+def _is_on_the_shelf(world: World) -> bool:
+    return [offer.provider for offer in world.loops.shelf.inventory.search(Wanted()).offers] == [
+        world.provider.name
+    ]
 
 
 async def _an_e_mail_is_due(world: World) -> None:
@@ -102,6 +126,13 @@ def _has_ended(world: World) -> bool:
     return truth.rows(world.db, "SELECT 1 FROM instances WHERE wanted = 'deleted'") != []
 
 
+async def _a_session_is_older_than_it_may_be(world: World) -> None:
+    offer_id = f"{world.provider.name}-{make.H100}@FIN-01"
+    session = await world.running_session(offer_id=offer_id, reservation_hours=12)
+    world.turn(12 * 3600)
+    assert not _has_ended(world), session
+
+
 async def _a_volume_is_ordered(world: World) -> None:
     world.turn(60)
     await world.open_shop()
@@ -170,6 +201,8 @@ RIGS = {
     rig.loop: rig
     for rig in (
         Rig("catalog", _something_is_sold, _is_sold),
+        Rig("templates", _templates_are_kept, _are_on_offer),
+        Rig("inventory", _something_is_in_the_catalogue, _is_on_the_shelf),
         Rig("notices", _an_e_mail_is_due, _no_e_mail_is_due),
         Rig("provisioning", _something_is_ordered, _runs),
         Rig("observation", _an_orphan_is_there, _nothing_is_there),
@@ -180,6 +213,7 @@ RIGS = {
         Rig("delivery_log", _a_delivery_is_old, _is_forgotten),
         Rig("waitlist", _somebody_waits_for_what_is_free, _is_deployed),
         Rig("reservations", _something_is_to_end, _has_ended),
+        Rig("sessions", _a_session_is_older_than_it_may_be, _has_ended),
         Rig("clusters", _a_cluster_could_run, _it_is_whole),
         Rig("credit", _nothing_is_left, _is_suspended),
         Rig("housekeeping", _an_answer_is_old, _it_is_forgotten),

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from berth.core import billing, instances
-from berth.core.driver import NoCapacity, NotSupported, Refused, Unreachable
+from berth.core.driver import Abilities, BadCredentials, NoCapacity, NotSupported, Refused, Unreachable
 from berth.core.instances import SENTENCES, Instance, because
+from berth.core.sessions import LaunchMode, Rules
 from berth.core.volumes import NewVolume, reasons
 from tests import make
 from tests.conftest import FakeClock
@@ -65,6 +66,41 @@ async def taken_away(world: World, provider: Provider) -> Instance:
     provider.machines.clear()
     await world.live(120)
     return instance
+
+
+async def lets_nobody_in(world: World, provider: Provider) -> Instance:
+    provider.lets_in = False
+    return (await world.session()).instance
+
+
+async def off_while_booting(world: World, provider: Provider) -> Instance:
+    provider.ssh_s = None
+    session = await world.session()
+    await world.live(10)
+    provider.power_off(provider.alive()[0].handle)
+    return session.instance
+
+
+async def never_serves(world: World, provider: Provider) -> Instance:
+    provider.abilities = Abilities(containers=True)
+    provider.is_healthy = False
+    session = await world.session(
+        workload_type="llm", launch_mode=LaunchMode.ENTRYPOINT, model_id="acme/llama-8b"
+    )
+    return session.instance
+
+
+async def without_an_account(world: World, provider: Provider) -> Instance:
+    provider.breaks("create", BadCredentials("no"), times=99)
+    return (await world.session()).instance
+
+
+async def too_old(world: World, provider: Provider) -> Instance:
+    world.session_rules = Rules(hard_max_hours=1)
+    world.crash()
+    session = await world.running_session()
+    await world.live(3700, step_s=300)
+    return session.instance
 
 
 async def lost_while_booting(world: World, provider: Provider) -> Instance:
@@ -161,6 +197,11 @@ WAYS: list[tuple[str, str, Way]] = [
     ("restart_refused", "running", not_restarted),
     ("restart_timeout", "running", restarted_in_vain),
     ("restart_timeout", "offline", down_after_its_restart),
+    ("instance_stopped", "error", off_while_booting),
+    ("login_refused", "error", lets_nobody_in),
+    ("api_timeout", "error", never_serves),
+    ("provider_unavailable", "error", without_an_account),
+    ("hard_max_reached", "deleted", too_old),
     ("insufficient_credits", "offline", out_of_credit),
     ("budget_reached", "offline", over_budget),
 ]

@@ -294,3 +294,29 @@ async def test_a_step_that_was_cancelled_by_itself_does_not_end_its_worker(world
     await until(lambda: tick.finished >= 3)
     assert runner.health["one"].failures == 1
     await runner.stop(grace_s=1)
+
+
+async def test_a_loop_that_rests_does_not_tick_at_every_poke(world: World) -> None:
+    restless, resting = Counted(), Counted()
+    loops = [Loop("restless", restless, NEVER_S), Loop("resting", resting, NEVER_S, rest_s=NEVER_S)]
+    runner = Runner(world.loops, loops)
+    runner.start()
+    await until(lambda: restless.count == 1 and resting.count == 1)
+    for number in range(2, 6):
+        runner.poke("restless")
+        runner.poke("resting")
+        await until(lambda number=number: restless.count == number)  # type: ignore[misc]
+    assert resting.count == 1
+    await runner.stop(grace_s=SOON_S)
+    assert resting.finished == 1
+
+
+async def test_what_a_resting_loop_was_poked_for_is_looked_at_once_it_has_rested(world: World) -> None:
+    resting = Counted()
+    runner = Runner(world.loops, [Loop("resting", resting, NEVER_S, rest_s=SHORT_S)])
+    runner.start()
+    await until(lambda: resting.count == 1)
+    runner.poke("resting")
+    await until(lambda: resting.count == 2)
+    assert resting.times[1] - resting.times[0] >= SHORT_S / 2
+    await runner.stop(grace_s=SOON_S)

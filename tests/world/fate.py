@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Concatenate, TypeVar
 
 from berth.base.db import Database, P, R, Tx
+from berth.base.meters import Reading
 from berth.core.driver import (
     Abilities,
     Catalogue,
@@ -153,6 +154,9 @@ class MortalDatabase:
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         self._fate.check()
         return self._db.read_now(verb, *args, **kwargs)
+
+    def readings(self) -> Sequence[Reading]:
+        return self._db.readings()
 
     def close(self) -> None:
         """The real one belongs to the test."""

@@ -29,8 +29,14 @@ class Machine:
     """How busy it is while it runs."""
     becomes: Power | None = Power.RUNNING
     """What it is when that is done; None: gone."""
+    ports: dict[int, int] = field(default_factory=dict)
+    """Where ports inside are reached."""
+    use: str | None = None
+    """What somebody who logs in and asks how busy it is reads; None: it cannot be asked."""
     evicts_at: Instant | None = None
     """When it is taken away, as its provider has announced."""
+    cost_per_hour: int | None = None
+    """Micro-dollars; with it the provider says in listings what it costs, and since when it is there."""
 
 
 @dataclass

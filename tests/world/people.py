@@ -7,11 +7,22 @@ from typing import Any, Concatenate
 from berth.base.clock import Instant
 from berth.base.db import P, Tx
 from berth.base.money import Micros, from_usd
-from berth.core import billing, events, instances, ledger, projects, volumes, waitlist, webhooks
+from berth.core import (
+    billing,
+    events,
+    instances,
+    ledger,
+    projects,
+    sessions,
+    volumes,
+    waitlist,
+    webhooks,
+)
 from berth.core.billing import Alerts, Limits, OnBudget
 from berth.core.errors import Refusal
 from berth.core.instances import AutoDelete, Instance
 from berth.core.ledger import Code
+from berth.core.sessions import StoragePolicy
 from berth.core.volumes import Fate, NewVolume, Volume
 from tests import make, queueing
 from tests.world import truth
@@ -21,6 +32,7 @@ PROJECTS_AT_MOST = 6
 LATELY = 8
 """How many of the newest instances anybody still cares about."""
 HOSTNAMES = ("my-training-run", "web", "db")
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f session"
 OPERATOR = events.operator("berth")
 
 
@@ -46,6 +58,8 @@ class People:
             (2, self.correct),
             (3, self.choose),
             (2, self.end_by_itself),
+            (4, self.rent),
+            (3, self.leave),
             (1, self.hostnames),
             (1, self.keys),
             (1, self.hooks),
@@ -120,6 +134,46 @@ class People:
             self._ask_for(
                 f"reserve {found.id} {wanted}", instances.reserve, make.owner(found), found.id, wanted
             )
+
+    # Sessions.
+
+    def rent(self) -> None:
+        """Somebody's program takes an offer, with retries or without, to keep its disk or not."""
+        customer, provider = self._anybody(), self.random.choice(self.world.providers)
+        offer = self.random.choice(provider.offers)
+        is_kept = self.random.random() < 0.3
+        spec = make.session_spec(
+            consumer_id=self.random.choice(("one", "other")),
+            offer_id=f"{provider.name}-{offer.provider_offer_id}",
+            reservation_hours=self.random.choice((1, 12)),
+            auto_retry=self.random.random() < 0.5,
+            retry_scope=self.random.choice(("same_gpu", "any")),
+            storage_policy=StoragePolicy.PRESERVE if is_kept else StoragePolicy.DESTROY,
+        )
+        self._ask_for(
+            f"rent {spec}",
+            sessions.open_session,
+            customer.by,
+            spec,
+            self.world.session_rules,
+            self.world.rules,
+            public_key=PUBLIC_KEY,
+            pepper=make.PEPPER,
+        )
+
+    def leave(self) -> None:
+        """A session is done with, destroyed or prolonged."""
+        found = self._any_instance()
+        if found is None or not found.is_session:
+            return
+        by, rules = make.owner(found), self.world.rules
+        asked = self.random.choice(("done", "destroy", "extend"))
+        if asked == "extend":
+            self._ask_for(f"extend {found.id}", sessions.extend, by, found.id, 1, self.world.session_rules)
+        elif asked == "done":
+            self._ask_for(f"done {found.id}", sessions.done, by, found.id, rules)
+        else:
+            self._ask_for(f"destroy {found.id}", sessions.destroy, by, found.id, rules)
 
     def hostnames(self) -> None:
         customer = self._anybody()

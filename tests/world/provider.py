@@ -4,6 +4,7 @@ It is a bad one on purpose: asked twice to create it makes two, it lists late, a
 Time is the test's clock. Its truth (`machines`, `made`) is for asserting, never for the control plane.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from berth.base.clock import SECOND, Clock, Instant
@@ -20,13 +21,13 @@ from berth.core.driver import (
     ProviderClusterType,
     ProviderImage,
     ProviderOffer,
+    ProviderTemplate,
     ProviderVolumeType,
     Refused,
     Sighting,
     VolumeListing,
     VolumeOrder,
     VolumeSighting,
-    WithoutTemplates,
 )
 from tests import make
 from tests.world.parts import Disk, Fault, Machine
@@ -41,11 +42,22 @@ VOLUME_VERBS = (
     "resize_volume",
     "destroy_volume",
 )
-VERBS = ("catalogue", "create", "inspect", "list_own", "start", "stop", "restart", "destroy", *VOLUME_VERBS)
+VERBS = (
+    "catalogue",
+    "templates",
+    "create",
+    "inspect",
+    "list_own",
+    "start",
+    "stop",
+    "restart",
+    "destroy",
+    *VOLUME_VERBS,
+)
 
 
 @dataclass
-class Provider(WithoutTemplates):
+class Provider:
     """Implements `Driver`. Faults are members to set, or calls to `breaks`."""
 
     clock: Clock
@@ -54,6 +66,7 @@ class Provider(WithoutTemplates):
     images: list[ProviderImage] = field(default_factory=lambda: [make.image()])
     volume_types: list[ProviderVolumeType] = field(default_factory=lambda: [make.volume_type()])
     cluster_types: list[ProviderClusterType] = field(default_factory=list)
+    kept_templates: list[ProviderTemplate] = field(default_factory=list)
     abilities: Abilities = field(default_factory=lambda: Abilities(volumes=True))
     capacity: dict[str, int] = field(default_factory=dict)
     """Units in all, by offer; those that are not named have what the offer says."""
@@ -67,6 +80,12 @@ class Provider(WithoutTemplates):
     boot_s: float = 0
     ssh_s: float | None = 0
     """Seconds from power to an SSH server that answers; None: never."""
+    lets_in: bool = True
+    """Whether its SSH servers let in those whose key was ordered."""
+    is_healthy: bool = True
+    """Whether servers of images' own commands answer."""
+    tells_its_meter: bool = False
+    """It says for how long instances have been running: since they were made."""
     boot_fails: bool = False
     bad_offers: set[str] = field(default_factory=set)
     """Offers whose hardware boots nothing."""
@@ -97,6 +116,7 @@ class Provider(WithoutTemplates):
         self.secretly_empty.clear()
         self.bad_offers.clear()
         self.unlisted.clear()
+        self.lets_in = self.is_healthy = True
         self.is_partial = self.boot_fails = self.start_is_refused = False
         self.boot_s = self.stop_s = self.destroy_s = self.copy_s = 0
         self.ssh_s = 0
@@ -144,15 +164,6 @@ class Provider(WithoutTemplates):
         """Something is there that nobody of us created."""
         return self._make(label, offer or self.offers[0].provider_offer_id)
 
-    def answers(self, ip: str) -> bool:
-        """Whether an SSH server answers there now."""
-        return any(
-            machine.ip == ip
-            and machine.power in {Power.RUNNING, Power.STOPPING}
-            and machine.answers_at <= self.clock.now()
-            for machine in self.alive()
-        )
-
     def disks_of(self, volume_id: str) -> list[Disk]:
         """The disks of one volume that exist now."""
         return [each for each in self.disks.values() if each.label and each.label.instance_id == volume_id]
@@ -175,6 +186,10 @@ class Provider(WithoutTemplates):
         self._raise("catalogue", is_after=True)
         return Catalogue(offers, self.images, self.volume_types, self.cluster_types)
 
+    async def templates(self) -> Sequence[ProviderTemplate]:
+        self._raise("templates")
+        return self.kept_templates
+
     async def create(self, order: CreateOrder) -> Sighting:
         self._raise("create")
         known = self.alive(order.label)
@@ -188,6 +203,7 @@ class Provider(WithoutTemplates):
             raise Refused(f"{self.name}: {boot.handle} is attached to {boot.attached_to}")
         machine = self._make(order.label, order.provider_offer_id)
         self._give_disk(machine, order, boot)
+        machine.ports = {port: 40_000 + port for port in order.launch.ports} if order.launch else {}
         for disk in disks:
             disk.attached_to.add(machine.handle)
         self._raise("create", is_after=True)
@@ -455,6 +471,10 @@ class Provider(WithoutTemplates):
             disk_handle=None if machine.disk is None else machine.disk.handle,
             use_percent=machine.use_percent if is_on and self.abilities.reports_use else None,
             evicts_at=machine.evicts_at,
+            ports=dict(machine.ports) if is_on else {},
+            created_at=None if machine.cost_per_hour is None else machine.made_at,
+            cost_micros_per_hour=machine.cost_per_hour,
+            running_for_us=self.clock.now() - machine.made_at if is_on and self.tells_its_meter else None,
         )
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:

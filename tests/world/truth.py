@@ -33,6 +33,7 @@ class Line:
     first_running_at: Instant | None
     reason: str | None
     is_reserved: int
+    is_session: int
 
 
 def problems(db: Database, providers: Sequence[Provider], *, at_rest: bool) -> list[str]:
@@ -55,7 +56,7 @@ _PAID = {"", "expired", "max_spend_reached", "idle", "insufficient_credits", "bu
 """Why something was deleted that had not failed."""
 _LINES = (
     "SELECT id, project_id, provider, offer_id, price_micros_per_hour, status, wanted, handle, first_running_at,"
-    " status_reason, is_reserved FROM instances ORDER BY id"
+    " status_reason, is_reserved, is_session FROM instances ORDER BY id"
 )
 
 
@@ -132,7 +133,8 @@ def _money(db: Database, line: Line) -> Iterator[str]:
         return
     allowed: set[int] = {rates.total(line.price, seconds)}
     if line.status in {"deleting", "deleted"} and (line.reason or "").partition(":")[0] in _PAID:
-        with_minimum = rates.total(line.price, max(seconds, rates.MINIMUM_S))
+        least_s = 0 if line.is_session else rates.MINIMUM_S  # sessions pay to the second
+        with_minimum = rates.total(line.price, max(seconds, least_s))
         # Deleted before it ran, it costs the minimum or nothing, as something had been made for it or not.
         allowed = {with_minimum} if line.first_running_at is not None else {0, with_minimum}
         if "instance.unreachable" in event_types(db, line.id):

@@ -3,11 +3,12 @@
 `Watched` is a database as everybody has it. What its witness finds wrong is kept until somebody asks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Concatenate
 
 from berth.base.clock import Instant
 from berth.base.db import Database, P, R, Row, Tx
+from berth.base.meters import Reading
 from tests.world.world import Turnable
 
 _NEW_ENTRIES = (
@@ -138,6 +139,9 @@ class Watched:
 
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._db.read_now(verb, *args, **kwargs)
+
+    def readings(self) -> Sequence[Reading]:
+        return self._db.readings()
 
     def close(self) -> None:
         """The real one belongs to the test."""

@@ -6,15 +6,19 @@ on the same database and providers and goes on, unless the test asked to see the
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Concatenate, Protocol
+from random import Random
+from typing import Any, Concatenate, Protocol
 
 from berth.base.clock import HOUR, SECOND, Instant, after
 from berth.base.db import Database, P, R, Tx
+from berth.base.login import Answer
+from berth.base.login import Outcome as LoginOutcome
 from berth.core import clusters as core_clusters
-from berth.core import instances, projects, volumes, webhooks
+from berth.core import instances, projects, sessions, volumes, webhooks
 from berth.core.billing import Rules
 from berth.core.driver import Label
 from berth.core.instances import Instance, Status
+from berth.core.sessions import Session
 from berth.core.volumes import Volume
 from berth.core.webhooks import Outcome
 from berth.faces import huddle
@@ -25,24 +29,29 @@ from berth.loops import (
     deliveries,
     delivery_log,
     housekeeping,
+    inventory,
     metering,
     notices,
     observation,
     provisioning,
     reservations,
+    templates,
     volume_observation,
     waitlist,
 )
+from berth.loops import sessions as sessions_loop
 from berth.loops import volumes as volumes_loop
 from berth.loops.world import Courier, Letter, Patience, Post, Report
 from berth.loops.world import World as LoopWorld
 from tests import make
-from tests.world import grouped, stored, truth
+from tests.world import doors, grouped, stored, truth
 from tests.world.fate import Fate, MortalDatabase, MortalDriver
 from tests.world.provider import Provider
 
 TICKS = {
     "catalog": catalog.tick,
+    "templates": templates.tick,
+    "inventory": inventory.tick,
     "notices": notices.tick,
     "provisioning": provisioning.tick,
     "volumes": volumes_loop.tick,
@@ -54,6 +63,7 @@ TICKS = {
     "delivery_log": delivery_log.tick,
     "waitlist": waitlist.tick,
     "reservations": reservations.tick,
+    "sessions": sessions_loop.tick,
     "credit": credit.tick,
     "housekeeping": housekeeping.tick,
 }
@@ -97,6 +107,7 @@ class World:
         """What was sent to receivers, oldest first. Without a `post` every one of them answers 204."""
         self.post = post
         self.webhook_rules = webhook_rules
+        self.session_rules = sessions.Rules()
         self.pokes: list[str] = []
         self.deaths = 0
         self._open(fate or Fate())
@@ -159,6 +170,19 @@ class World:
         """It is deleted but for its boot disk."""
         by = make.owner(instance)
         return self.act(instances.delete, by, instance.id, self.rules, os_volume=volumes.Fate.DETACH)
+
+    async def session(self, by: make.Customer | None = None, **members: Any) -> Session:
+        """One that was accepted."""
+        customer = by or await self.customer()
+        return make.session(self.db, customer.by, rules=self.session_rules, **members).session
+
+    async def running_session(self, by: make.Customer | None = None, **members: Any) -> Session:
+        """One that has come to run."""
+        made = await self.session(by, **members)
+        await self.settle()
+        seen = self.seen(made)
+        assert seen.status is sessions.Status.RUNNING, seen
+        return seen
 
     # What time does.
 
@@ -265,6 +289,12 @@ class World:
     def now(self, instance: Instance) -> Instance:
         return make.now(self.db, instance)
 
+    def seen(self, session: Session) -> Session:
+        """The session as it is now."""
+        found = self.db.read_now(sessions.find, session.id)
+        assert found is not None
+        return found
+
     def status(self, instance: Instance) -> str:
         return self.now(instance).status.value
 
@@ -319,9 +349,23 @@ class World:
 
         async def probe(ip: str, _port: int, _wait_s: float) -> bool:
             async def ask() -> bool:
-                return any(provider.answers(ip) for provider in self.providers)
+                return any(doors.answers(provider, ip) for provider in self.providers)
 
             return await fate.meets("probe", ask)
+
+        async def login(ip: str, _port: int, _user: str, command: str, _seconds: float) -> Answer:
+            async def ask() -> Answer:
+                answers = [doors.logs_in(provider, ip, command) for provider in self.providers]
+                reached = [answer for answer in answers if answer.outcome is not LoginOutcome.UNREACHABLE]
+                return (reached or answers)[0]
+
+            return await fate.meets("login", ask)
+
+        async def health(ip: str, port: int, _seconds: float) -> bool:
+            async def ask() -> bool:
+                return any(doors.serves(provider, ip, port) for provider in self.providers)
+
+            return await fate.meets("health", ask)
 
         async def post(letter: Letter) -> Outcome:
             async def ask() -> Outcome:
@@ -341,6 +385,10 @@ class World:
             rules=self.rules,
             patience=self.patience,
             poke=self.pokes.append,
+            login=login,
+            health=health,
+            session_rules=self.session_rules,
+            dice=Random(1),
         )
 
 

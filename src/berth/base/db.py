@@ -5,11 +5,12 @@ inside one transaction, its answer leaves only after the commit, and an exceptio
 Statements are written once, with `:name` parameters, in the subset of SQL both engines share.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from berth.base.clock import Clock, Instant
+from berth.base.meters import Reading
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,12 +71,31 @@ class Database(Protocol):
     def is_shared(self) -> bool:
         """Whether other processes write to it too, so that nothing read may be kept."""
 
+    def readings(self) -> Sequence[Reading]:
+        """How many writes wait, and what writing has cost so far."""
+
     def close(self) -> None:
         """Finishes what was accepted, then closes."""
 
 
 class DatabaseUnavailable(Exception):
     """The engine cannot be reached, or cannot write; nothing of the verb was kept."""
+
+
+def pressure(*, waiting: float, transactions: int, seconds: float) -> Sequence[Reading]:
+    """The readings of every engine."""
+    return (
+        Reading("berth_database_writes_waiting", "Writes that wait for their turn.", [((), waiting)]),
+        Reading(
+            "berth_database_transactions", "Transactions that wrote.", [((), transactions)], is_total=True
+        ),
+        Reading(
+            "berth_database_transaction_seconds",
+            "Seconds that transactions took that wrote, commits among them.",
+            [((), seconds)],
+            is_total=True,
+        ),
+    )
 
 
 def is_postgresql(url: str) -> bool:

@@ -6,9 +6,11 @@ serialization failure) is run again from its start, which is safe because it has
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
+from threading import Lock
+from time import perf_counter
 from typing import Any, Concatenate
 
 import psycopg
@@ -16,7 +18,8 @@ from psycopg import IsolationLevel, conninfo, errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from berth.base.clock import Clock, Instant
-from berth.base.db import DatabaseUnavailable, P, R, Row, Tx, ignore_signal
+from berth.base.db import DatabaseUnavailable, P, R, Row, Tx, ignore_signal, pressure
+from berth.base.meters import Reading
 
 CONNECTIONS = 16
 _ATTEMPTS = 5
@@ -87,6 +90,9 @@ class PostgresDatabase:
             open=True,
         )
         self._is_closed = False
+        self._counting = Lock()
+        self._transactions = 0
+        self._seconds = 0.0
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="postgres")
 
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -140,6 +146,10 @@ class PostgresDatabase:
             raise DatabaseUnavailable("the database is closed")
         return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    def readings(self) -> Sequence[Reading]:
+        waiting = self._threads._work_queue.qsize()  # noqa: SLF001 - nothing else tells
+        return pressure(waiting=waiting, transactions=self._transactions, seconds=self._seconds)
+
     def close(self) -> None:
         self._is_closed = True
         self._threads.shutdown(wait=True)
@@ -150,10 +160,15 @@ class PostgresDatabase:
             connection: psycopg.Connection[Row] | None = None
             is_committing = False
             try:
-                with self._pool.connection() as connection, connection.transaction():
-                    tx = PostgresTx(connection, self._clock.now(), self.on_signal)
-                    result = verb(tx)
-                    is_committing = True
+                with self._pool.connection() as connection:
+                    began = perf_counter()
+                    with connection.transaction():
+                        tx = PostgresTx(connection, self._clock.now(), self.on_signal)
+                        result = verb(tx)
+                        is_committing = True
+                with self._counting:
+                    self._transactions += 1
+                    self._seconds += perf_counter() - began
                 return result, tx.actions
             except _LOST_RACE as error:
                 if attempt == _ATTEMPTS:

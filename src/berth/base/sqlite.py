@@ -10,14 +10,16 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Concatenate
 
 from berth.base.clock import Clock, Instant
-from berth.base.db import DatabaseUnavailable, P, R, Row, Tx, ignore_signal
+from berth.base.db import DatabaseUnavailable, P, R, Row, Tx, ignore_signal, pressure
+from berth.base.meters import Reading
 
 GROUP_LIMIT = 64
 """Verbs in one commit: enough to share an fsync widely, few enough to answer soon."""
@@ -104,6 +106,8 @@ class SqliteDatabase:
         self._reader_lock = threading.Lock()
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
+        self._groups = 0
+        self._seconds = 0.0
         self._is_closed = False
         self._closing = threading.Lock()
         self._writer.start()
@@ -134,6 +138,9 @@ class SqliteDatabase:
                 return verb(SqliteTx(connection, self._clock.now()), *args, **kwargs)
             finally:
                 connection.execute("ROLLBACK")
+
+    def readings(self) -> Sequence[Reading]:
+        return pressure(waiting=self._queue.qsize(), transactions=self._groups, seconds=self._seconds)
 
     def close(self) -> None:
         with self._closing:
@@ -169,7 +176,10 @@ class SqliteDatabase:
                     break
             is_open = job is not None
             if group:
+                began = perf_counter()
                 self._commit_group(group)
+                self._groups += 1
+                self._seconds += perf_counter() - began
                 _answer(group)
 
     def _commit_group(self, group: list[_Job]) -> None:

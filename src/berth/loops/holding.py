@@ -7,7 +7,7 @@ or cut off, begins nothing more at a provider, because others may be at it, and 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Concatenate, cast
+from typing import Any, Concatenate, Protocol, TypeVar, cast
 
 import structlog
 
@@ -95,6 +95,43 @@ async def held(
         if give_back is not None:
             world.unfinished.append(give_back)
         raise
+
+
+class Row(Protocol):
+    """What carries a lease of its own."""
+
+    @property
+    def id(self) -> str: ...
+
+
+RowT = TypeVar("RowT", bound=Row)
+
+
+@contextlib.asynccontextmanager
+async def held_row(
+    world: World,
+    row: RowT,
+    since: Instant,
+    renew: Callable[..., bool],
+    give_back: Callable[[Tx, RowT], None],
+) -> AsyncIterator[Hold]:
+    """Holds a row by the verbs of its noun, for one step. Work whose lease is lost ends there: others go on with it.
+
+    Raises TimeoutError where the step takes longer than one may.
+    """
+    seconds = world.patience.lease_s
+    lease = held(
+        world,
+        since=since,
+        seconds=seconds,
+        renew=lambda: world.db.write(renew, row, seconds=seconds),
+        give_back=lambda: world.db.write(give_back, row),
+    )
+    try:
+        async with lease as hold, asyncio.timeout(world.patience.step_s):
+            yield hold
+    except LeaseLost:
+        _log.warning("lease_lost", id=row.id)
 
 
 async def _keep_renewing(

@@ -7,12 +7,15 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import structlog
 
 from berth.base.clock import SECOND, Instant
+from berth.base.meters import Reading
 from berth.loops.world import Report, World
 
+_REST_SHARE = 10
 _log = structlog.get_logger()
 
 
@@ -26,6 +29,8 @@ class Loop:
     backoff_first_s: float = 0.5
     """After a failed tick; twice that after the next in a row, and so on up to `backoff_most_s`."""
     backoff_most_s: float = 30.0
+    rest_s: float = 0.0
+    """After a tick nothing wakes a worker for so long, nor, if it rests at all, for ten times what the tick took."""
 
 
 @dataclass(slots=True)
@@ -36,6 +41,8 @@ class Health:
     failures: int = 0
     last_tick_at: Instant | None = None
     last_report: Report | None = None
+    last_s: float = 0.0
+    """How long the last tick that did not fail took."""
     last_failure: str | None = None
 
 
@@ -75,6 +82,38 @@ class Runner:
             with contextlib.suppress(asyncio.QueueFull):
                 wake.put_nowait(None)
 
+    def readings(self) -> Sequence[Reading]:
+        """How the loops are doing: ticks, failures, when each ticked last and how long that took."""
+        health = sorted(self.health.items())
+        return (
+            Reading(
+                "berth_loop_ticks",
+                "Ticks that did not fail.",
+                [((name,), each.ticks) for name, each in health],
+                ("loop",),
+                is_total=True,
+            ),
+            Reading(
+                "berth_loop_failures",
+                "Ticks that failed.",
+                [((name,), each.failures) for name, each in health],
+                ("loop",),
+                is_total=True,
+            ),
+            Reading(
+                "berth_loop_last_tick_timestamp_seconds",
+                "When the last tick ended that did not fail.",
+                [((name,), (each.last_tick_at or 0) / SECOND) for name, each in health],
+                ("loop",),
+            ),
+            Reading(
+                "berth_loop_last_tick_seconds",
+                "How long that took.",
+                [((name,), each.last_s) for name, each in health],
+                ("loop",),
+            ),
+        )
+
     async def stop(self, *, grace_s: float) -> None:
         """Lets ticks under way finish for `grace_s`, then cancels them: a step cut off is taken up by its lease."""
         self._is_stopping = True
@@ -98,6 +137,7 @@ class Runner:
             task = asyncio.current_task()
             name = loop.name if task is None else task.get_name()
             self._working.add(name)
+            began_s = asyncio.get_running_loop().time()
             try:
                 delay_s = await self._tick(loop)
                 backoff_s, wait_s = loop.backoff_first_s, loop.period_s
@@ -113,17 +153,22 @@ class Runner:
                 backoff_s = min(backoff_s * 2, loop.backoff_most_s)
             finally:
                 self._working.discard(name)
+                took_s = asyncio.get_running_loop().time() - began_s
+            if loop.rest_s:
+                await asyncio.sleep(max(loop.rest_s, _REST_SHARE * took_s))
             # Whole periods each worker waits by itself: a timer beside that would make two ticks of one.
             if delay_s < loop.period_s:
                 self._wake_in(loop.name, delay_s)
 
     async def _tick(self, loop: Loop) -> float:
         """Runs one tick; returns the seconds until the next."""
+        began = perf_counter()
         report = await loop.tick(self.world)
         health = self.health[loop.name]
         health.ticks += 1
         health.last_tick_at = self.world.clock.now()
         health.last_report = report
+        health.last_s = perf_counter() - began
         if report.has_more:
             return 0.0
         if report.wake_at is None:

@@ -13,7 +13,8 @@ import structlog
 
 from berth.base.clock import Instant, after, seconds_between
 from berth.base.leases import Lease
-from berth.core import instances
+from berth.base.money import USD
+from berth.core import instances, measures, sessions
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
 from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, because
 from berth.loops.holding import LeaseLost, under, watching
@@ -88,6 +89,7 @@ async def _observe(world: World, provider: str, driver: Driver) -> str | None:
     try:
         async with watching(world, f"observation:{provider}", period_s=PERIOD_S) as watch:
             if watch is None:
+                await _note_others(world, provider)
                 return None
             lease, hold = watch
             return await _look(world, provider, hold.guard(driver), lease)
@@ -108,8 +110,20 @@ async def _look(world: World, provider: str, driver: Driver, lease: Lease) -> st
     if listing.is_complete:
         previous = await world.db.write(under, lease, instances.listed, provider)
     await _compare(world, provider, driver, Seen(listing, asked_at), previous or asked_at)
-    await _sweep_orphans(world, provider, driver, listing.sightings)
+    orphans = await _sweep_orphans(world, provider, driver, listing.sightings)
+    if listing.is_complete:
+        # The handles of all that there are.
+        await world.db.write(under, lease, instances.settle_orphans, provider, orphans)
+        world.readiness.done(provider)
     return None
+
+
+async def _note_others(world: World, provider: str) -> None:
+    """Another replica looks at this provider: what it saw since we began is as good as what we would see."""
+    if provider in world.readiness.waits_for:
+        listed_at = await world.db.read(instances.last_listed, provider)
+        if listed_at is not None and listed_at >= world.readiness.since:
+            world.readiness.done(provider)
 
 
 async def _compare(world: World, provider: str, driver: Driver, seen: Seen, seen_before: Instant) -> None:
@@ -140,6 +154,7 @@ async def _notice_use(
     """Keeps since when those are idle that end when they are idle for long."""
     if all(sighting.use_percent is None for sighting in by_handle.values()):
         return
+    await _notice_sessions(world, provider, page, by_handle)
     watched = await world.db.read(instances.watched, provider, first_id=page[0].id, last_id=page[-1].id)
     for instance in page:
         sighting = by_handle.get(instance.handle or "")
@@ -151,6 +166,22 @@ async def _notice_use(
             world.poke("reservations")
 
 
+async def _notice_sessions(
+    world: World, provider: str, page: Sequence[Instance], by_handle: Mapping[str, Sighting]
+) -> None:
+    """What the provider says of sessions that end when idle is one of several voices: what becomes of it is theirs."""
+    rented = [instance for instance in page if instance.is_session]
+    if not rented:
+        return
+    watched = await world.db.read(
+        sessions.watched, provider, first_id=page[0].id, last_id=page[-1].id, limit=len(page)
+    )
+    for instance in rented:
+        sighting = by_handle.get(instance.handle or "")
+        if instance.id in watched and sighting is not None and sighting.use_percent is not None:
+            await world.db.write(sessions.provider_said, instance.id, sighting.use_percent, world.rules)
+
+
 async def _act(
     world: World,
     driver: Driver,
@@ -159,6 +190,7 @@ async def _act(
     verdict: Verdict,
     seen_before: Instant,
 ) -> None:
+    world.meters.add(measures.MISMATCHES)
     if verdict is Verdict.MISSING:
         await world.db.write(instances.missing, instance, since=seen_before)
     elif verdict is Verdict.BACK and sighting is not None:
@@ -199,21 +231,32 @@ async def _confirm_gone(world: World, driver: Driver, instance: Instance) -> Non
         seen_at=instance.missing_since or world.clock.now(),
         reason=because("instance_lost"),
     )
+    world.meters.add(measures.GHOSTS)
 
 
-async def _sweep_orphans(world: World, provider: str, driver: Driver, sightings: Sequence[Sighting]) -> None:
+async def _sweep_orphans(
+    world: World, provider: str, driver: Driver, sightings: Sequence[Sighting]
+) -> frozenset[str]:
+    """The handles of those that there are."""
+    found = set()
     for sighting in sightings:
         label = sighting.label
-        if label is None or label.install_id.casefold() != world.install_id.casefold():
-            continue  # not ours, whatever brought it into the listing
+        # Exactly: an id that begins like ours, or is written otherwise, is another installation's.
+        if label is None or label.install_id != world.install_id:
+            continue
         if sighting.power is Power.DELETING or not await world.db.read(
             instances.is_orphan, provider, sighting
         ):
             continue
         orphan = await world.db.write(instances.report_orphan, provider, sighting)
+        found.add(orphan.handle)
+        if orphan.is_new:
+            world.meters.add(measures.ORPHANS)
+            world.meters.add(measures.MISMATCHES)
         _log.warning("orphan_found", provider=provider, handle=orphan.handle, instance=orphan.instance_id)
         if seconds_between(orphan.first_seen_at, world.clock.now()) >= world.patience.orphan_grace_s:
             await _destroy_orphan(world, driver, orphan, sighting)
+    return frozenset(found)
 
 
 async def _destroy_orphan(world: World, driver: Driver, orphan: Orphan, sighting: Sighting) -> None:
@@ -225,6 +268,10 @@ async def _destroy_orphan(world: World, driver: Driver, orphan: Orphan, sighting
         async with asyncio.timeout(world.patience.call_s):
             await driver.destroy(orphan.handle, keep_disk=keeps)
     except (DriverError, TimeoutError) as error:
-        _log.warning("orphan_not_destroyed", handle=orphan.handle, error=repr(error))
+        failures = await world.db.write(instances.orphan_not_destroyed, orphan)
+        log = _log.error if failures >= instances.FAILURES_TO_ALERT else _log.warning
+        log("orphan_not_destroyed", handle=orphan.handle, failures=failures, error=repr(error))
         return
-    await world.db.write(instances.orphan_destroyed, orphan)
+    cost = await world.db.write(instances.orphan_destroyed, orphan)
+    world.meters.add(measures.ORPHANS_DESTROYED, provider=orphan.provider)
+    world.meters.add(measures.ORPHAN_USD, cost / USD, provider=orphan.provider)

@@ -11,8 +11,8 @@ from enum import StrEnum
 
 import structlog
 
-from berth.base.clock import Instant, after, seconds_between
-from berth.core import instances
+from berth.base.clock import SECOND, Instant, after, seconds_between
+from berth.core import instances, measures, sessions
 from berth.core.driver import (
     BadCredentials,
     Driver,
@@ -27,8 +27,10 @@ from berth.core.driver import (
     Unreachable,
 )
 from berth.core.instances import FAILED, Instance, Status, Wanted, because
+from berth.loops import proof
 from berth.loops.calls import SENT_WITHIN_S, pause_s, wait_s
-from berth.loops.holding import LeaseLost, held
+from berth.loops.holding import held_row
+from berth.loops.proof import Proof
 from berth.loops.world import Report, World
 
 PERIOD_S = 5.0
@@ -38,6 +40,7 @@ _UNREACHABLE_TRIES = 10
 _GIVE_UP_S = 300
 """How long a failed boot may take to be gone before its order fails; it is destroyed all the same."""
 _ADRIFT_RETRY_S = 600.0
+_DOWN = frozenset({Power.STOPPED, Power.STOPPING})
 _log = structlog.get_logger()
 
 
@@ -94,15 +97,12 @@ async def tick(world: World) -> Report:
     due_at = await world.db.read(instances.next_due, providers=list(world.drivers))
     if due_at is None or due_at > now:
         return Report(wake_at=due_at)
-    since = world.clock.now()
     leased = await world.db.write(
         instances.lease_due, limit=BATCH, seconds=world.patience.lease_s, providers=list(world.drivers)
     )
     if len(leased) == BATCH:
         world.poke("provisioning")  # there may be more, and a worker to spare
-    outcomes = await asyncio.gather(
-        *(_step(world, instance, since) for instance in leased), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(_step(world, each, now) for each in leased), return_exceptions=True)
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failures:
         # Their rows stay leased, so each is tried again no sooner than its lease ends.
@@ -120,21 +120,13 @@ async def _step(world: World, instance: Instance, since: Instant) -> None:
     if driver is None:
         await _adrift(world, instance, step)
         return
-    seconds = world.patience.lease_s
-    lease = held(
-        world,
-        since=since,
-        seconds=seconds,
-        renew=lambda: world.db.write(instances.renew_lease, instance, seconds=seconds),
-        give_back=lambda: world.db.write(instances.give_back, instance),
-    )
     try:
-        async with lease as hold, asyncio.timeout(world.patience.step_s):
+        async with held_row(world, instance, since, instances.renew_lease, instances.give_back) as hold:
             await _ACTIONS[step](world, hold.guard(driver), instance)
-    except LeaseLost:
-        _log.warning("lease_lost", step=step.value, instance=instance.id)
     except (DriverError, TimeoutError) as error:
         _log.warning("step_failed", step=step.value, instance=instance.id, error=repr(error))
+        if step is Step.DESTROY:
+            await world.db.write(instances.destroy_failed, instance)
         retry_s = wait_s(error) if isinstance(error, RateLimited) else _pause(world, instance)
         await world.db.write(instances.look_again, instance, retry_s=retry_s)
 
@@ -147,9 +139,7 @@ async def _adrift(world: World, instance: Instance, step: Step) -> None:
     elif step is Step.CONFIRM_GONE:
         await world.db.write(instances.gone, instance, world.rules)
     else:
-        await world.db.write(
-            instances.fail_over, instance, is_sold_out=False, reason=because("provider_unavailable")
-        )
+        await _fail_over(world, instance, because("provider_unavailable"))
 
 
 async def _nothing(world: World, _driver: Driver, instance: Instance) -> None:
@@ -173,14 +163,12 @@ async def _create(world: World, driver: Driver, instance: Instance) -> None:
         async with asyncio.timeout(world.patience.call_s):
             sighting = await driver.create(order)
     except NoCapacity as error:
-        await world.db.write(
-            instances.fail_over, intended, is_sold_out=True, reason=because("no_capacity", error.reason)
-        )
+        await _fail_over(world, intended, because("no_capacity", error.reason), is_sold_out=True)
     except (Refused, BadCredentials, NotSupported) as error:
         _log.error("create_refused", instance=instance.id, provider=instance.provider, error=repr(error))
-        await world.db.write(
-            instances.fail_over, intended, is_sold_out=False, reason=because("refused", error.reason)
-        )
+        is_ours = isinstance(error, BadCredentials) and instance.is_session  # nothing is wrong with the order
+        code = "provider_unavailable" if is_ours else "refused"
+        await _fail_over(world, intended, because(code, error.reason))
     except RateLimited as error:
         await world.db.write(instances.did_not_happen, intended, retry_s=wait_s(error))
     except Unreachable as error:
@@ -189,7 +177,12 @@ async def _create(world: World, driver: Driver, instance: Instance) -> None:
         _log.warning("create_outcome_unknown", instance=instance.id, error=repr(error))
         await world.db.write(instances.look_again, intended, retry_s=_pause(world, intended))
     else:
-        await world.db.write(instances.created, intended, sighting)
+        await _made(world, intended, sighting)
+
+
+async def _made(world: World, instance: Instance, sighting: Sighting) -> None:
+    await world.db.write(instances.created, instance, sighting)
+    world.meters.add(measures.CREATED, provider=instance.provider)
 
 
 async def _has_luggage(world: World, instance: Instance) -> bool:
@@ -197,7 +190,7 @@ async def _has_luggage(world: World, instance: Instance) -> bool:
     luggage = await world.db.read(instances.luggage, instance)
     if luggage.is_lost:
         reason = because("volume_failed", luggage.reason)
-        await world.db.write(instances.fail_over, instance, is_sold_out=False, reason=reason, elsewhere=True)
+        await _fail_over(world, instance, reason, elsewhere=True)
     elif luggage.is_waiting:
         timeout_s = await world.db.read(instances.boot_timeout_s, instance)
         if seconds_between(instance.created_at, world.clock.now()) < timeout_s:
@@ -212,19 +205,14 @@ async def _not_reached(world: World, instance: Instance, error: Unreachable) -> 
     if instance.attempt < _UNREACHABLE_TRIES:
         await world.db.write(instances.did_not_happen, instance, retry_s=_pause(world, instance))
     else:
-        await world.db.write(
-            instances.fail_over,
-            instance,
-            is_sold_out=False,
-            reason=because("provider_unreachable", error.reason),
-        )
+        await _fail_over(world, instance, because("provider_unreachable", error.reason))
 
 
 async def _resolve(world: World, driver: Driver, instance: Instance) -> None:
     """Either our label is there, or, once it would surely show, nothing was made and creating is safe again."""
     sighting, is_gone = await _look_for(world, driver, instance)
     if sighting is not None:
-        await world.db.write(instances.created, instance, sighting)
+        await _made(world, instance, sighting)
     elif is_gone:
         await world.db.write(instances.did_not_happen, instance, retry_s=0)
     else:
@@ -236,16 +224,13 @@ async def _verify(world: World, driver: Driver, instance: Instance) -> None:
     if sighting is None and is_gone and instance.handle is not None:
         # Should it be there after all, it must not live beside the one that takes its place.
         await _end_at_provider(world, driver, instance, instance.handle)
-        await world.db.write(
-            instances.fail_over,
-            instance,
-            is_sold_out=False,
-            reason=because("instance_lost", "The provider ended the instance while it was booting."),
-        )
+        reason = because("instance_lost", "The provider ended the instance while it was booting.")
+        await _fail_over(world, instance, reason)
     elif sighting is None:
         await _look_again(world, instance)
-    elif sighting.power is Power.FAILED:
-        reason = because("boot_failed", sighting.reason)
+    elif sighting.power is Power.FAILED or (instance.is_session and sighting.power in _DOWN):
+        code = "boot_failed" if sighting.power is Power.FAILED else "instance_stopped"
+        reason = because(code, sighting.reason)
         _log.error("boot_failed", instance=instance.id, provider=instance.provider, reason=reason)
         await world.db.write(instances.boot_failed, instance, reason=reason)
     else:
@@ -254,23 +239,42 @@ async def _verify(world: World, driver: Driver, instance: Instance) -> None:
 
 async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
     """Running means reachable."""
-    ip, port = sighting.ip, sighting.ssh_port
-    if (
-        sighting.power is Power.RUNNING
-        and ip
-        and port
-        and await world.probe(ip, port, world.patience.probe_s)
-    ):
-        await world.db.write(instances.reachable, instance, sighting, bills_boot=world.rules.bills_boot)
-    else:
+    running_since = None
+    if sighting.running_for_us is not None:
+        running_since = Instant(world.clock.now() - sighting.running_for_us)
+    seen = await proof.seek(world, instance, sighting)
+    if seen is Proof.GIVEN:
         await world.db.write(
-            instances.look_again, instance, retry_s=_pause(world, instance), sighting=sighting
+            instances.reachable,
+            instance,
+            sighting,
+            bills_boot=world.rules.bills_boot,
+            running_since=running_since,
         )
+        _note_boot(world, instance)
+    elif seen is Proof.REFUSED:
+        await world.db.write(instances.login_refused, instance, sighting)
+    else:
+        least_s = proof.HEALTH_EVERY_S if proof.is_served(instance) else 0.0
+        retry_s = max(least_s, _pause(world, instance))
+        await world.db.write(instances.look_again, instance, retry_s=retry_s, sighting=sighting)
+
+
+def _note_boot(world: World, instance: Instance) -> None:
+    if instance.first_running_at is None and instance.create_sent_at is not None:
+        now, provider = world.clock.now(), instance.provider
+        world.meters.observe(measures.BOOT_SECONDS, (now - instance.created_at) / SECOND, provider=provider)
+        world.meters.observe(
+            measures.SSH_SECONDS, (now - instance.create_sent_at) / SECOND, provider=provider
+        )
+        world.meters.observe(measures.SSH_ATTEMPTS, instance.attempt + 1, provider=provider)
 
 
 async def _give_up(world: World, driver: Driver, instance: Instance) -> None:
     """This boot came to nothing: what there is of it is destroyed, and only then the next offer tried."""
-    reason = instance.status_reason or because("provisioning_timeout")
+    code = "api_timeout" if proof.is_served(instance) else "provisioning_timeout"
+    reason = instance.status_reason or because(code)
+    world.meters.add(measures.SSH_FAILURES)
     _log.error("boot_given_up", instance=instance.id, provider=instance.provider, reason=reason)
     if instance.deadline_at is not None and instance.deadline_at <= after(
         world.clock.now(), seconds=-_GIVE_UP_S
@@ -279,7 +283,21 @@ async def _give_up(world: World, driver: Driver, instance: Instance) -> None:
     elif instance.may_exist and not await _is_destroyed(world, driver, instance):
         await _look_again(world, instance)
     else:
-        await world.db.write(instances.fail_over, instance, is_sold_out=False, reason=reason)
+        await _fail_over(world, instance, reason)
+
+
+async def _fail_over(
+    world: World, instance: Instance, reason: str, *, is_sold_out: bool = False, elsewhere: bool = False
+) -> None:
+    """This offer came to nothing. A session goes to another only if it asked for that, in its own way."""
+    if instance.is_session:
+        await world.db.write(
+            sessions.place_again, instance, is_sold_out=is_sold_out, reason=reason, dice=world.dice
+        )
+    else:
+        await world.db.write(
+            instances.fail_over, instance, is_sold_out=is_sold_out, reason=reason, elsewhere=elsewhere
+        )
 
 
 async def _is_destroyed(world: World, driver: Driver, instance: Instance) -> bool:
@@ -394,8 +412,17 @@ async def _destroy(world: World, driver: Driver, instance: Instance) -> None:
         instance = kept
     handle = instance.handle
     assert handle is not None
+    if (
+        instance.is_metered
+        and seconds_between(instance.status_changed_at, world.clock.now()) >= instances.METERED_MOST_S
+    ):
+        await world.db.write(instances.end_accepted, instance)  # nobody pays for an end that takes so long
     await _end_at_provider(world, driver, instance, handle)
+    if instance.is_metered:
+        await world.db.write(instances.end_accepted, instance)
     sighting = await driver.inspect(instance.label(world.install_id), handle)
+    if sighting is not None and instance.attempt >= instances.DESTROYS_FAILED:
+        await world.db.write(instances.destroy_failed, instance)
     has_shown = instance.first_running_at is not None or _would_show(world, driver, instance)
     await (_confirm_gone if sighting is None and has_shown else _nothing)(world, driver, instance)
 
@@ -408,6 +435,9 @@ async def _end_at_provider(world: World, driver: Driver, instance: Instance, han
 
 async def _confirm_gone(world: World, _driver: Driver, instance: Instance) -> None:
     await world.db.write(instances.gone, instance, world.rules)
+    reason = (instance.status_reason or "").partition(":")[0]
+    reason = reason if reason in instances.REASONS else "requested"
+    world.meters.add(measures.DESTROYED, provider=instance.provider, reason=reason)
 
 
 async def _has_deadline(world: World, instance: Instance) -> bool:

@@ -29,7 +29,7 @@ from berth.core.driver import (
 from berth.core.instances import STANDING
 from berth.core.volumes import Attachment, Link, Volume, Wanted
 from berth.loops.calls import SENT_WITHIN_S, pause_s, wait_s
-from berth.loops.holding import LeaseLost, held
+from berth.loops.holding import held_row
 from berth.loops.world import Report, World
 
 PERIOD_S = 5.0
@@ -84,13 +84,10 @@ async def tick(world: World) -> Report:
     due_at = await world.db.read(volumes.next_due, providers=providers)
     if due_at is None or due_at > now:
         return Report(wake_at=due_at)
-    since = world.clock.now()
     leased = await world.db.write(
         volumes.lease_due, limit=BATCH, seconds=world.patience.lease_s, providers=providers
     )
-    outcomes = await asyncio.gather(
-        *(_step(world, volume, since) for volume in leased), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(_step(world, each, now) for each in leased), return_exceptions=True)
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failures:
         # Their rows stay leased, so each is tried again no sooner than its lease ends.
@@ -106,19 +103,9 @@ async def _step(world: World, volume: Volume, since: Instant) -> None:
         _log.error("provider_not_configured", provider=volume.provider, volume=volume.id)
         await _look_again(world, volume)
         return
-    seconds = world.patience.lease_s
-    lease = held(
-        world,
-        since=since,
-        seconds=seconds,
-        renew=lambda: world.db.write(volumes.renew_lease, volume, seconds=seconds),
-        give_back=lambda: world.db.write(volumes.give_back, volume),
-    )
     try:
-        async with lease as hold, asyncio.timeout(world.patience.step_s):
+        async with held_row(world, volume, since, volumes.renew_lease, volumes.give_back) as hold:
             await _ACTIONS[step](world, hold.guard(driver), volume)
-    except LeaseLost:
-        _log.warning("lease_lost", step=step.value, volume=volume.id)
     except (DriverError, TimeoutError) as error:
         _log.warning("volume_step_failed", step=step.value, volume=volume.id, error=repr(error))
         retry_s = wait_s(error) if isinstance(error, RateLimited) else _pause(world, volume)

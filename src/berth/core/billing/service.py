@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from berth.base.clock import Instant, after, seconds_between
 from berth.base.db import Tx
-from berth.base.money import Micros
+from berth.base.money import MAX_MICROS, Micros
 from berth.core import ledger
 from berth.core.billing import rates, spending, storage, store, sweeps
 from berth.core.billing.credit import Means, live_state
@@ -54,6 +54,27 @@ def gate_together(tx: Tx, account: str, prices: Mapping[str, int], rules: Rules)
         held += amount
 
 
+def gate_again(
+    tx: Tx, account: str, subject: str, price_micros_per_hour: int, *, before_micros_per_hour: int
+) -> bool:
+    """What has not begun goes on at another price: holds the minimum charge of that, in the place of that before.
+
+    False, and what was held is held still, where too little is left for it.
+    """
+    state = ledger.lock(tx, account)
+    accrued, _ = store.accrued(tx, account)
+    owed = Micros(accrued)
+    ledger.release(tx, subject)
+    amount = rates.total(price_micros_per_hour, rates.MINIMUM_S)
+    if ledger.hold(tx, account, subject, amount, owed=owed, floor=amount):
+        return True
+    before = rates.total(before_micros_per_hour, rates.MINIMUM_S)
+    ledger.hold(
+        tx, account, subject, before, owed=owed, floor=Micros(min(0, state.balance - owed) - MAX_MICROS)
+    )
+    return False
+
+
 def check_gate(tx: Tx, account: str, price_micros_per_hour: int, rules: Rules) -> None:
     """Raises InsufficientCredits where `gate` would as things are now. Holds nothing and locks nothing."""
     state = ledger.account(tx, account)
@@ -88,19 +109,23 @@ def start(
     """
     ledger.lock(tx, account)
     last = store.last_segment(tx, subject)
+    starts_at = tx.now
     if last is None and since is not None and since < tx.now:
+        # On a whole second, so that none is lost in between.
+        starts_at = after(since, seconds=seconds_between(since, tx.now))
         last = _charged_before(
-            tx, Segment(subject, 1, account, price_micros_per_hour, cost_micros_per_hour, since, tx.now, 0, 0)
+            tx,
+            Segment(subject, 1, account, price_micros_per_hour, cost_micros_per_hour, since, starts_at, 0, 0),
         )
     if last is None:
         segment = Segment(
-            subject, 1, account, price_micros_per_hour, cost_micros_per_hour, tx.now, None, 0, 0
+            subject, 1, account, price_micros_per_hour, cost_micros_per_hour, starts_at, None, 0, 0
         )
     elif last.ended_at is None:
         return
     else:
         _, first_tick = ledger.debited(tx, subject)
-        started_at = max(tx.now, last.ended_at)
+        started_at = max(starts_at, last.ended_at)
         segment = _next(last, last.ended_at, price_micros_per_hour, started_at, first_tick)
         segment = replace(segment, cost_micros_per_hour=cost_micros_per_hour)
     store.insert_segment(tx, segment)

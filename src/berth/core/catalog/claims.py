@@ -29,6 +29,7 @@ def claim(tx: Tx, offer: Offer, subject: str, *, in_turn: bool = False) -> bool:
         is_taken = _take_unreserved_unit(tx, offer) if in_turn else _take_spare_unit(tx, offer)
     if is_taken:
         store.insert_claim(tx, subject, offer.id, is_spot=is_apart)
+        tx.signal("inventory")
     return is_taken
 
 
@@ -48,6 +49,7 @@ def release(tx: Tx, subject: str) -> None:
     if claimed is None:
         return
     offer_id, is_apart = claimed
+    tx.signal("inventory")
     if is_apart:
         store.give_spot_unit(tx, offer_id)
     else:
@@ -61,6 +63,7 @@ def suppress(tx: Tx, offer_id: str, *, is_spot: bool = False) -> None:
 
     Where spot units are counted apart, and it was one of those that was asked for, only they are gone.
     """
+    tx.signal("inventory")
     if is_spot and store.empty_spot_units(tx, offer_id):
         return
     store.suppress(tx, offer_id, after(tx.now, seconds=SUPPRESSED_S))

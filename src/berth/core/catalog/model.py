@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from berth.base.clock import Instant
 from berth.base.money import Micros
+from berth.core.driver import Market, ProviderTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,17 @@ class ImageView:
 
 
 @dataclass(frozen=True, slots=True)
+class Sold:
+    """What one provider says that a type has; where several sell it, it has the least of what they say."""
+
+    vcpu_count: int
+    ram_gb: int
+    storage_gb: int
+    boot_timeout_s: int
+    """The longest counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """One provider's supply of one type in one location."""
 
@@ -104,12 +116,19 @@ class Offer:
     is_simulated: bool
     suppressed_until: Instant
     observed_at: Instant
+    """When something of it changed last; as it is, it was named by its provider's last listing."""
     spot_cost: Micros | None = None
     """What the provider charges us per hour for one that it may take away; None: as much as for another."""
     spot_free_units: int | None = None
     """How many of those there are; None: they come out of `free_units`."""
+    market: Market | None = None
+    """What a marketplace says of the one machine behind it; None: it is one of a kind of which there are several."""
     is_spot: bool = False
     """As a spot order sees it: `price`, `cost` and `free_units` are those of spot."""
+
+    @property
+    def is_market(self) -> bool:
+        return self.market is not None
 
     def as_spot(self) -> "Offer":
         """The same supply as a spot order sees it. It has a spot price."""
@@ -121,6 +140,35 @@ class Offer:
             free_units=self.free_units if self.spot_free_units is None else self.spot_free_units,
             is_spot=True,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """An offer that could take another's place."""
+
+    offer: Offer
+    kind: InstanceType
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """All listed offers of a type in a location, added up."""
+
+    instance_type: str
+    location: str
+    free_units: int
+    """Of offers that are not suppressed."""
+    price: Micros
+    """The lowest where something is free, else the lowest of all."""
+    spot_price: Micros | None
+    observed_at: Instant
+    """When a provider named one of them last."""
+    is_simulated: bool
+    """All of them are."""
+    has_spot_apart: bool
+    """Spot units that are counted apart are free."""
+    shares_spot: bool
+    """Units that are free may be sold as spot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +275,63 @@ class ClusterType:
     is_simulated: bool
 
 
+class FailureKind(StrEnum):
+    """How an offer turned out to be worth less than it said."""
+
+    STALE_INVENTORY = "stale_inventory"
+    """Others have it."""
+    INSTANCE_STOPPED = "instance_stopped"
+    """Its provider could not boot it, or switched it off."""
+    SSH_TIMEOUT = "ssh_timeout"
+    INSTANCE_VANISHED = "instance_vanished"
+    AUTH_FAILED = "auth_failed"
+    """Its SSH server did not let us in."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class OfferFailure:
+    offer_id: str
+    provider: str
+    gpu_type: str
+    kind: FailureKind
+    reason: str
+    failed_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class OfferHealth:
+    """One offer that failed lately, or is set aside."""
+
+    offer_id: str
+    """`<provider>-<provider_offer_id>`."""
+    provider: str
+    gpu_type: str
+    recent_failures: int
+    is_suppressed: bool
+    suppressed_at: Instant | None
+    suppressed_until: Instant | None
+    confidence_multiplier: float
+    """0 while it is set aside."""
+    last_failure: Instant | None
+    last_failure_kind: FailureKind | None
+    last_failure_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuHealth:
+    """A GPU type of one provider with which offers failed lately."""
+
+    key: str
+    """`<provider>:<gpu_type>`."""
+    failed_offer_count: int
+    """Different offers."""
+    is_degraded: bool
+    """So many that every offer of it is trusted less."""
+    degradation: float
+    """What their confidence is multiplied with."""
+
+
 class Sort(StrEnum):
     PRICE = "price"
     VRAM = "vram"
@@ -249,3 +354,11 @@ class Search:
     image: str | None = None
     sort: Sort = Sort.PRICE
     is_descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What an instance can be started from at `provider`."""
+
+    provider: str
+    made: ProviderTemplate

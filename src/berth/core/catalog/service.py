@@ -1,6 +1,5 @@
 """The verbs of the catalogue: what a customer may compare and choose."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,6 +20,7 @@ from berth.core.catalog.model import (
     Region,
     Search,
     Sort,
+    Supply,
     VolumeType,
 )
 from berth.core.driver import Abilities
@@ -34,7 +34,7 @@ def search(tx: Tx, by: Actor, wanted: Search) -> Sequence[OfferView]:
     """Every type that matches, in order. Raises NotFound for an unknown image to match."""
     by.may("catalog:read")
     image = None if wanted.image is None else get_image(tx, by, wanted.image)
-    views = _views(tx, store.list_types(tx), store.list_offers(tx), location=wanted.location)
+    views = _views(tx, store.list_types(tx), store.supplies(tx, location=wanted.location))
     matching = [
         view for view in views if _matches(view, wanted) and (image is None or fits(image, view.type, tx.now))
     ]
@@ -55,7 +55,7 @@ def get_type(tx: Tx, by: Actor, name: str) -> InstanceType:
 def get_offer(tx: Tx, by: Actor, instance_type: str, *, location: str | None = None) -> OfferView:
     """One type wherever it exists, sold out or not. Raises NotFound, also when nobody lists it any more."""
     found = get_type(tx, by, instance_type)
-    views = _views(tx, [found], store.list_offers(tx, instance_type=instance_type), location=location)
+    views = _views(tx, [found], store.supplies(tx, instance_type=instance_type, location=location))
     if views:
         return views[0]
     if location is None:
@@ -90,9 +90,9 @@ def view_images(tx: Tx, by: Actor, images: Sequence[Image]) -> Sequence[ImageVie
     """What each can be ordered for, and where."""
     by.may("catalog:read")
     kinds = {kind.name: kind for kind in store.list_types(tx)}
-    offers = store.list_offers(tx)
+    sellers = store.sellers(tx)
     defaults = _defaults([image for image in store.list_images(tx) if is_offered(image, tx.now)])
-    return [_view_image(tx, image, kinds, offers, is_default=image.id in defaults) for image in images]
+    return [_view_image(tx, image, kinds, sellers, is_default=image.id in defaults) for image in images]
 
 
 def get_image(tx: Tx, by: Actor, image: str) -> Image:
@@ -158,12 +158,13 @@ def availability(
     A unit that somebody in line is owed is nobody else's, here as in a claim.
     """
     by.may("catalog:read")
-    offers = store.list_offers(tx)
     waiting = lines(tx)
-    places = store.list_locations(tx)
+    places: dict[str, list[Supply]] = {place.code: [] for place in store.list_locations(tx)}
+    for supply in store.supplies(tx, location=location):
+        places[supply.location].append(supply)
     return [
-        Availability(place, _available(tx, offers, waiting, place.code, is_spot=is_spot))
-        for place in places
+        Availability(place, _available(places[place.code], waiting, is_spot=is_spot))
+        for place in store.list_locations(tx)
         if location in {None, place.code}
     ]
 
@@ -197,11 +198,8 @@ def offers_for(tx: Tx, instance_type: str, location: str, image: Image) -> Seque
 
 def price_at(tx: Tx, instance_type: str, location: str) -> Micros | None:
     """Per hour, the lowest of what is free there now, or else of what is listed."""
-    here = [
-        offer for offer in store.list_offers(tx, instance_type=instance_type) if offer.location == location
-    ]
-    free = [offer.price for offer in here if offer.free_units > 0 and offer.suppressed_until <= tx.now]
-    return min(free or [offer.price for offer in here], default=None)
+    here = store.supplies(tx, instance_type=instance_type, location=location)
+    return here[0].price if here else None
 
 
 def volume_types(tx: Tx, by: Actor) -> Sequence[VolumeType]:
@@ -229,7 +227,7 @@ def pick_volume_types(tx: Tx, name: str, location: str) -> Sequence[VolumeType]:
 
 
 def known_offer(tx: Tx, offer_id: str) -> Offer:
-    """One that something was ordered from: offers are unlisted, never deleted."""
+    """One that something was ordered from: such offers are unlisted, never deleted."""
     offer = store.find_offer(tx, offer_id)
     if offer is None:
         raise AssertionError(f"no offer {offer_id}, yet an instance was placed at it")
@@ -237,11 +235,18 @@ def known_offer(tx: Tx, offer_id: str) -> Offer:
 
 
 def _view_image(
-    tx: Tx, image: Image, kinds: Mapping[str, InstanceType], offers: Sequence[Offer], *, is_default: bool
+    tx: Tx,
+    image: Image,
+    kinds: Mapping[str, InstanceType],
+    sellers: Sequence[tuple[str, str, str]],
+    *,
+    is_default: bool,
 ) -> ImageView:
     usable = {kind.name for kind in kinds.values() if kind.providers and fits(image, kind, tx.now)}
-    here = [offer for offer in offers if offer.instance_type in usable and offer.provider in image.providers]
-    return ImageView(image, sorted(usable), sorted({offer.location for offer in here}), is_default=is_default)
+    here = {
+        location for kind, provider, location in sellers if kind in usable and provider in image.providers
+    }
+    return ImageView(image, sorted(usable), sorted(here), is_default=is_default)
 
 
 def _defaults(images: Sequence[Image]) -> set[str]:
@@ -252,75 +257,52 @@ def _defaults(images: Sequence[Image]) -> set[str]:
     )
 
 
-def _available(
-    tx: Tx, offers: Sequence[Offer], waiting: Lines, location: str, *, is_spot: bool
-) -> Sequence[str]:
-    usable = [offer for offer in offers if offer.location == location and offer.suppressed_until <= tx.now]
-    units: Counter[str] = Counter()
-    apart: set[str] = set()
-    for offer in usable:
-        units[offer.instance_type] += offer.free_units
-        if offer.spot_price is not None and (offer.spot_free_units or 0) > 0:
-            apart.add(offer.instance_type)
+def _available(supplies: Sequence[Supply], waiting: Lines, *, is_spot: bool) -> Sequence[str]:
     spare = {
-        kind
-        for kind, free in units.items()
-        if free > (line := waiting.at(kind, location)).owed + line.reserved
+        supply.instance_type
+        for supply in supplies
+        if supply.free_units
+        > (line := waiting.at(supply.instance_type, supply.location)).owed + line.reserved
     }
     if not is_spot:
         return sorted(spare)
-    shared = {
-        offer.instance_type
-        for offer in usable
-        if offer.spot_price is not None and offer.spot_free_units is None and offer.free_units > 0
-    }
+    apart = {supply.instance_type for supply in supplies if supply.has_spot_apart}
+    shared = {supply.instance_type for supply in supplies if supply.shares_spot}
     return sorted(apart | (shared & spare))
 
 
-def _views(
-    tx: Tx, types: Sequence[InstanceType], offers: Sequence[Offer], *, location: str | None
-) -> list[OfferView]:
+def _views(tx: Tx, types: Sequence[InstanceType], supplies: Sequence[Supply]) -> list[OfferView]:
     places = {place.code: place for place in store.list_locations(tx)}
     waiting = lines(tx, instance_type=types[0].name if len(types) == 1 else None)
-    by_type: dict[str, list[Offer]] = {}
-    for offer in offers:
-        if location is None or offer.location == location:
-            by_type.setdefault(offer.instance_type, []).append(offer)
+    by_type: dict[str, list[Supply]] = {}
+    for supply in supplies:
+        by_type.setdefault(supply.instance_type, []).append(supply)
     return [
         OfferView(
             kind,
-            _regions(tx, by_type[kind.name], places, waiting),
-            max(offer.observed_at for offer in by_type[kind.name]),
-            is_simulated=all(offer.is_simulated for offer in by_type[kind.name]),
+            [_region(supply, places, waiting) for supply in by_type[kind.name]],
+            max(supply.observed_at for supply in by_type[kind.name]),
+            is_simulated=all(supply.is_simulated for supply in by_type[kind.name]),
         )
         for kind in types
         if kind.name in by_type
     ]
 
 
-def _regions(tx: Tx, offers: Sequence[Offer], places: dict[str, Location], waiting: Lines) -> list[Region]:
-    """One entry a location: what all providers have there, at the price an order would get.
+def _region(supply: Supply, places: Mapping[str, Location], waiting: Lines) -> Region:
+    """What all providers have there, at the price an order would get.
 
     The units are those that a claim would find: what is owed to those who wait is nobody else's.
     """
-    regions = []
-    for code in sorted({offer.location for offer in offers}):
-        here = [offer for offer in offers if offer.location == code]
-        free = [offer for offer in here if offer.free_units > 0 and offer.suppressed_until <= tx.now]
-        cheapest = min(free or here, key=lambda offer: offer.price)
-        spot = [offer.spot_price for offer in free or here if offer.spot_price is not None]
-        line = waiting.at(here[0].instance_type, code)
-        units = sum(offer.free_units for offer in free) - line.owed - line.reserved
-        regions.append(
-            Region(
-                places[code],
-                max(0, units),
-                cheapest.price,
-                min(spot, default=None),
-                waitlist_length=line.length,
-            )
-        )
-    return regions
+    line = waiting.at(supply.instance_type, supply.location)
+    units = supply.free_units - line.owed - line.reserved
+    return Region(
+        places[supply.location],
+        max(0, units),
+        supply.price,
+        supply.spot_price,
+        waitlist_length=line.length,
+    )
 
 
 def _matches(view: OfferView, wanted: Search) -> bool:

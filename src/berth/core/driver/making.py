@@ -125,6 +125,8 @@ class Sighting:
     """Since when it exists, as far as the provider says so."""
     cost_micros_per_hour: int | None = None
     """What the provider charges us for it now, as far as it says so."""
+    running_for_us: int | None = None
+    """For how many microseconds it has been running, and been charged to us as such, as far as the provider says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,11 @@ def amend(tx: Tx, by: Actor, key: str, fingerprint: str, answer: Answer) -> None
     )
 
 
+def forget(tx: Tx, by: Actor, key: str, fingerprint: str) -> None:
+    """What followed the commit was a refusal, and refusals are not kept: a retry does the work."""
+    store.delete(tx, by.project, by.lineage, key, fingerprint=fingerprint)
+
+
 def unpin(tx: Tx, subject: str) -> None:
     """`subject` is gone: answers about it are kept no longer than others."""
     store.unpin(tx, subject)

@@ -70,6 +70,17 @@ def amend(tx: Tx, project: str, lineage: str, key: str, *, fingerprint: str, sta
     )
 
 
+def delete(tx: Tx, project: str, lineage: str, key: str, *, fingerprint: str) -> None:
+    tx.run(
+        "DELETE FROM idempotency_records WHERE project_id = :project AND lineage = :lineage AND key = :key"
+        " AND fingerprint = :fingerprint",
+        project=project,
+        lineage=lineage,
+        key=key,
+        fingerprint=fingerprint,
+    )
+
+
 def unpin(tx: Tx, subject: str) -> None:
     tx.run(
         "UPDATE idempotency_records SET expires_at = kept_until, subject = NULL WHERE subject = :subject",

@@ -3,23 +3,40 @@
 What never runs for our fault is never charged: nothing is, before it runs or its owner gives it up.
 """
 
-from berth.base.clock import Instant
+from berth.base.clock import SECOND, Instant
 from berth.base.db import Tx
 from berth.core import billing
 from berth.core.billing import Rules
 from berth.core.instances.model import Instance
 
+METERED_MOST_S = 30
+"""The longest that a session pays on after its end was asked for: what takes longer is our own delay."""
 
-def start_clock(tx: Tx, instance: Instance, *, bills_boot: bool) -> None:
-    """It runs. Its boot is charged with the first start, if at all."""
+
+def start_clock(
+    tx: Tx, instance: Instance, *, bills_boot: bool, running_since: Instant | None = None
+) -> None:
+    """It runs, as written. Its boot is charged with the first start, if at all."""
+    since = None
+    if instance.first_running_at is None:
+        if bills_boot:
+            since = instance.created_at
+        elif instance.is_metered and running_since is not None:
+            since = max(running_since, instance.created_at)
     billing.start(
         tx,
         instance.project,
         instance.id,
         instance.price,
         cost_micros_per_hour=instance.cost,
-        since=instance.created_at if bills_boot and instance.first_running_at is None else None,
+        since=since,
     )
+
+
+def end_metered(tx: Tx, instance: Instance) -> None:
+    """Now its provider's clock stops, and so does its own, if it is not closed yet."""
+    until = min(tx.now, Instant(instance.status_changed_at + METERED_MOST_S * SECOND))
+    billing.finish(tx, instance.project, instance.id, instance.price, until, with_minimum=False)
 
 
 def charge_boot(tx: Tx, instance: Instance, rules: Rules, *, until: Instant) -> None:

@@ -41,6 +41,16 @@ def check_alone(instance: Instance) -> None:
         )
 
 
+def check_power(instance: Instance, *, is_asked: bool = True) -> None:
+    """Raises Conflict for a session, where it is its owner who asks: it is on until it ends."""
+    if instance.is_session and is_asked:
+        raise Conflict(
+            "not_supported",
+            "This instance is a session: it runs until it ends, and ends at the time of its session.",
+            status=instance.status.value,
+        )
+
+
 def suspect_twin(tx: Tx, by: Actor, instance: Instance, twin_id: str) -> Instance:
     """Warns that the same order was accepted moments before: its sender may have lost the answer."""
     warned = replace(instance, sequence=instance.sequence + 1)

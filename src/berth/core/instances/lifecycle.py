@@ -5,14 +5,14 @@ whoever holds the row now looks again. Since the owner may have changed their mi
 from the row as it is now, never from the one that was leased.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from berth.base.clock import Instant, after
 from berth.base.db import Tx
 from berth.core import billing, catalog, idempotency
 from berth.core.billing import Rules
-from berth.core.catalog import Offer
+from berth.core.catalog import FailureKind, Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
 from berth.core.errors import Invalid
 from berth.core.instances import charging, states, storage, store
@@ -25,6 +25,8 @@ OFFERS_TRIED = 5
 """How many offers one order is placed at before it fails."""
 ADRIFT_AFTER_S = 3600
 """A provider that no process had configured for so long is one that anybody may clear up after."""
+Place = Callable[[Tx, Instance], Instance | None]
+"""Finds what is still to boot another offer, claims its unit, and returns the row as it is to be written."""
 READY_LOOK_S = 15
 """How often a member that waits for the others of its cluster is looked at."""
 
@@ -36,16 +38,6 @@ def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -
     """
     adrift = catalog.forgotten_providers(tx, after(tx.now, seconds=-ADRIFT_AFTER_S))
     return store.lease_due(tx, limit=limit, seconds=seconds, providers={*providers, *adrift})
-
-
-def renew_lease(tx: Tx, leased: Instance, *, seconds: int) -> bool:
-    """Keeps the row for `seconds` from now; False when it is no longer ours."""
-    return store.renew_lease(tx, leased.id, leased.lease_token, until=after(tx.now, seconds=seconds))
-
-
-def give_back(tx: Tx, leased: Instance) -> None:
-    """Lets others take the row at once. One that was lost stays as it is."""
-    store.give_back(tx, leased.id, leased.lease_token)
 
 
 def release_leases(tx: Tx) -> None:
@@ -60,7 +52,9 @@ def next_due(tx: Tx, *, providers: Collection[str]) -> Instant | None:
 
 
 def boot_timeout_s(tx: Tx, instance: Instance) -> int:
-    """How long this type may take from create to a reachable SSH server."""
+    """How long it may take from create to what shows that it runs."""
+    if instance.boot_timeout_s is not None:
+        return instance.boot_timeout_s
     return catalog.get_type(tx, by_loop(instance), instance.instance_type).boot_timeout_s
 
 
@@ -92,6 +86,8 @@ def create_order(tx: Tx, instance: Instance, *, install_id: str) -> CreateOrder:
         mounts=storage.mounts(tx, instance),
         disk_label=None if disk is None else disk.label(install_id),
         boot_volume=None if disk is None or instance.boot_volume_id is None else disk.handle,
+        environment=dict(instance.environment),
+        launch=instance.launch,
     )
 
 
@@ -160,9 +156,10 @@ def fail_over(
     reason: str,
     offers_allowed: int = OFFERS_TRIED,
     elsewhere: bool = False,
+    place: Place | None = None,
 ) -> Instance | None:
     """This offer will not do and made nothing: claims the next one that costs us no more than the order pays,
-    or fails the order. `elsewhere`: this provider will not do at all.
+    or fails the order. `elsewhere`: this provider will not do at all. `place` finds another offer in its own way.
     """
     current = current_of(tx, leased)
     if current is None:
@@ -172,6 +169,7 @@ def fail_over(
     catalog.release(tx, current.id)
     if is_sold_out:
         catalog.suppress(tx, current.offer_id, is_spot=current.is_spot)
+    _blame(tx, current, reason)
     cleared = replace(
         current,
         handle=None,
@@ -183,21 +181,16 @@ def fail_over(
     )
     if current.wanted is Wanted.DELETED:
         return keep(tx, replace(cleared, due_at=tx.now))
-    avoided = current.provider if elsewhere else None
-    offer = _next_offer(tx, current, avoided) if len(current.tried_offers) < offers_allowed else None
-    if offer is None:
+    if place is not None:
+        placed = place(tx, cleared)
+    elif len(current.tried_offers) < offers_allowed:
+        placed = _place(tx, cleared, current.provider if elsewhere else None)
+    else:
+        placed = None
+    if placed is None:
         status = Status.FAILED_NO_CAPACITY if is_sold_out else Status.ERROR
         return _fail(tx, cleared, status, reason)
-    placed = replace(
-        storage.placed(tx, by_loop(current), cleared, offer.provider),
-        offer_id=offer.id,
-        provider=offer.provider,
-        cost=offer.cost,
-        tried_offers=(*current.tried_offers, offer.id),
-        attempt=0,
-        due_at=tx.now,
-    )
-    return keep(tx, placed, event="instance.placed_again", reason=reason)
+    return keep(tx, replace(placed, attempt=0, due_at=tx.now), event="instance.placed_again", reason=reason)
 
 
 def boot_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
@@ -207,6 +200,11 @@ def boot_failed(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
         return None
     if current.wanted is Wanted.DELETED:
         return keep(tx, replace(current, due_at=tx.now))  # its owner was first, and that is why it ends
+    return give_up_boot(tx, current, reason=reason)
+
+
+def give_up_boot(tx: Tx, current: Instance, *, reason: str) -> Instance:
+    """As `boot_failed`, for what is locked."""
     deadline_at = min(current.deadline_at or tx.now, tx.now)
     return keep(tx, replace(current, deadline_at=deadline_at, status_reason=reason, due_at=tx.now))
 
@@ -218,11 +216,23 @@ def fail(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
         return None
     if current.wanted is Wanted.DELETED:
         return keep(tx, replace(current, due_at=tx.now))
+    if current.create_sent_at is not None:
+        _blame(tx, current, reason)
     return _fail(tx, current, Status.ERROR, reason)
 
 
-def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool = False) -> Instance | None:
-    """Its SSH server answered: it runs, and its clock with it, as if since the order if it `bills_boot`."""
+def reachable(
+    tx: Tx,
+    leased: Instance,
+    sighting: Sighting,
+    *,
+    bills_boot: bool = False,
+    running_since: Instant | None = None,
+) -> Instance | None:
+    """Its SSH server answered: it runs, and its clock with it, as if since the order if it `bills_boot`.
+
+    `running_since` is when its provider says that it began to run: a session pays from then, as we do.
+    """
     current = current_of(tx, leased)
     if current is None:
         return None
@@ -237,6 +247,7 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
         deadline_at=None,
         status_reason=None,
         missing_since=None,
+        logins_refused=0,
     )
     if current.status is Status.RUNNING:
         return keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
@@ -247,15 +258,24 @@ def reachable(tx: Tx, leased: Instance, sighting: Sighting, *, bills_boot: bool 
             changed, ready_at=current.ready_at or tx.now, due_at=after(tx.now, seconds=READY_LOOK_S)
         )
         return keep(tx, waiting, event="instance.ready" if current.ready_at is None else None)
-    return runs(tx, current, changed, bills_boot=bills_boot)
+    if current.is_session and running_since is not None and current.first_running_at is None:
+        changed = replace(changed, is_metered=True)
+    return runs(tx, current, changed, bills_boot=bills_boot, running_since=running_since)
 
 
-def runs(tx: Tx, current: Instance, changed: Instance, *, bills_boot: bool) -> Instance:
+def runs(
+    tx: Tx,
+    current: Instance,
+    changed: Instance,
+    *,
+    bills_boot: bool,
+    running_since: Instant | None = None,
+) -> Instance:
     """From now on it runs, and costs. `changed` is what `current`, which is locked, is to be written as."""
     if current.first_running_at is None:
         storage.arrived(tx, by_loop(current), current)
     catalog.count_claim(tx, current.id)
-    charging.start_clock(tx, current, bills_boot=bills_boot)
+    charging.start_clock(tx, changed, bills_boot=bills_boot, running_since=running_since)
     store.wake_reservation(tx, current.id)
     changed = replace(changed, first_running_at=current.first_running_at or tx.now)
     return move(tx, changed, Status.RUNNING)
@@ -329,6 +349,16 @@ def wait_for_boot(tx: Tx, leased: Instance, *, boot_timeout_s: int) -> Instance 
     return keep(tx, replace(current, deadline_at=deadline_at), keep_lease=True)
 
 
+def end_accepted(tx: Tx, leased: Instance) -> Instance | None:
+    """Its provider took the end of a session that pays by the provider's clock."""
+    current = current_of(tx, leased)
+    if current is None:
+        return None
+    if current.is_metered and current.status is Status.DELETING:
+        charging.end_metered(tx, current)
+    return current
+
+
 def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     """The provider confirms that nothing is left. Only now is a delete complete and the unit free."""
     current = current_of(tx, leased)
@@ -339,7 +369,9 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
     storage.free_disk(tx, by_loop(current), current)
     if current.status is not Status.DELETING:
         return keep(tx, replace(current, handle=None, create_sent_at=None))
-    if billing.has_hold(tx, current.id) and current.first_running_at is None:
+    if current.is_metered:
+        charging.end_metered(tx, current)
+    elif billing.has_hold(tx, current.id) and current.first_running_at is None:
         # A delete that met a create in flight waited for this answer: did anything exist?
         given_up_at = current.status_changed_at
         existed = current.handle is not None and not states.boot_is_over(current, given_up_at)
@@ -351,7 +383,7 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
             current.id,
             current.price,
             tx.now,
-            with_minimum=existed and rules.minimum_on_cancel,
+            with_minimum=existed and rules.minimum_on_cancel and not current.is_session,
         )
     changed = replace(current, handle=None, create_sent_at=None, deleted_at=tx.now, ip=None, ssh_port=None)
     idempotency.unpin(tx, changed.id)
@@ -372,6 +404,8 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
     # Nobody asked for its end: what its disk holds is kept, if that is still there.
     storage.decide_disk(tx, current, Fate.DETACH, is_eviction=current.is_spot, by_owner=False)
     catalog.release(tx, current.id)
+    if not current.is_spot:
+        _blame(tx, current, reason)
     storage.free_disk(tx, by_loop(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     if current.is_spot:
@@ -403,6 +437,37 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
         storage.free_disk(tx, by_loop(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     return move(tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status)
+
+
+def _place(tx: Tx, current: Instance, avoided: str | None) -> Instance | None:
+    offer = _next_offer(tx, current, avoided)
+    if offer is None:
+        return None
+    return replace(
+        storage.placed(tx, by_loop(current), current, offer.provider),
+        offer_id=offer.id,
+        provider=offer.provider,
+        cost=offer.cost,
+        tried_offers=(*current.tried_offers, offer.id),
+    )
+
+
+def _blame(tx: Tx, current: Instance, reason: str) -> None:
+    """Notes what failed by the fault of the offer. What failed by its provider's, or by ours, says nothing of it."""
+    kind = _FAULTS.get(reason.partition(":")[0])
+    if kind is not None:
+        catalog.note_offer_failure(tx, current.offer_id, kind, reason)
+
+
+_FAULTS = {
+    "no_capacity": FailureKind.STALE_INVENTORY,
+    "boot_failed": FailureKind.INSTANCE_STOPPED,
+    "instance_stopped": FailureKind.INSTANCE_STOPPED,
+    "login_refused": FailureKind.AUTH_FAILED,
+    "api_timeout": FailureKind.UNKNOWN,
+    "provisioning_timeout": FailureKind.SSH_TIMEOUT,
+    "instance_lost": FailureKind.INSTANCE_VANISHED,
+}
 
 
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:

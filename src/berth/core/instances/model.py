@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from berth.base.clock import Instant
+from berth.base.clock import HOUR, Instant
 from berth.base.money import Micros
-from berth.core.driver import Label
+from berth.core.driver import Label, Launch
 from berth.core.volumes import Fate, NewVolume
 
 OS_VOLUME_NAME = "boot"
@@ -233,6 +233,24 @@ class Instance:
     """Where instances of the same project reach it, where its provider says so."""
     boot_volume_id: str | None = None
     """The volume that it was ordered to boot from, in the place of a new boot disk."""
+    is_session: bool = False
+    """It was taken as one offer, for a time: it ends with its session, is placed again only as that says, pays to the
+    second and no minimum, and runs once somebody can log in, or, by `launch`, once its own server answers.
+    """
+    ends_off: bool = False
+    """Its end by itself switches it off and keeps its disk."""
+    launch: Launch | None = None
+    """How its container is started; None where it is none, or is started as usual."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of that container."""
+    ports: Mapping[int, int] = field(default_factory=dict)
+    """Where the ports of `launch` are reached at `ip`, by the port inside."""
+    boot_timeout_s: int | None = None
+    """How long it may take to run; None: as long as its type may."""
+    logins_refused: int = 0
+    """How often in a row its SSH server answered and let nobody in, while it was booting."""
+    is_metered: bool = False
+    """A session whose provider says since when it runs: it pays by the provider's clock, which we pay by too."""
 
     def label(self, install_id: str) -> Label:
         return Label(install_id, self.id)
@@ -271,3 +289,13 @@ class Orphan:
     handle: str
     instance_id: str
     first_seen_at: Instant
+    began_at: Instant
+    """Since when it exists, as far as its provider says so, or else was first seen."""
+    cost_per_hour: Micros | None = None
+    """What its provider charges us for it; None: nobody knows."""
+    is_new: bool = False
+    """It was seen for the first time."""
+
+    def cost(self, now: Instant) -> Micros:
+        """What it has cost until `now`, rounded half up."""
+        return Micros(((self.cost_per_hour or 0) * max(0, now - self.began_at) + HOUR // 2) // HOUR)

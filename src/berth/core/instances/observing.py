@@ -4,11 +4,12 @@ Only a complete listing can show that something is missing, and even then it is 
 our label and has no live row is an orphan: it is reported, and destroyed only after a grace.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from berth.base.clock import MINUTE, Instant
 from berth.base.db import Tx
+from berth.base.money import Micros
 from berth.core import billing, catalog, events, volumes
 from berth.core.driver import Sighting
 from berth.core.instances import states, store
@@ -17,6 +18,9 @@ from berth.core.instances.model import Instance, Orphan, Status, Wanted
 
 _PAGE = 1000
 _INTERRUPTION = "instance.interruption_notice"
+FAILURES_TO_ALERT = 3
+"""In a row, of an orphan's end: then an event says so, and again each time as many more have failed."""
+_MOST_MICROS_PER_HOUR = 10**12
 _NOBODY = "berth"
 """The project under which events are kept that concern no customer."""
 
@@ -123,15 +127,67 @@ def has_kept_disk(tx: Tx, provider: str, sighting: Sighting) -> bool:
 def report_orphan(tx: Tx, provider: str, sighting: Sighting) -> Orphan:
     """Remembers since when it was seen; the first time an event says so."""
     instance_id = "" if sighting.label is None else sighting.label.instance_id
-    orphan, is_new = store.upsert_orphan(tx, provider, sighting.handle, instance_id)
-    if is_new:
+    orphan = store.upsert_orphan(
+        tx,
+        provider,
+        sighting.handle,
+        instance_id,
+        began_at=_began_at(tx, sighting),
+        cost_per_hour=_cost_per_hour(tx, instance_id, sighting),
+    )
+    if orphan.is_new:
         _record_orphan(tx, orphan, "orphan.found")
     return orphan
 
 
-def orphan_destroyed(tx: Tx, orphan: Orphan) -> None:
-    store.end_orphan(tx, orphan)
-    _record_orphan(tx, orphan, "orphan.destroyed")
+def orphan_destroyed(tx: Tx, orphan: Orphan) -> Micros:
+    """Returns what it has cost since it began, rounded to a micro-dollar; 0 where nobody knows its price."""
+    cost = orphan.cost(tx.now)
+    store.end_orphan(tx, orphan, cost)
+    _record_orphan(tx, orphan, "orphan.destroyed", cost_micros=cost, began_at=orphan.began_at)
+    return cost
+
+
+def orphan_not_destroyed(tx: Tx, orphan: Orphan) -> int:
+    """Its provider did not end it; returns how many times that was so."""
+    failures = store.count_orphan_failure(tx, orphan)
+    if failures % FAILURES_TO_ALERT == 0:
+        _record_orphan(
+            tx, orphan, "orphan.destroy_failed", failures=failures, cost_micros=orphan.cost(tx.now)
+        )
+    return failures
+
+
+def settle_orphans(tx: Tx, provider: str, handles: Collection[str]) -> None:
+    """A complete listing has only these orphans: the others ended without us, or a row accounts for them again."""
+    for orphan in store.standing_orphans(tx, provider):
+        if orphan.handle not in handles:
+            store.end_orphan(tx, orphan, Micros(0))
+
+
+def orphans_now(tx: Tx) -> tuple[int, Micros]:
+    """How many there are now, and what they have cost until now."""
+    found = store.standing_orphans(tx)
+    return len(found), Micros(sum(orphan.cost(tx.now) for orphan in found))
+
+
+def last_listed(tx: Tx, provider: str) -> Instant | None:
+    """When the last complete listing was had; None: never."""
+    return store.last_listed(tx, provider)
+
+
+def _began_at(tx: Tx, sighting: Sighting) -> Instant:
+    """Since when it costs: a provider's clock may be ahead of ours."""
+    return tx.now if sighting.created_at is None else min(sighting.created_at, tx.now)
+
+
+def _cost_per_hour(tx: Tx, instance_id: str, sighting: Sighting) -> int | None:
+    """What the provider says that it costs, or what its row was bought for."""
+    known = sighting.cost_micros_per_hour
+    if known is None:
+        row = store.find_any(tx, instance_id, lock=False)
+        known = None if row is None else row.cost
+    return None if known is None or not 0 <= known <= _MOST_MICROS_PER_HOUR else known
 
 
 def _record(
@@ -146,11 +202,17 @@ def _record(
         announce(tx, by, event, changed, evicts_at=evicts_at)
 
 
-def _record_orphan(tx: Tx, orphan: Orphan, event: str) -> None:
+def _record_orphan(tx: Tx, orphan: Orphan, event: str, **details: int) -> None:
     events.record(
         tx,
         events.system(_NOBODY, "loop:observation"),
         event,
         subject=f"orphan:{orphan.provider}:{orphan.handle}",
-        data={"provider": orphan.provider, "handle": orphan.handle, "instance_id": orphan.instance_id},
+        data={
+            "provider": orphan.provider,
+            "handle": orphan.handle,
+            "instance_id": orphan.instance_id,
+            "cost_micros_per_hour": orphan.cost_per_hour,
+            **details,
+        },
     )

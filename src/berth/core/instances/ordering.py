@@ -240,7 +240,7 @@ def drafted(
         image_slug=choice.image.slug,
         os_name=choice.image.os_name,
         ssh_user=choice.image.ssh_user,
-        specs=_specs(choice.kind, offer),
+        specs=specs_of(choice.kind, offer),
         os_volume_name=spec.os_volume_name if disk is None else disk.name,
         os_volume_gb=choice.os_volume_gb,
         ssh_key_ids=tuple(key.id for key in choice.ssh_keys),
@@ -280,7 +280,8 @@ def drafted(
     )
 
 
-def _specs(kind: InstanceType, offer: Offer) -> Specs:
+def specs_of(kind: InstanceType, offer: Offer) -> Specs:
+    """The hardware as it is sold now."""
     return Specs(
         kind.gpu_model,
         kind.gpu_count,

@@ -16,6 +16,10 @@ SENTENCES: Mapping[str, str] = {
     "boot_failed": "The provider could not boot the instance.",
     "provisioning_timeout": "The instance did not become reachable over SSH in time.",
     "instance_lost": "The provider no longer has this instance.",
+    "instance_stopped": "The provider stopped the instance while it was booting.",
+    "login_refused": "Its SSH server let nobody in with the keys of its order.",
+    "api_timeout": "Its own server did not answer over HTTP in time.",
+    "hard_max_reached": "It is as old as a session may be.",
     "cluster_failed": "Another member of its cluster failed.",
     "cluster_ended": "Another member of its cluster was ended.",
     "volume_failed": "A volume of the order could not be made.",
@@ -29,6 +33,9 @@ SENTENCES: Mapping[str, str] = {
     "term_ended": "Its long term ended, and it was ordered to end with it.",
     "idle": "It was idle for as long as it was ordered to be at most.",
 }
+
+REASONS = frozenset(SENTENCES) | {"insufficient_credits"}
+"""Codes that are counted by."""
 
 
 def because(code: str, sentence: str | None = None) -> str:

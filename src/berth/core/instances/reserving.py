@@ -9,7 +9,7 @@ from berth.core import billing, catalog, events
 from berth.core.billing import Rules
 from berth.core.errors import Conflict
 from berth.core.events import Actor
-from berth.core.instances import endings, service, states, storage, store, terms
+from berth.core.instances import endings, guards, resting, service, states, storage, store, terms
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import AutoDelete, Instance, Reservation, Wanted
 from berth.core.instances.reasons import because
@@ -24,6 +24,7 @@ def reserve(tx: Tx, by: Actor, instance_id: str, wanted: AutoDelete) -> Instance
     Raises NotFound, Invalid naming the member, and Conflict for what has ended.
     """
     instance = service.locked(tx, by, instance_id)
+    guards.check_power(instance)
     if instance.wanted is Wanted.DELETED or instance.status in states.ENDED:
         raise Conflict("invalid_state", "This instance has ended.", status=instance.status.value)
     endings.check(wanted, tx.now)
@@ -33,7 +34,7 @@ def reserve(tx: Tx, by: Actor, instance_id: str, wanted: AutoDelete) -> Instance
         store.delete_reservation(tx, instance.id)
     else:
         store.put_reservation(tx, instance.id, wanted)
-    return _told(tx, by, instance, "instance.auto_delete_changed")
+    return told(tx, by, instance, "instance.auto_delete_changed")
 
 
 def reservation(tx: Tx, instance_id: str) -> Reservation | None:
@@ -60,18 +61,18 @@ def attend(tx: Tx, instance_id: str, rules: Rules) -> None:
     if instance.wanted is Wanted.DELETED:
         store.plan_reservation(tx, instance_id, next_at=None, stops_at=None)
         return
-    end = endings.plan(instance, kept, billing.bill(tx, instance_id), tx.now)
-    if end is None:
+    plan = endings.plan(instance, kept, billing.bill(tx, instance_id), tx.now)
+    if plan is None:
         store.plan_reservation(tx, instance_id, next_at=None, stops_at=None)
-    elif end.at <= tx.now:
-        _end(tx, instance, end.code, rules)
-    elif end.at - endings.NOTICE <= tx.now:
-        if kept.stops_at != end.at:
+    elif plan.at <= tx.now:
+        end(tx, instance, plan.code, rules)
+    elif plan.at - endings.NOTICE <= tx.now:
+        if kept.stops_at != plan.at:
             by = events.system(instance.project, _ACTOR)
-            _told(tx, by, instance, "instance.stop_scheduled", reason=because(end.code), stops_at=end.at)
-        store.plan_reservation(tx, instance_id, next_at=end.at, stops_at=end.at)
+            told(tx, by, instance, "instance.stop_scheduled", reason=because(plan.code), stops_at=plan.at)
+        store.plan_reservation(tx, instance_id, next_at=plan.at, stops_at=plan.at)
     else:
-        notice_at = Instant(end.at - endings.NOTICE)
+        notice_at = Instant(plan.at - endings.NOTICE)
         store.plan_reservation(tx, instance_id, next_at=notice_at, stops_at=None)
 
 
@@ -85,18 +86,22 @@ def noticed_use(tx: Tx, instance_id: str, *, idle_since: Instant | None) -> None
     store.set_idle(tx, instance_id, idle_since)
 
 
-def _end(tx: Tx, instance: Instance, code: str, rules: Rules) -> None:
+def end(tx: Tx, instance: Instance, code: str, rules: Rules) -> Instance:
+    """It ends by itself, for the reason of that code; the caller has locked it."""
     by = events.system(instance.project, _ACTOR)
     if code == "idle":
-        instance = _told(tx, by, instance, "instance.idle", reason=because(code))
+        instance = told(tx, by, instance, "instance.idle", reason=because(code))
+    if instance.ends_off:
+        return resting.switch_off(tx, by, instance, reason=because(code))
     instance = terms.catch_up(tx, instance)
     disk = storage.fate_of_itself(instance)
-    service.end(tx, by, instance, rules, reason=because(code), os_volume=disk)
+    ended = service.end(tx, by, instance, rules, reason=because(code), os_volume=disk)
     terms.end_early(tx, instance)  # it was its owner who ordered that
     store.plan_reservation(tx, instance.id, next_at=None, stops_at=tx.now)
+    return ended
 
 
-def _told(
+def told(
     tx: Tx,
     by: Actor,
     instance: Instance,
@@ -105,6 +110,7 @@ def _told(
     reason: str | None = None,
     stops_at: Instant | None = None,
 ) -> Instance:
+    """Records `event` for what is locked, with its sequence counted up."""
     changed = replace(instance, sequence=instance.sequence + 1, updated_at=tx.now)
     store.update(tx, instance.id, sequence=changed.sequence, updated_at=tx.now)
     if stops_at is None:

@@ -83,6 +83,7 @@ def start(tx: Tx, by: Actor, instance_id: str, *, reason: str | None = None) -> 
     Raises NotFound, Conflict, InsufficientCredits, and NoCapacity when its hardware went to somebody else.
     """
     instance = locked(tx, by, instance_id, may_be_member=reason is not None)
+    guards.check_power(instance, is_asked=reason is None)
     if not states.changes(instance, Action.START, abilities(tx, instance)):
         return instance
     storage.check_start(tx, instance)
@@ -113,6 +114,7 @@ def stop(
     """
     instance = locked(tx, by, instance_id, may_be_member=reason is not None)
     able = abilities(tx, instance)
+    guards.check_power(instance, is_asked=reason is None)
     if reason is not None:
         return _end_spending(tx, by, instance, able, reason, at)
     if keep_reserved and not (able.stop_keeps_hardware or not able.stop_releases_hardware):
@@ -125,7 +127,7 @@ def stop(
             )
         return instance
     if states.changes(instance, Action.STOP, able) or states.changes_hold(instance, keeps=keeps):
-        return _want_off(tx, by, instance, keeps=keeps)
+        return want_off(tx, by, instance, keeps=keeps)
     return instance
 
 
@@ -194,7 +196,7 @@ def _end_spending(
     is_off = instance.wanted is Wanted.OFFLINE and not instance.keeps_hardware
     if is_off or not states.spends(instance):
         return instance
-    return _want_off(tx, by, instance, keeps=False, reason=reason)
+    return want_off(tx, by, instance, keeps=False, reason=reason)
 
 
 def _is_cut_off(tx: Tx, instance: Instance) -> bool:
@@ -204,7 +206,8 @@ def _is_cut_off(tx: Tx, instance: Instance) -> bool:
     return not billing.bill(tx, instance.id).is_charging
 
 
-def _want_off(tx: Tx, by: Actor, instance: Instance, *, keeps: bool, reason: str | None = None) -> Instance:
+def want_off(tx: Tx, by: Actor, instance: Instance, *, keeps: bool, reason: str | None = None) -> Instance:
+    """Switches off what was locked before, at a provider that can."""
     # One that is being started has its hardware claimed again, and may be on already: it has to be switched off.
     is_reserved = instance.is_reserved or instance.status is Status.OFFLINE
     wanted = replace(instance, keeps_hardware=keeps, is_reserved=is_reserved)
@@ -301,9 +304,12 @@ def _settle_delete(
     else:
         ran = instance.first_running_at is not None
         ended_at = tx.now
-        with_minimum = not is_eviction and (ran or (instance.handle is not None and rules.minimum_on_cancel))
-        if with_minimum and not ran:
+        is_owed = not is_eviction and (ran or (instance.handle is not None and rules.minimum_on_cancel))
+        if is_owed and not ran:
             charging.charge_boot(tx, instance, rules, until=tx.now)
+        with_minimum = is_owed and not instance.is_session
+        if instance.is_metered and ran and is_owed and stopped_at is None:
+            return  # it ends when its provider takes that: see `charging.end_metered`
     if stopped_at is not None:
         ended_at = min(ended_at, stopped_at)
     billing.finish(tx, instance.project, instance.id, instance.price, ended_at, with_minimum=with_minimum)

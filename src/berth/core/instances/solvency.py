@@ -13,7 +13,8 @@ from berth.base.money import Micros
 from berth.core import billing, catalog, events
 from berth.core.billing import Rules
 from berth.core.errors import Conflict, InsufficientCredits, NoCapacity
-from berth.core.instances import service, states, storage, store
+from berth.core.events import Actor
+from berth.core.instances import resting, service, states, storage, store
 from berth.core.instances.affording import check_hourly
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status, Wanted
@@ -70,8 +71,21 @@ def cut_off(
         return True
     if found.status not in states.STANDING:
         return False
+    if found.is_session:
+        # It ends with the credit: nothing brings a session back whose time may be over by then.
+        return _end_session(tx, by, found, rules, reason, at)
     service.stop(tx, by, found.id, reason=reason, at=at)
     billing.pause(tx, project, found.id, min(found.missing_since or tx.now, at or tx.now, tx.now))
+    return True
+
+
+def _end_session(tx: Tx, by: Actor, found: Instance, rules: Rules, reason: str, at: Instant | None) -> bool:
+    if found.ends_off and found.wanted is Wanted.OFFLINE:
+        return False
+    if found.ends_off:
+        resting.switch_off(tx, by, found, reason=reason, at=at)
+    else:
+        resting.end_now(tx, by, found, rules, reason=reason, at=at)
     return True
 
 

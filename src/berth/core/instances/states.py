@@ -19,6 +19,8 @@ _ALLOWED: dict[Status, tuple[Action, ...]] = {
     Status.DELETING: (),
     Status.DELETED: (),
 }
+_OF_POWER = frozenset({Action.START, Action.STOP})
+"""What a session's owner cannot ask for: it is on until it ends."""
 _DONE = {
     Action.START: "started",
     Action.STOP: "stopped",
@@ -31,7 +33,11 @@ def allowed(instance: Instance, abilities: Abilities) -> tuple[Action, ...]:
     """The actions that would change something now, at a provider of these `abilities`."""
     if pending(instance) is not None and instance.status is not Status.DELETING:
         return (Action.DELETE,)
-    return tuple(action for action in _ALLOWED[instance.status] if is_able(abilities, action))
+    return tuple(
+        action
+        for action in _ALLOWED[instance.status]
+        if is_able(abilities, action) and not (instance.is_session and action in _OF_POWER)
+    )
 
 
 def is_able(abilities: Abilities, action: Action) -> bool:

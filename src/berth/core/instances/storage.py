@@ -277,10 +277,10 @@ def can_be_at(tx: Tx, instance: Instance, provider: str) -> bool:
     return volumes.can_move(tx, instance.id, instance.volume_ids, provider)
 
 
-def placed(tx: Tx, by: Actor, instance: Instance, provider: str) -> Instance:
-    """It goes to an offer of `provider` instead. The row is still to be written."""
+def placed(tx: Tx, by: Actor, instance: Instance, provider: str, location: str | None = None) -> Instance:
+    """It goes to an offer of `provider` instead, and to `location` if one is given. The row is still to be written."""
     if instance.boot_volume_id is None:
-        volumes.disk_moved(tx, instance.id, provider)
+        volumes.disk_moved(tx, instance.id, provider, location or instance.location)
     if not instance.volume_ids or provider == instance.provider:
         return instance
     return replace(instance, volume_ids=volumes.move(tx, by, instance.id, provider))

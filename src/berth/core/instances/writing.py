@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from berth.base.clock import SECOND, Instant
+from berth.base.clock import SECOND, Instant, after
 from berth.base.db import Tx
 from berth.core import events
 from berth.core.driver import Sighting
 from berth.core.events import Actor
-from berth.core.instances import states, store
+from berth.core.instances import launching, states, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Status
 
@@ -16,6 +16,16 @@ _ACTOR = "loop:provisioning"
 
 def by_loop(instance: Instance) -> Actor:
     return events.system(instance.project, _ACTOR)
+
+
+def renew_lease(tx: Tx, leased: Instance, *, seconds: int) -> bool:
+    """Keeps the row for `seconds` from now; False when it is no longer ours."""
+    return store.renew_lease(tx, leased.id, leased.lease_token, until=after(tx.now, seconds=seconds))
+
+
+def give_back(tx: Tx, leased: Instance) -> None:
+    """Lets others take the row at once. One that was lost stays as it is."""
+    store.give_back(tx, leased.id, leased.lease_token)
 
 
 def current_of(tx: Tx, leased: Instance) -> Instance | None:
@@ -33,6 +43,7 @@ def with_address(instance: Instance, sighting: Sighting) -> Instance:
         ssh_port=sighting.ssh_port or instance.ssh_port,
         ssh_user=sighting.ssh_user or instance.ssh_user,
         private_ip=sighting.private_ip or instance.private_ip,
+        ports=sighting.ports or instance.ports,
     )
 
 
@@ -99,6 +110,9 @@ def keep(
         "missing_since": changed.missing_since,
         "ready_at": changed.ready_at,
         "private_ip": changed.private_ip,
+        "ports": launching.written_ports(changed.ports),
+        "logins_refused": changed.logins_refused,
+        "is_metered": int(changed.is_metered),
         "lease_token": changed.lease_token,
         "sequence": changed.sequence,
         "attempt": changed.attempt,

@@ -3,6 +3,8 @@
 from berth.core.reports.estimating import Estimate, VolumeLine, Wanted, estimate
 from berth.core.reports.model import (
     Buckets,
+    Cost,
+    Costs,
     EntryFilter,
     GroupBy,
     Kind,
@@ -14,10 +16,14 @@ from berth.core.reports.model import (
     UsagePage,
     UsageTotals,
 )
-from berth.core.reports.service import margin, transaction, transactions, usage, window
+from berth.core.reports.service import cost_of, costs, margin, transaction, transactions, usage, window
+from berth.core.reports.standing import Backlog, backlog_of_all
 
 __all__ = [
+    "Backlog",
     "Buckets",
+    "Cost",
+    "Costs",
     "EntryFilter",
     "Estimate",
     "GroupBy",
@@ -31,6 +37,9 @@ __all__ = [
     "UsageTotals",
     "VolumeLine",
     "Wanted",
+    "backlog_of_all",
+    "cost_of",
+    "costs",
     "estimate",
     "margin",
     "transaction",

@@ -1,6 +1,6 @@
 """What is asked of the books, and what they answer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -137,3 +137,49 @@ class Margin:
     @property
     def margin(self) -> Micros:
         return Micros(self.revenue - self.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the sessions on one type of GPU at one provider came to in a window."""
+
+    provider: str
+    gpu_type: str
+    sessions: int
+    """Those that used or were charged anything in it."""
+    used_s: int
+    total: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What sessions came to in a window, and on what. No session is in two of its rows."""
+
+    rows: Sequence[Cost]
+
+    @property
+    def sessions(self) -> int:
+        return sum(row.sessions for row in self.rows)
+
+    @property
+    def used_s(self) -> int:
+        return sum(row.used_s for row in self.rows)
+
+    @property
+    def total(self) -> Micros:
+        return Micros(sum(row.total for row in self.rows))
+
+    @property
+    def by_provider(self) -> Mapping[str, Micros]:
+        return _sums((row.provider, row.total) for row in self.rows)
+
+    @property
+    def by_gpu_type(self) -> Mapping[str, Micros]:
+        return _sums((row.gpu_type, row.total) for row in self.rows)
+
+
+def _sums(pairs: Iterable[tuple[str, Micros]]) -> dict[str, Micros]:
+    found: dict[str, Micros] = {}
+    for name, amount in pairs:
+        found[name] = Micros(found.get(name, 0) + amount)
+    return found

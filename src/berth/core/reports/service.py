@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from berth.base.clock import DAY, Instant
 from berth.base.db import Tx
+from berth.base.money import Micros
 from berth.base.paging import After, Page
+from berth.core import billing, events, instances, ledger
 from berth.core.errors import Invalid, NotFound
 from berth.core.events import ADMIN, Actor
 from berth.core.reports.model import (
     Buckets,
+    Costs,
     EntryFilter,
     GroupBy,
     Margin,
@@ -17,6 +20,7 @@ from berth.core.reports.model import (
     UsageFilter,
     UsagePage,
 )
+from berth.core.reports.store import costs as costs_store
 from berth.core.reports.store import ledger as ledger_store
 from berth.core.reports.store import margin as margin_store
 from berth.core.reports.store import usage as usage_store
@@ -66,6 +70,25 @@ def usage(tx: Tx, by: Actor, wanted: UsageFilter, *, after: str | None, limit: i
     by.may("billing:read")
     rows, totals = usage_store.groups(tx, by.project, wanted, after=after, limit=limit + 1)
     return UsagePage(rows[:limit], len(rows) > limit, totals)
+
+
+def cost_of(tx: Tx, by: Actor, instance_id: str) -> Micros:
+    """What one instance has cost so far, live to the second; storage is not in it. Raises NotFound."""
+    by.may("billing:read")
+    # Who may ask what something cost need not be allowed to see it.
+    made = instances.get(tx, events.system(by.project, by.key_id), instance_id)
+    return Micros(billing.bill(tx, made.id).total - ledger.reversed_of(tx, made.id))
+
+
+def costs(tx: Tx, by: Actor, *, consumer: str | None, start: Instant, end: Instant) -> Costs:
+    """What sessions used in [`start`, `end`), live to the second, of all consumers or one.
+
+    A session that runs across a boundary is split there, to the second. Raises Invalid for a window that ends before
+    it begins.
+    """
+    by.may("billing:read")
+    _check_range(start, end)
+    return Costs(costs_store.costs(tx, by.project, consumer=consumer, start=start, end=end, now=tx.now))
 
 
 def margin(

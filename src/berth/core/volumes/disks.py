@@ -99,9 +99,9 @@ def disk_seen(tx: Tx, instance_id: str, handle: str) -> None:
     store.set_os_handle(tx, instance_id, handle)
 
 
-def disk_moved(tx: Tx, instance_id: str, provider: str) -> None:
+def disk_moved(tx: Tx, instance_id: str, provider: str, location: str) -> None:
     """The instance is made anew at `provider`, and its new boot disk with it."""
-    store.move_os(tx, instance_id, provider)
+    store.move_os(tx, instance_id, provider, location)
 
 
 def os_volume_is_there(tx: Tx, instance_id: str) -> None:

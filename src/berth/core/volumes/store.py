@@ -245,12 +245,14 @@ def set_os_handle(tx: Tx, instance_id: str, handle: str) -> None:
     )
 
 
-def move_os(tx: Tx, instance_id: str, provider: str) -> None:
+def move_os(tx: Tx, instance_id: str, provider: str, location: str) -> None:
     """It is made anew elsewhere: nothing of it is known to exist."""
     tx.run(
-        "UPDATE volumes SET provider = :provider, handle = NULL WHERE os_of = :instance AND status <> 'deleted'",
+        "UPDATE volumes SET provider = :provider, location = :location, handle = NULL"
+        " WHERE os_of = :instance AND status <> 'deleted'",
         instance=instance_id,
         provider=provider,
+        location=location,
     )
 
 

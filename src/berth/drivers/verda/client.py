@@ -126,7 +126,12 @@ class Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         try:
             async with self._open().request(
-                method, url, json=body, headers=headers, allow_redirects=False
+                method,
+                url,
+                json=body,
+                headers=headers,
+                allow_redirects=False,
+                middlewares=(_once,) if changes else (),
             ) as response:
                 read = await response.content.read(ANSWER_LIMIT_BYTES + 1)
                 while len(read) <= ANSWER_LIMIT_BYTES and (more := await response.content.read(65536)):
@@ -191,6 +196,16 @@ class Client:
                 trust_env=False,
             )
         return self._session
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """The library sends a PUT or DELETE again whose connection broke: a copy of a volume would be made twice."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(repr(error)) from error
 
 
 def segment(text: str) -> str:

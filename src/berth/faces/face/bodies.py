@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
@@ -16,6 +16,7 @@ from berth.faces.face.refusals import BodyTooLarge, UnsupportedMediaType
 from berth.faces.face.table import Headers
 
 S = TypeVar("S", bound=msgspec.Struct)
+_NOTHING = object()
 _QUERY_LIMIT = 100
 """Parameters of one query string."""
 _JSON = re.compile(rb"\s*(application/json|application/[\w.-]+\+json|text/json)\s*(;.*)?", re.IGNORECASE)
@@ -57,17 +58,20 @@ async def read(receive: Receive, headers: Headers, limit: int) -> bytes:
             return part if len(parts) == 1 else b"".join(parts)
 
 
-def parse(body: bytes, headers: Headers, *, takes_form: bool = False) -> dict[str, Any]:
+def parse(
+    body: bytes, headers: Headers, *, takes_form: bool = False, takes_any_type: bool = False
+) -> dict[str, Any]:
     """The JSON object in `body`; an empty body is an empty object. Raises Invalid, UnsupportedMediaType.
 
-    With `takes_form` the members may be those of a form instead, all of them text.
+    With `takes_form` the members may be those of a form instead, all of them text; with `takes_any_type` it is JSON
+    whatever it is declared to be.
     """
     if not body.strip():
         return {}
     media_type = headers.get(b"content-type")
     if takes_form and media_type is not None and _FORM.fullmatch(media_type):
         return dict(pairs_of(body))
-    if media_type is not None and not _JSON.fullmatch(media_type):
+    if not takes_any_type and media_type is not None and not _JSON.fullmatch(media_type):
         shown = media_type.decode("latin-1")[:100]
         raise UnsupportedMediaType(
             "unsupported_media_type",
@@ -130,6 +134,22 @@ def query_of(pairs: Sequence[tuple[str, str]], wanted: type[S]) -> S:
         return msgspec.convert(values, wanted, strict=False)
     except msgspec.ValidationError as error:
         _refuse(str(error), wanted)
+
+
+def with_value(
+    refusal: Invalid, document: Mapping[str, Any] | None, pairs: Sequence[tuple[str, str]]
+) -> Invalid:
+    """The refusal of a parameter or a member, with what was sent for it as a detail, if anything was."""
+    field = str(refusal.details.get("field", ""))
+    sent: Any = document
+    for part in field.split("."):
+        sent = sent.get(part, _NOTHING) if isinstance(sent, Mapping) else _NOTHING
+    if sent is _NOTHING:
+        sent = dict(pairs).get(field, _NOTHING)
+    if sent is _NOTHING:
+        return refusal
+    shown = sent if isinstance(sent, str) else json.dumps(sent, ensure_ascii=False)
+    return Invalid(refusal.code, refusal.message, **(dict(refusal.details) | {"sent": shown}))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -195,6 +215,10 @@ def _sentence(what: str, field: str, wanted: type[msgspec.Struct]) -> str:
         return f"must have at {'most' if length[2] == '<=' else 'least'} {length[3]} {unit}"
     if bound := _BOUND.fullmatch(what):
         return f"must be {'at most' if bound[1][0] == '<' else 'at least'} {bound[2]}"
+    if "decimal string" in what:
+        return "must be a number"
+    if "out of range" in what:
+        return "is out of range"
     if "matching regex" in what:
         return "is empty, too long or holds characters that are not allowed"
     return "is not valid"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from berth.faces.face.openapi import tag_of
 from berth.faces.face.table import Route
 
 _STYLE = """
@@ -25,17 +26,23 @@ th, td { text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top; }
 """
 
 
-def docs_page(document: Mapping[str, Any], routes: Sequence[Route], how: str | None = None) -> str:
-    """The page for the face whose OpenAPI document is `document`; `how` is HTML that says how to begin."""
+def docs_page(
+    document: Mapping[str, Any], routes: Sequence[Route], how: str | None = None, path: str | None = None
+) -> str:
+    """The page for the face whose OpenAPI document is `document`; `how` is HTML that says how to begin.
+
+    `path` is where the document lies, unless it is right below the face's prefix.
+    """
     prefix = document["servers"][0]["url"]
     title = f"{document['info']['title']} {document['info']['version']}"
     by_tag: dict[str, list[Route]] = {}
     for route in routes:
-        by_tag.setdefault(route.path.split("/")[1], []).append(route)
+        by_tag.setdefault(tag_of(route.path), []).append(route)
     sections = "".join(
         f"<h2>{escape(tag)}</h2>" + "".join(_route(document, route) for route in by_tag[tag])
         for tag in by_tag
     )
+    where = f"Everything below <code>{escape(prefix)}</code>. " if prefix else ""
     how = how or (
         "<p>Every request carries an API key:</p>"
         f'<pre>curl -H "X-API-Key: mk_your_key" http://localhost:8080{escape(prefix)}{escape(routes[0].path)}</pre>'
@@ -44,8 +51,8 @@ def docs_page(document: Mapping[str, Any], routes: Sequence[Route], how: str | N
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
-        f"<p>Everything below <code>{escape(prefix)}</code>. As a document for programs: "
-        f'<a href="{escape(prefix)}/openapi.json">openapi.json</a>.</p>'
+        f"<p>{where}As a document for programs: "
+        f'<a href="{escape(path or prefix + "/openapi.json")}">openapi.json</a>.</p>'
         f"{how}{sections}</body></html>"
     )
 

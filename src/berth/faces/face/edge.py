@@ -4,12 +4,10 @@ One ASGI callable for a whole face. It decides nothing about what is asked: the 
 takes and needs, its handler does the work, the face renders the answer and words the refusals.
 """
 
-import os
-import re
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from time import perf_counter
 from typing import Any
 
 import structlog
@@ -29,15 +27,14 @@ from berth.faces.face.table import Call, Face, Follow, Headers, Page, Reply, Rou
 
 OK = 200
 NO_CONTENT = 204
-_REQUEST_ID = re.compile(rb"[\w.:+/=@-]{1,128}", re.ASCII)
+UNMATCHED = "unmatched"
+"""In place of a pattern, for paths that are none of ours."""
 _REPLAYED = ((b"idempotent-replayed", b"true"),)
 _PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
 )
 _log = structlog.get_logger()
-_numbers = count(1)
-_PROCESS = os.urandom(6).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +55,8 @@ class _Visit:
     by: Actor | None = None
     counted: Limited | None = None
     """What a request of this kind counts as."""
+    pattern: str = UNMATCHED
+    """What the path is an instance of, below the mount."""
 
 
 class Edge:
@@ -72,8 +71,9 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        began = perf_counter()
         headers = _headers(scope["headers"])
-        request_id = _request_id(headers)
+        request_id = self._face.request_id(headers.get(b"x-request-id"))
         visit = _Visit(request_id)
         try:
             reply = await self._answer(scope, headers, receive, visit)
@@ -92,6 +92,8 @@ class Edge:
                 traceback=traceback.format_exc(),
             )
             reply = self._face.refuse(Crashed(), request_id)
+        pattern = visit.pattern if visit.pattern is UNMATCHED else scope.get("root_path", "") + visit.pattern
+        self._context.meters.requests.note(scope["method"], pattern, reply.status, perf_counter() - began)
         await send(
             {
                 "type": "http.response.start",
@@ -120,8 +122,10 @@ class Edge:
         method = scope["method"]
         page = self._pages.get(path)
         if page is not None and method in {"GET", "HEAD"}:
+            visit.pattern = path
             return Reply(OK, page.body(), _PAGE_HEADERS, page.media_type.encode())
         route, parameters = self._router.find(method, path)
+        visit.pattern = route.path
         context = self._context
         address = origins.address_of(scope, headers, context.policy.trusted_proxies)
         if route.is_public:
@@ -131,9 +135,10 @@ class Edge:
             counted: Limited = route
             if self._face.limits.counts_paths:
                 counted = Counted(route.method, scope.get("root_path", "") + path, route.rate)
-            visit.by, visit.counted = by, counted
+            is_counted = by.key_id != self._face.limits.exempts
+            visit.by, visit.counted = by, counted if is_counted else None
             by.may(route.scope)
-            if context.rates is not None:
+            if context.rates is not None and is_counted:
                 await context.rates.admit(by.project, counted)
         pairs = bodies.pairs_of(scope["query_string"])
         call = Call(context, by, parameters, None, None, headers)
@@ -148,8 +153,8 @@ class Edge:
         document = None
         if route.body is not None:
             body = await bodies.read(receive, call.headers, self._context.body_limit)
-            document = bodies.parse(body, call.headers, takes_form=route.takes_form)
-        refusal = _translate(route, call, document, pairs)
+            document = self._parse(route, body, call.headers)
+        refusal = self._translate(route, call, document, pairs)
         if refusal is not None:
             raise refusal
         result = await self._context.db.read(route.handler, call)
@@ -169,12 +174,14 @@ class Edge:
     ) -> Reply:
         key = replays.key_of(call.headers) if self._face.takes_keys else None
         body = await bodies.read(receive, call.headers, self._context.body_limit)
-        document = None if route.body is None else bodies.parse(body, call.headers)
+        document = None if route.body is None else self._parse(route, body, call.headers)
         # What is wrong with the members is said only when there is nothing to replay.
-        refusal = _translate(route, call, document, pairs)
+        refusal = self._translate(route, call, document, pairs)
         if key is None:
             if refusal is not None:
                 raise refusal
+            if route.prepare is not None:
+                call.prepared = await route.prepare(call)
             done = await self._run(route, call)
         else:
             call.key = key
@@ -202,11 +209,14 @@ class Edge:
             )
         in_flight.add(running)
         try:
+            if route.prepare is not None and refusal is None:
+                known = await self._context.db.read(idempotency.find, call.by, key, call.fingerprint)
+                if known is not None:
+                    return known
+                call.prepared = await route.prepare(call)
             done: _Done | Answer = await self._context.db.write(self._execute_once, route, call, key, refusal)
             if route.follow is not None and isinstance(done, _Done):
-                done = await self._follow(route, route.follow, call, done.result)
-                whole = Answer(done.status, done.body.decode())
-                await self._context.db.write(idempotency.amend, call.by, key, call.fingerprint, whole)
+                done = await self._follow_once(route, route.follow, call, key, done.result)
             return done
         except Refusal:
             # Another replica may have done this very request meanwhile, and taken what we were refused for.
@@ -216,6 +226,21 @@ class Edge:
             return known
         finally:
             in_flight.discard(running)
+
+    async def _follow_once(self, route: Route, follow: Follow, call: Call, key: str, result: object) -> _Done:
+        """Keeps what followed in the place of what the handler answered."""
+        try:
+            done = await self._follow(route, follow, call, result)
+        except Refusal:
+            await self._context.db.write(idempotency.forget, call.by, key, call.fingerprint)
+            raise
+        whole = Answer(done.status, self._kept(route, done).decode())
+        try:
+            await self._context.db.write(idempotency.amend, call.by, key, call.fingerprint, whole)
+        except DatabaseUnavailable as error:
+            # What was kept first stands. This answer may hold a secret that nobody could get again.
+            _log.warning("answer not amended", request_id=call.by.request_id, error=str(error))
+        return done
 
     async def _follow(self, route: Route, follow: Follow, call: Call, result: object) -> _Done:
         return self._done(route, await follow(call, result))
@@ -229,6 +254,19 @@ class Edge:
             return _Done(answered, answered.status or route.status, body, answered.headers)
         return _Done(answered, route.status, self._face.render(answered))
 
+    def _parse(self, route: Route, body: bytes, headers: Headers) -> dict[str, Any]:
+        return bodies.parse(
+            body, headers, takes_form=route.takes_form, takes_any_type=self._face.takes_any_type
+        )
+
+    def _translate(
+        self, route: Route, call: Call, document: dict[str, Any] | None, pairs: Sequence[tuple[str, str]]
+    ) -> Invalid | None:
+        refusal = _translate(route, call, document, pairs)
+        if refusal is None or not self._face.tells_values:
+            return refusal
+        return bodies.with_value(refusal, document, pairs)
+
     def _reply(self, route: Route, done: _Done) -> Reply:
         return Reply(done.status, done.body, done.headers, route.media_type)
 
@@ -241,23 +279,25 @@ class Edge:
         if refusal is not None:
             raise refusal
         done = self._execute(tx, route, call)
-        kept = done.body if route.redact is None else self._face.render(route.redact(done.result))
         idempotency.remember(
             tx,
             call.by,
             key,
             call.fingerprint,
-            Answer(done.status, kept.decode()),
+            Answer(done.status, self._kept(route, done).decode()),
             retention_s=self._context.policy.idempotency_retention_s,
             lives=None if route.lives is None else route.lives(done.result),
             is_minted=key.startswith(self._face.minted_prefix),
         )
         return done
 
+    def _kept(self, route: Route, done: _Done) -> bytes:
+        return done.body if route.redact is None else self._face.render(route.redact(done.result))
+
 
 def _translate(
     route: Route, call: Call, document: dict[str, Any] | None, pairs: Sequence[tuple[str, str]]
-) -> Refusal | None:
+) -> Invalid | None:
     """Fills in the call's query and body, or says what is wrong with them."""
     try:
         if route.query is not None:
@@ -284,14 +324,6 @@ def _headers(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
         else:
             headers[name] = value
     return headers
-
-
-def _request_id(headers: Headers) -> str:
-    """The caller's own id for the request where it is a sane one, else a fresh one."""
-    given = headers.get(b"x-request-id")
-    if given is not None and _REQUEST_ID.fullmatch(given):
-        return given.decode("ascii")
-    return f"req_{_PROCESS}{next(_numbers):08x}"
 
 
 def _path_below(scope: Scope) -> str:

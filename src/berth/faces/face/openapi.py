@@ -10,6 +10,7 @@ import msgspec
 from berth.faces.face.table import Listing, Route
 
 _PARAMETER = re.compile(r"{(\w+)}")
+_SECTION = re.compile(r"/(?:api/v\d+/)?([^/]+)")
 _NO_CONTENT = 204
 _REFERENCE = "#/components/schemas/{name}"
 
@@ -58,6 +59,12 @@ def document(about: About, routes: Sequence[Route]) -> Schema:
     }
 
 
+def tag_of(path: str) -> str:
+    """The section of the API that a path belongs to."""
+    found = _SECTION.match(path)
+    return path if found is None else found[1]
+
+
 class _Schemas:
     """The JSON Schema of each wire type, and the components they refer to."""
 
@@ -88,19 +95,19 @@ def _types(route: Route) -> list[Any]:
 
 
 def _operation(about: About, route: Route, schemas: _Schemas) -> Schema:
+    successes = _successes(about, route, schemas)
     problem = {"application/json": {"schema": schemas.of(about.problem)}}
     operation: Schema = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
         "description": "Needs no credentials." if route.is_public else f"Needs the scope `{route.scope}`.",
-        "tags": [route.path.split("/")[1]],
+        "tags": [tag_of(route.path)],
         "parameters": _parameters(about, route, schemas),
-        "responses": {
-            **_successes(about, route, schemas),
-            **{
-                str(status): {"description": meaning, "content": problem}
-                for status, meaning in about.problems.items()
-            },
+        "responses": successes
+        | {
+            str(status): {"description": meaning, "content": problem}
+            for status, meaning in about.problems.items()
+            if str(status) not in successes
         },
     }
     if route.is_public:

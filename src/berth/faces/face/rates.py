@@ -61,6 +61,8 @@ class Limits:
     one_word: bytes = b"route"
     counts_paths: bool = False
     """Each full path has a count of its own, instead of each template."""
+    exempts: str | None = None
+    """Who is not counted, by what stands for a key's id."""
 
 
 _USUAL = Limits()

@@ -11,6 +11,7 @@ from berth.base.db import Tx
 from berth.core.errors import Refusal
 from berth.core.events import Actor
 from berth.faces.face.context import Context
+from berth.faces.face.naming import request_id
 from berth.faces.face.rates import Limits, Rate
 
 Headers = Mapping[bytes, bytes]
@@ -44,6 +45,14 @@ class Call:
     """The Idempotency-Key of a request that has one."""
     fingerprint: str = ""
     """What makes a request with a key the same as another."""
+    prepared: Any = None
+    """What the route's `prepare` made."""
+
+
+Prepare = Callable[[Call], Awaitable[object]]
+"""Makes what the handler needs and must not wait for, before any transaction: work of seconds, off the event loop.
+
+It may be in vain, since the handler can refuse all the same; a request that is replayed or not valid has none."""
 
 
 Handler = Callable[[Tx, Call], object]
@@ -73,9 +82,11 @@ class Route:
     rate: Rate = Rate.READ
     pokes: str | None = None
     """The loop to wake once the work is durable."""
+    prepare: Prepare | None = None
     follow: Follow | None = None
+    """A refusal that it raises is the answer, and nothing is kept of it: a retry does the work."""
     redact: Callable[[Any], object] | None = None
-    """Makes of a result the copy that a replay may show: without its secret."""
+    """Makes of a result, and of what `follow` made of it, the copy that a replay may show: without its secret."""
     lives: Callable[[Any], str | None] | None = None
     """The core id of the instance that a result shows, unless it is gone: the answer is kept as long as it is not."""
     asks: bool = False
@@ -164,5 +175,11 @@ class Face:
     """Whether an Idempotency-Key means anything to this API."""
     hides_templates: bool = False
     """Whether a fixed path means nothing else: its last part is no parameter of another route, whatever the method."""
+    request_id: Callable[[bytes | None], str] = request_id
+    """The id of a request, by what its `X-Request-ID` says."""
+    tells_values: bool = False
+    """Whether a refusal of a parameter or member comes with what was sent for it, as its detail `sent`."""
+    takes_any_type: bool = False
+    """Whether a body is read as JSON whatever it is declared to be, as what `curl -d` sends."""
     limits: Limits = field(default_factory=Limits)
     """How requests are counted, and how the headers about that are worded."""

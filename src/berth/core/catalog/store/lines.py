@@ -12,7 +12,7 @@ def take_unwaited_unit(tx: Tx, offer_id: str) -> bool:
     """As `take_unit`, but only where nobody waits: one statement, so that nothing can come between."""
     return (
         tx.run(
-            "UPDATE offers SET free_units = free_units - 1 WHERE id = :id AND free_units > 0 AND NOT EXISTS"
+            "UPDATE offers SET free_units = free_units - 1, was_claimed = 1 WHERE id = :id AND free_units > 0 AND NOT EXISTS"
             " (SELECT 1 FROM waiting_lines WHERE waiting_lines.instance_type = offers.instance_type"
             " AND waiting_lines.location IN (offers.location, '') AND owed + reserved > 0)",
             id=offer_id,

@@ -8,9 +8,8 @@ from functools import lru_cache
 from berth.base import ids
 from berth.base.clock import Instant
 from berth.base.db import Row, Tx
-from berth.base.money import Micros
 from berth.core.catalog.model import Image, InstanceType, Location, Offer
-from berth.core.driver import Abilities, Hardware, Place, ProviderImage, ProviderOffer
+from berth.core.driver import Abilities, Hardware, Market, Place, ProviderImage
 
 _TYPE = (
     "name, gpu_model, gpu_count, gpu_vram_gb, vcpu_count, ram_gb, storage_gb, description, manufacturer,"
@@ -21,10 +20,10 @@ _IMAGE = (
     " driver_version, has_docker, ssh_user, min_os_volume_gb, gpu_models, providers, created_at, deprecated_at,"
     " size_gb, arch, min_driver, removed_at"
 )
-_OFFER = (
+OFFER = (
     "id, provider, provider_offer_id, instance_type, location, price_micros_per_hour,"
     " spot_price_micros_per_hour, cost_micros_per_hour, free_units, is_simulated, suppressed_until, observed_at,"
-    " spot_cost_micros_per_hour, spot_free_units"
+    " spot_cost_micros_per_hour, spot_free_units, market"
 )
 _LIMIT = 100_000
 """More offers than one catalogue in the database is meant for."""
@@ -63,8 +62,14 @@ def _image(row: Row) -> Image:
     )
 
 
-def _offer(row: Row) -> Offer:
-    return Offer(*(*row[:9], bool(row[9]), *row[10:]))
+@lru_cache(1024)
+def _market(text: str) -> Market:
+    return Market(**json.loads(text))
+
+
+def offer_of(row: Row) -> Offer:
+    """What was selected as `OFFER`."""
+    return Offer(*(*row[:9], bool(row[9]), *row[10:14], None if row[14] is None else _market(row[14])))
 
 
 def find_type(tx: Tx, name: str) -> InstanceType | None:
@@ -123,7 +128,7 @@ def candidates(
     """Offers of `providers` with something free, cheapest first; `is_spot`: as spot orders see them."""
     names = {f"provider_{number}": provider for number, provider in enumerate(sorted(providers))}
     rows = tx.all(
-        f"SELECT {_OFFER} FROM offers WHERE instance_type = :instance_type AND location = :location"
+        f"SELECT {OFFER} FROM offers WHERE instance_type = :instance_type AND location = :location"
         f" AND provider IN ({', '.join(':' + name for name in names)})"
         f" AND {_FREE[is_spot]} AND is_listed = 1 AND suppressed_until <= :now"
         f" ORDER BY {_CHEAPEST[is_spot]} LIMIT 20",
@@ -132,7 +137,7 @@ def candidates(
         now=tx.now,
         **names,
     )
-    offers = [_offer(row) for row in rows]
+    offers = [offer_of(row) for row in rows]
     return [offer.as_spot() for offer in offers] if is_spot else offers
 
 
@@ -140,20 +145,23 @@ def list_offers(tx: Tx, *, instance_type: str | None = None) -> list[Offer]:
     """Every offer that its provider still lists, sold-out ones included."""
     condition = "" if instance_type is None else " AND instance_type = :instance_type"
     rows = tx.all(
-        f"SELECT {_OFFER} FROM offers WHERE is_listed = 1{condition} ORDER BY id LIMIT {_LIMIT}",
+        f"SELECT {OFFER} FROM offers WHERE is_listed = 1{condition} ORDER BY id LIMIT {_LIMIT}",
         **({} if instance_type is None else {"instance_type": instance_type}),
     )
-    return [_offer(row) for row in rows]
+    return [offer_of(row) for row in rows]
 
 
 def find_offer(tx: Tx, offer_id: str) -> Offer | None:
-    row = tx.one(f"SELECT {_OFFER} FROM offers WHERE id = :id", id=offer_id)
-    return None if row is None else _offer(row)
+    row = tx.one(f"SELECT {OFFER} FROM offers WHERE id = :id", id=offer_id)
+    return None if row is None else offer_of(row)
 
 
 def take_unit(tx: Tx, offer_id: str) -> bool:
     return (
-        tx.run("UPDATE offers SET free_units = free_units - 1 WHERE id = :id AND free_units > 0", id=offer_id)
+        tx.run(
+            "UPDATE offers SET free_units = free_units - 1, was_claimed = 1 WHERE id = :id AND free_units > 0",
+            id=offer_id,
+        )
         == 1
     )
 
@@ -165,7 +173,7 @@ def give_unit(tx: Tx, offer_id: str) -> None:
 def take_spot_unit(tx: Tx, offer_id: str) -> bool:
     """Of those that the provider counts apart."""
     taken = tx.run(
-        "UPDATE offers SET spot_free_units = spot_free_units - 1 WHERE id = :id AND spot_free_units > 0",
+        "UPDATE offers SET spot_free_units = spot_free_units - 1, was_claimed = 1 WHERE id = :id AND spot_free_units > 0",
         id=offer_id,
     )
     return taken == 1
@@ -214,7 +222,11 @@ def delete_claim(tx: Tx, subject: str) -> tuple[str, bool] | None:
 
 
 def suppress(tx: Tx, offer_id: str, until: Instant) -> None:
-    tx.run("UPDATE offers SET suppressed_until = :until WHERE id = :id", id=offer_id, until=until)
+    tx.run(
+        "UPDATE offers SET suppressed_until = :until WHERE id = :id AND suppressed_until < :until",
+        id=offer_id,
+        until=until,
+    )
 
 
 def upsert_location(tx: Tx, place: Place) -> None:
@@ -316,73 +328,6 @@ def _names(providers: frozenset[str]) -> str:
     return json.dumps(sorted(providers))
 
 
-def _left(column: str, *, is_spot: int) -> str:
-    """What a listing counts as free, less what was claimed of it and cannot be counted yet."""
-    claimed = (
-        f"(SELECT COUNT(*) FROM claims WHERE claims.offer_id = offers.id AND is_spot = {is_spot}"
-        " AND (counted_at IS NULL OR counted_at >= :counted_before))"
-    )
-    return f"CASE WHEN excluded.{column} > {claimed} THEN excluded.{column} - {claimed} ELSE 0 END"
-
-
-def upsert_offer(
-    tx: Tx, offer: ProviderOffer, *, offer_id: str, provider: str, price: Micros, counted_before: Instant
-) -> None:
-    """Units claimed but not yet counted by the provider's listing are taken off what it reports."""
-    tx.run(
-        f"INSERT INTO offers ({_OFFER}, is_listed, free_syncs) VALUES (:id, :provider, :provider_offer_id,"
-        " :instance_type, :location, :price, :spot_price, :cost, :free_units, :is_simulated, 0, :now,"
-        " :spot_cost, :spot_free_units, 1, :free_syncs)"
-        " ON CONFLICT (provider, provider_offer_id) DO UPDATE SET instance_type = excluded.instance_type,"
-        " location = excluded.location, price_micros_per_hour = excluded.price_micros_per_hour,"
-        " spot_price_micros_per_hour = excluded.spot_price_micros_per_hour,"
-        " spot_cost_micros_per_hour = excluded.spot_cost_micros_per_hour,"
-        " cost_micros_per_hour = excluded.cost_micros_per_hour,"
-        " is_simulated = excluded.is_simulated, observed_at = excluded.observed_at, is_listed = 1,"
-        " free_syncs = CASE WHEN excluded.free_units = 0 THEN 0 WHEN offers.free_syncs < 2"
-        " THEN offers.free_syncs + 1 ELSE offers.free_syncs END,"
-        f" free_units = {_left('free_units', is_spot=0)},"
-        " spot_free_units = CASE WHEN excluded.spot_free_units IS NULL THEN NULL"
-        f" ELSE {_left('spot_free_units', is_spot=1)} END",
-        id=offer_id,
-        provider=provider,
-        provider_offer_id=offer.provider_offer_id,
-        instance_type=offer.hardware.name,
-        location=offer.place.code,
-        price=price,
-        spot_price=offer.spot_price_micros_per_hour,
-        spot_cost=offer.spot_cost_micros_per_hour,
-        cost=offer.cost_micros_per_hour,
-        free_units=offer.free_units,
-        spot_free_units=offer.spot_free_units,
-        is_simulated=int(offer.is_simulated),
-        free_syncs=int(offer.free_units > 0),
-        now=tx.now,
-        counted_before=counted_before,
-    )
-
-
-def unlist_offers(tx: Tx, provider: str, names: Collection[str]) -> None:
-    if names:
-        tx.run_many(
-            "UPDATE offers SET is_listed = 0 WHERE provider = :provider AND provider_offer_id = :name",
-            [{"provider": provider, "name": name} for name in names],
-        )
-
-
-def lock_offers(tx: Tx, provider: str) -> set[str]:
-    """The provider's names of its offers that are listed; no unit of any is taken or given until the commit.
-
-    A statement of its own, so that those after it see every claim that was made before.
-    """
-    rows = tx.all(
-        "SELECT provider_offer_id, is_listed FROM offers WHERE provider = :provider ORDER BY id"
-        + tx.for_update,
-        provider=provider,
-    )
-    return {row[0] for row in rows if row[1]}
-
-
 def set_abilities(tx: Tx, provider: str, abilities: Abilities) -> None:
     tx.run(
         "UPDATE providers SET abilities = :abilities, configured_at = :now WHERE name = :name",
@@ -420,14 +365,33 @@ def lock_providers(tx: Tx) -> None:
     tx.all("SELECT 1 FROM providers ORDER BY name" + tx.for_update)
 
 
-def note_refresh(tx: Tx, provider: str, *, failure: str | None) -> None:
-    refreshed = "" if failure is not None else ", refreshed_at = :now"
+def note_refresh(tx: Tx, provider: str, *, due_at: Instant) -> None:
     tx.run(
-        f"UPDATE providers SET failure = :failure{refreshed} WHERE name = :name",
+        "UPDATE providers SET failure = NULL, failures = 0, refreshed_at = :now, due_at = :due_at"
+        " WHERE name = :name",
+        name=provider,
+        now=tx.now,
+        due_at=due_at,
+    )
+
+
+def note_failure(tx: Tx, provider: str, failure: str) -> int:
+    """How many times in a row it could not be asked."""
+    row = tx.one(
+        "UPDATE providers SET failure = :failure, failures = failures + 1 WHERE name = :name RETURNING failures",
         name=provider,
         failure=failure,
-        **({} if failure is not None else {"now": tx.now}),
     )
+    return 1 if row is None else row[0]
+
+
+def put_off(tx: Tx, provider: str, due_at: Instant) -> None:
+    tx.run("UPDATE providers SET due_at = :due_at WHERE name = :name", name=provider, due_at=due_at)
+
+
+def due_at(tx: Tx, provider: str) -> Instant:
+    row = tx.one("SELECT due_at FROM providers WHERE name = :name", name=provider)
+    return Instant(0 if row is None else row[0])
 
 
 def has_claim(tx: Tx, subject: str) -> bool:

@@ -9,7 +9,8 @@ from berth.base import leases
 from berth.base.clock import Instant, after
 from berth.base.db import Row, Tx
 from berth.base.paging import After
-from berth.core.instances.model import Contract, Instance, Orphan, Specs, Status, Version, Wanted
+from berth.core.instances import launching
+from berth.core.instances.model import Contract, Instance, Specs, Status, Version, Wanted
 
 _COLUMNS = (
     "id",
@@ -64,6 +65,13 @@ _COLUMNS = (
     "ready_at",
     "private_ip",
     "boot_volume_id",
+    "is_session",
+    "ends_off",
+    "launch",
+    "ports",
+    "boot_timeout_s",
+    "logins_refused",
+    "is_metered",
 )
 _INSTANCE = ", ".join(_COLUMNS)
 _VERSION = ", ".join(Version._fields)
@@ -103,7 +111,13 @@ def _instance(row: Row) -> Instance:
             *row[32:44],
             bool(row[44]),
             _CONTRACTS[row[45]],
-            *row[46:],
+            *row[46:52],
+            bool(row[52]),
+            bool(row[53]),
+            *launching.read(row[54]),
+            launching.read_ports(row[55]),
+            *row[56:58],
+            bool(row[58]),
         )
     )
 
@@ -177,6 +191,13 @@ def insert(tx: Tx, instance: Instance) -> None:
         ready_at=instance.ready_at,
         private_ip=instance.private_ip,
         boot_volume_id=instance.boot_volume_id,
+        is_session=int(instance.is_session),
+        ends_off=int(instance.ends_off),
+        launch=launching.written(instance.launch, instance.environment),
+        ports=launching.written_ports(instance.ports),
+        boot_timeout_s=instance.boot_timeout_s,
+        logins_refused=instance.logins_refused,
+        is_metered=int(instance.is_metered),
     )
     if instance.cluster_id is None:
         count(tx, instance.project, instance.status, 1)
@@ -333,6 +354,31 @@ def of_clusters(tx: Tx, cluster_ids: Collection[str], *, lock: bool = False) -> 
     return [_instance(row) for row in rows]
 
 
+def of_ids(tx: Tx, instance_ids: Collection[str]) -> list[Instance]:
+    listed, names = _listed("instance", instance_ids)
+    return [
+        _instance(row) for row in tx.all(f"SELECT {_INSTANCE} FROM instances WHERE id IN ({listed})", **names)
+    ]
+
+
+def rehouse(tx: Tx, instance: Instance) -> None:
+    """Writes what changes with the type and the price alone: the rest is written with every step."""
+    update(
+        tx,
+        instance.id,
+        instance_type=instance.instance_type,
+        location=instance.location,
+        image=instance.image,
+        image_id=instance.image_id,
+        image_slug=instance.image_slug,
+        os_name=instance.os_name,
+        specs=_specs_text(instance.specs),
+        price_micros_per_hour=instance.price,
+        is_spot=int(instance.is_spot),
+        launch=launching.written(instance.launch, instance.environment),
+    )
+
+
 def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -> list[Instance]:
     """Takes what is due and nobody works on. A holder that dies leaves its rows due again when the lease ends."""
     until = after(tx.now, seconds=seconds)
@@ -407,28 +453,3 @@ def mark_listed(tx: Tx, provider: str) -> Instant | None:
         now=tx.now,
     )
     return None if row is None or row[0] is None else Instant(row[0])
-
-
-def upsert_orphan(tx: Tx, provider: str, handle: str, instance_id: str) -> tuple[Orphan, bool]:
-    """The orphan as first seen, and whether that is now. One that was destroyed and is back starts anew."""
-    row = tx.one(
-        "INSERT INTO orphans (provider, handle, instance_id, first_seen_at) VALUES (:provider, :handle, :id, :now)"
-        " ON CONFLICT (provider, handle) DO UPDATE SET destroyed_at = NULL, first_seen_at = CASE"
-        " WHEN orphans.destroyed_at IS NULL THEN orphans.first_seen_at ELSE excluded.first_seen_at END"
-        " RETURNING first_seen_at",
-        provider=provider,
-        handle=handle,
-        id=instance_id,
-        now=tx.now,
-    )
-    first_seen_at = tx.now if row is None else Instant(row[0])
-    return Orphan(provider, handle, instance_id, first_seen_at), first_seen_at == tx.now
-
-
-def end_orphan(tx: Tx, orphan: Orphan) -> None:
-    tx.run(
-        "UPDATE orphans SET destroyed_at = :now WHERE provider = :provider AND handle = :handle",
-        now=tx.now,
-        provider=orphan.provider,
-        handle=orphan.handle,
-    )

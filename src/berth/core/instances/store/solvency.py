@@ -42,7 +42,8 @@ def offline(tx: Tx, project: str, *, after_id: str, limit: int) -> list[str]:
 def cut_off_for(tx: Tx, project: str, reason: str, *, after_id: str, limit: int) -> list[tuple[str, bool]]:
     rows = tx.all(
         "SELECT id, status FROM instances WHERE project_id = :project AND status IN ('running', 'offline')"
-        " AND wanted = 'offline' AND status_reason = :reason AND id > :after ORDER BY id LIMIT :limit",
+        " AND wanted = 'offline' AND is_session = 0 AND status_reason = :reason AND id > :after"
+        " ORDER BY id LIMIT :limit",
         project=project,
         reason=reason,
         after=after_id,

@@ -1,0 +1,5 @@
+"""What sessions cost."""
+
+from berth.faces.shopper.costs.routes import ROUTES
+
+__all__ = ["ROUTES"]

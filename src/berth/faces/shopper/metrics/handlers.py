@@ -1,0 +1,67 @@
+"""Metrics: one look at the database, beside what was counted as it happened."""
+
+from collections.abc import Iterator
+
+from berth.base.db import Tx
+from berth.base.meters import CONTENT_TYPE, Reading
+from berth.base.money import USD
+from berth.core import reports
+from berth.core.reports import Backlog
+from berth.faces.face import Call, Text
+
+_SESSIONS = {
+    "ordered": "pending",
+    "provisioning": "provisioning",
+    "running": "running",
+    "deleting": "stopping",
+}
+"""The status words of sessions, of those that are active."""
+
+
+def get_metrics(tx: Tx, call: Call) -> Text:
+    return Text(call.context.meters.text(_readings(reports.backlog_of_all(tx))), CONTENT_TYPE)
+
+
+def _readings(backlog: Backlog) -> Iterator[Reading]:
+    yield Reading(
+        "gpu_sessions_active",
+        "Sessions, and all other instances, that are not at their end.",
+        [
+            ((provider, _SESSIONS[status]), count)
+            for provider, status, count in backlog.instances
+            if status in _SESSIONS
+        ],
+        ("provider", "status"),
+    )
+    yield Reading(
+        "berth_instances",
+        "Instances that are not deleted, by their status.",
+        [((provider, status), count) for provider, status, count in backlog.instances],
+        ("provider", "status"),
+    )
+    yield Reading(
+        "berth_deliveries_waiting",
+        "Deliveries to webhooks that are not done, by how far they are; ten thousand at most.",
+        [((stage,), count) for stage, count in backlog.deliveries],
+        ("stage",),
+    )
+    for name, what, value in (
+        (
+            "berth_instances_due",
+            "Instances of which a loop has to take the next step.",
+            backlog.instances_due,
+        ),
+        (
+            "berth_endings_late",
+            "Instances whose end was asked for ten minutes ago and is not confirmed.",
+            backlog.late_endings,
+        ),
+        ("berth_outbox_waiting", "E-mails that are not sent.", backlog.notices),
+        ("berth_waitlist_waiting", "Entries of the waitlist that wait.", backlog.waitlist),
+        ("berth_balances_usd", "All projects' balances, in dollars.", backlog.balances / USD),
+        ("berth_holds_usd", "What of them is held, in dollars.", backlog.holds / USD),
+        ("berth_projects_owing", "Projects whose balance is below zero.", backlog.owing),
+        ("berth_orphans", "Orphans that are there now.", backlog.orphans),
+        ("berth_orphans_cost_usd", "What these have cost until now, in dollars.", backlog.orphans_cost / USD),
+    ):
+        yield Reading(name, what, [((), value)])
