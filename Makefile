@@ -13,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test incus dstack histories check format bench lock
+.PHONY: help setup demo serve test incus dstack histories chaos check format bench lock
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F '#' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -39,6 +39,9 @@ dstack: $(READY) $(FOREIGN)/ready ## let dstack, gpuhunt and SkyPilot buy from a
 
 histories: $(READY) ## live 100,000 random histories on SQLite, by hand; more than an hour of one core
 	@$(BIN)/python -m pytest tests/loops/test_histories.py -k sqlite --histories 100000 $(ARGS)
+
+chaos: $(READY) ## kill and freeze replicas on PostgreSQL for five minutes; ARGS="--seconds 60 --seed 2"
+	@$(BIN)/python -m tests.processes.chaos $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts and house rules; seconds
 	@failed=0; \

@@ -5,25 +5,22 @@ instance itself is asked for, before it counts as gone.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
 
-from berth.base import leases
 from berth.base.clock import Instant, after, seconds_between
-from berth.base.db import Tx
 from berth.base.leases import Lease
 from berth.base.money import USD
 from berth.core import instances, measures, sessions
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
 from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, because
+from berth.loops.holding import LeaseLost, under, watching
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
-_REST_S = 60
-"""How long the lease of one that has looked lasts: a few periods."""
 _SETTLED = frozenset({Power.RUNNING, Power.STOPPED, Power.FAILED})
 _log = structlog.get_logger()
 
@@ -105,12 +102,19 @@ async def tick(world: World) -> Report:
 
 
 async def _observe(world: World, provider: str, driver: Driver) -> str | None:
-    lease = await world.db.write(
-        leases.acquire, f"observation:{provider}", holder=world.holder, seconds=world.patience.lease_s
-    )
-    if lease is None:
-        await _note_others(world, provider)
-        return None
+    try:
+        async with watching(world, f"observation:{provider}", period_s=PERIOD_S) as watch:
+            if watch is None:
+                await _note_others(world, provider)
+                return None
+            lease, hold = watch
+            return await _look(world, provider, hold.guard(driver), lease)
+    except LeaseLost:
+        _log.warning("lease_lost", loop="observation", provider=provider)
+        return f"{provider}: the lease was lost"
+
+
+async def _look(world: World, provider: str, driver: Driver, lease: Lease) -> str | None:
     asked_at = world.clock.now()
     try:
         async with asyncio.timeout(world.patience.call_s):
@@ -118,21 +122,16 @@ async def _observe(world: World, provider: str, driver: Driver) -> str | None:
     except (DriverError, TimeoutError) as error:
         _log.warning("provider_not_observed", provider=provider, error=repr(error))
         return f"{provider}: {error!r}"
-    previous = await world.db.write(instances.listed, provider) if listing.is_complete else None
+    previous = None
+    if listing.is_complete:
+        previous = await world.db.write(under, lease, instances.listed, provider)
     await _compare(world, provider, driver, Seen(listing, asked_at), previous or asked_at)
     orphans = await _sweep_orphans(world, provider, driver, listing.sightings)
-    await world.db.write(_conclude, lease, provider, orphans if listing.is_complete else None)
     if listing.is_complete:
+        # The handles of all that there are.
+        await world.db.write(under, lease, instances.settle_orphans, provider, orphans)
         world.readiness.done(provider)
     return None
-
-
-def _conclude(tx: Tx, lease: Lease, provider: str, orphans: Collection[str] | None) -> None:
-    """`orphans` are the handles of all that there are, None where that is not certain."""
-    if orphans is not None:
-        instances.settle_orphans(tx, provider, orphans)
-    # It rests now: should it not come back, others need not wait as long as for one that is in the middle of it.
-    leases.acquire(tx, lease.name, holder=lease.holder, seconds=_REST_S)
 
 
 async def _note_others(world: World, provider: str) -> None:

@@ -146,6 +146,7 @@ from berth.core.instances.storage import (
 )
 from berth.core.instances.terms import pick_period, term
 from berth.core.instances.trying import DESTROYS_FAILED, destroy_failed, destroy_failures, login_refused
+from berth.core.instances.writing import give_back, renew_lease
 
 __all__ = [
     "ADRIFT_AFTER_S",
@@ -217,6 +218,7 @@ __all__ = [
     "finish_by_itself",
     "found",
     "get",
+    "give_back",
     "gives_back",
     "gone",
     "has_kept_disk",
@@ -261,6 +263,7 @@ __all__ = [
     "rehearse",
     "rehouse",
     "release_leases",
+    "renew_lease",
     "rent",
     "report_orphan",
     "reservation",
