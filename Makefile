@@ -13,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test incus dstack histories chaos check format bench lock
+.PHONY: help setup demo serve test incus dstack histories chaos storm check format bench lock
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F '#' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -42,6 +42,9 @@ histories: $(READY) ## live 100,000 random histories on SQLite, by hand; more th
 
 chaos: $(READY) ## kill and freeze replicas on PostgreSQL for five minutes; ARGS="--seconds 60 --seed 2"
 	@$(BIN)/python -m tests.processes.chaos $(ARGS)
+
+storm: $(READY) ## buy 1,000 sessions at a marketplace where everything goes wrong, by hand; most of an hour
+	@$(BIN)/python -m pytest tests/processes/test_shopping_storm.py --sessions 1000 $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts and house rules; seconds
 	@failed=0; \
