@@ -12,12 +12,12 @@ from berth.base.clock import Instant, after
 from berth.base.db import Tx
 from berth.core import billing, catalog, idempotency
 from berth.core.billing import Rules
-from berth.core.catalog import FailureKind, Offer
+from berth.core.catalog import Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
 from berth.core.errors import Invalid
 from berth.core.instances import charging, states, storage, store
 from berth.core.instances.model import Instance, Status, Wanted
-from berth.core.instances.reasons import because
+from berth.core.instances.reasons import because, fault_of
 from berth.core.instances.writing import again_at, by_loop, current_of, keep, move, with_address
 from berth.core.volumes import Fate
 
@@ -454,20 +454,9 @@ def _place(tx: Tx, current: Instance, avoided: str | None) -> Instance | None:
 
 def _blame(tx: Tx, current: Instance, reason: str) -> None:
     """Notes what failed by the fault of the offer. What failed by its provider's, or by ours, says nothing of it."""
-    kind = _FAULTS.get(reason.partition(":")[0])
+    kind = fault_of(reason)
     if kind is not None:
         catalog.note_offer_failure(tx, current.offer_id, kind, reason)
-
-
-_FAULTS = {
-    "no_capacity": FailureKind.STALE_INVENTORY,
-    "boot_failed": FailureKind.INSTANCE_STOPPED,
-    "instance_stopped": FailureKind.INSTANCE_STOPPED,
-    "login_refused": FailureKind.AUTH_FAILED,
-    "api_timeout": FailureKind.UNKNOWN,
-    "provisioning_timeout": FailureKind.SSH_TIMEOUT,
-    "instance_lost": FailureKind.INSTANCE_VANISHED,
-}
 
 
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
