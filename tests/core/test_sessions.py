@@ -296,6 +296,14 @@ def test_a_model_is_served_by_the_image_for_that(db: Database) -> None:
     assert order.launch == launch
 
 
+def test_a_server_that_names_no_port_is_asked_at_the_usual_one(db: Database) -> None:
+    able(db, CONTAINERS)
+    asked: dict[str, Any] = {"workload_type": "batch", "launch_mode": LaunchMode.ENTRYPOINT}
+    launch = make.session(db, docker_image="a/b", **asked).session.instance.launch
+    assert launch is not None
+    assert (launch.image, launch.ports) == ("a/b", (8000,))
+
+
 def test_what_serves_text_generation_is_told_its_model_by_its_environment(db: Database) -> None:
     able(db, CONTAINERS)
     session = make.session(

@@ -53,6 +53,47 @@ SSH_ATTEMPTS = Measure(
     ("provider",),
     (1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0),
 )
+SSH_ERRORS = Measure(
+    "gpu_ssh_verify_errors_by_type_total",
+    "Logins into sessions that are to run that came to nothing, by why.",
+    ("provider", "error_type"),
+)
+API_SECONDS = Measure(
+    "gpu_api_verify_duration_seconds",
+    "From the call that made an instance without logins to its own server's first answer.",
+    ("provider",),
+    _DOUBLING_S,
+)
+API_FAILURES = Measure(
+    "gpu_api_verify_failures_total", "Boots given up because an instance's own server did not answer."
+)
+OFFER_FAILURES = Measure(
+    "gpu_offer_failures_total",
+    "Instances that failed by the fault of their offer.",
+    ("provider", "gpu_type", "failure_type"),
+)
+RETRIES = Measure(
+    "gpu_session_retry_attempts_total",
+    "Sessions that went to another offer, by the provider of the one that failed.",
+    ("provider", "scope", "reason"),
+)
+RETRIES_SUCCEEDED = Measure(
+    "gpu_session_retry_successes_total", "Sessions that run at another offer.", ("provider", "scope")
+)
+RETRIES_EXHAUSTED = Measure(
+    "gpu_session_retry_exhausted_total",
+    "Sessions that asked for another offer and found none any more.",
+    ("provider", "scope"),
+)
+HARD_MAX = Measure(
+    "gpu_hard_max_enforced_total", "Sessions that were ended because none may be older than they were."
+)
+DISK_FREE_GB = Measure(
+    "gpu_session_disk_available_gb",
+    "What was free of a session's disk at each look inside.",
+    ("provider",),
+    (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0),
+)
 SSH_FAILURES = Measure("gpu_ssh_verify_failures_total", "Boots given up because nothing could be reached.")
 
 ALL = (
@@ -71,4 +112,13 @@ ALL = (
     SSH_SECONDS,
     SSH_ATTEMPTS,
     SSH_FAILURES,
+    SSH_ERRORS,
+    API_SECONDS,
+    API_FAILURES,
+    OFFER_FAILURES,
+    RETRIES,
+    RETRIES_SUCCEEDED,
+    RETRIES_EXHAUSTED,
+    HARD_MAX,
+    DISK_FREE_GB,
 )

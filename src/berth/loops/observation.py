@@ -17,6 +17,7 @@ from berth.base.money import USD
 from berth.core import instances, measures, sessions
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
 from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, because
+from berth.loops import counting
 from berth.loops.holding import LeaseLost, under, watching
 from berth.loops.world import Report, World
 
@@ -245,13 +246,13 @@ async def _confirm_gone(world: World, driver: Driver, instance: Instance) -> Non
     if sighting is not None:
         await world.db.write(instances.back, instance, sighting)
         return
-    await world.db.write(
-        instances.vanished,
-        instance,
-        seen_at=instance.missing_since or world.clock.now(),
-        reason=because("instance_lost"),
+    reason = because("instance_lost")
+    lost = await world.db.write(
+        instances.vanished, instance, seen_at=instance.missing_since or world.clock.now(), reason=reason
     )
     world.meters.add(measures.GHOSTS)
+    if not instance.is_spot:
+        counting.offer_failed(world, instance, lost, reason)
 
 
 async def _sweep_orphans(

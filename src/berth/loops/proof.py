@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from berth.base.login import Outcome
+from berth.core import measures
 from berth.core.driver import Power, Sighting
 from berth.core.instances import Instance
 from berth.loops.world import World
@@ -37,6 +38,8 @@ async def seek(world: World, instance: Instance, sighting: Sighting) -> Proof:
         return Proof.GIVEN if is_there else Proof.NOT_YET
     user = sighting.ssh_user or instance.ssh_user
     answer = await world.login(sighting.ip, sighting.ssh_port, user, _ECHO, world.patience.login_s)
+    if answer.outcome is not Outcome.DONE:
+        world.meters.add(measures.SSH_ERRORS, provider=instance.provider, error_type=answer.outcome.value)
     if answer.outcome is Outcome.REFUSED:
         return Proof.REFUSED
     is_in = answer.outcome is Outcome.DONE and _ECHOED in answer.output

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import structlog
 
-from berth.base.clock import SECOND, Instant, after, seconds_between
+from berth.base.clock import Instant, after, seconds_between
 from berth.core import instances, measures, sessions
 from berth.core.driver import (
     BadCredentials,
@@ -27,7 +27,7 @@ from berth.core.driver import (
     Unreachable,
 )
 from berth.core.instances import FAILED, Instance, Status, Wanted, because
-from berth.loops import proof
+from berth.loops import counting, proof
 from berth.loops.calls import SENT_WITHIN_S, pause_s, wait_s
 from berth.loops.holding import held_row
 from berth.loops.proof import Proof
@@ -244,14 +244,14 @@ async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
         running_since = Instant(world.clock.now() - sighting.running_for_us)
     seen = await proof.seek(world, instance, sighting)
     if seen is Proof.GIVEN:
-        await world.db.write(
+        found = await world.db.write(
             instances.reachable,
             instance,
             sighting,
             bills_boot=world.rules.bills_boot,
             running_since=running_since,
         )
-        _note_boot(world, instance)
+        await counting.booted(world, instance, found)
     elif seen is Proof.REFUSED:
         await world.db.write(instances.login_refused, instance, sighting)
     else:
@@ -260,26 +260,17 @@ async def _reach(world: World, instance: Instance, sighting: Sighting) -> None:
         await world.db.write(instances.look_again, instance, retry_s=retry_s, sighting=sighting)
 
 
-def _note_boot(world: World, instance: Instance) -> None:
-    if instance.first_running_at is None and instance.create_sent_at is not None:
-        now, provider = world.clock.now(), instance.provider
-        world.meters.observe(measures.BOOT_SECONDS, (now - instance.created_at) / SECOND, provider=provider)
-        world.meters.observe(
-            measures.SSH_SECONDS, (now - instance.create_sent_at) / SECOND, provider=provider
-        )
-        world.meters.observe(measures.SSH_ATTEMPTS, instance.attempt + 1, provider=provider)
-
-
 async def _give_up(world: World, driver: Driver, instance: Instance) -> None:
     """This boot came to nothing: what there is of it is destroyed, and only then the next offer tried."""
     code = "api_timeout" if proof.is_served(instance) else "provisioning_timeout"
     reason = instance.status_reason or because(code)
-    world.meters.add(measures.SSH_FAILURES)
+    counting.boot_given_up(world, instance)
     _log.error("boot_given_up", instance=instance.id, provider=instance.provider, reason=reason)
     if instance.deadline_at is not None and instance.deadline_at <= after(
         world.clock.now(), seconds=-_GIVE_UP_S
     ):
-        await world.db.write(instances.fail, instance, reason=reason)
+        failed = await world.db.write(instances.fail, instance, reason=reason)
+        counting.offer_failed(world, instance, failed, reason)
     elif instance.may_exist and not await _is_destroyed(world, driver, instance):
         await _look_again(world, instance)
     else:
@@ -291,13 +282,14 @@ async def _fail_over(
 ) -> None:
     """This offer came to nothing. A session goes to another only if it asked for that, in its own way."""
     if instance.is_session:
-        await world.db.write(
+        found = await world.db.write(
             sessions.place_again, instance, is_sold_out=is_sold_out, reason=reason, dice=world.dice
         )
     else:
-        await world.db.write(
+        found = await world.db.write(
             instances.fail_over, instance, is_sold_out=is_sold_out, reason=reason, elsewhere=elsewhere
         )
+    await counting.failed_over(world, instance, found, reason)
 
 
 async def _is_destroyed(world: World, driver: Driver, instance: Instance) -> bool:
@@ -435,8 +427,7 @@ async def _end_at_provider(world: World, driver: Driver, instance: Instance, han
 
 async def _confirm_gone(world: World, _driver: Driver, instance: Instance) -> None:
     await world.db.write(instances.gone, instance, world.rules)
-    reason = (instance.status_reason or "").partition(":")[0]
-    reason = reason if reason in instances.REASONS else "requested"
+    reason = instances.code_of(instance.status_reason) or "requested"
     world.meters.add(measures.DESTROYED, provider=instance.provider, reason=reason)
 
 

@@ -9,7 +9,7 @@ import asyncio
 import structlog
 
 from berth.base.login import Outcome
-from berth.core import sessions
+from berth.core import measures, sessions
 from berth.core.sessions import Readings, Session
 from berth.loops.world import Report, World
 
@@ -38,7 +38,8 @@ async def tick(world: World) -> Report:
     """Ends up to `BATCH` sessions that must not go on, and looks at up to `LOOKED_AT`."""
     due = await world.db.read(sessions.unsettled, world.session_rules, limit=BATCH)
     for session_id in due:
-        await world.db.write(sessions.attend, session_id, world.session_rules, world.rules)
+        if await world.db.write(sessions.attend, session_id, world.session_rules, world.rules):
+            world.meters.add(measures.HARD_MAX)
     if due:
         world.poke("provisioning")
     await world.db.write(sessions.retire, limit=BATCH)
@@ -57,7 +58,10 @@ async def _look(world: World, session: Session) -> None:
     if answer.outcome is not Outcome.DONE:
         _log.warning("session_not_sampled", session=session.id, outcome=answer.outcome.value)
         return
-    await world.db.write(sessions.sampled, session.id, readings(answer.output), world.rules)
+    found = readings(answer.output)
+    if found.disk_free_gb is not None:
+        world.meters.observe(measures.DISK_FREE_GB, found.disk_free_gb, provider=instance.provider)
+    await world.db.write(sessions.sampled, session.id, found, world.rules)
 
 
 def readings(output: str) -> Readings:

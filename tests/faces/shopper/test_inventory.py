@@ -52,6 +52,14 @@ async def test_what_only_some_offers_have_is_shown_where_it_is_there(broker: Bro
     assert "cuda_version" not in (await broker.client.get(f"{PATH}/tensordock-4")).json
 
 
+async def test_an_offer_of_a_kind_at_a_place_is_found_by_the_id_that_the_list_shows(broker: Broker) -> None:
+    broker.context.shelf.inventory = shelved(listed("sandbox-1H100.80S.30V@FIN-01"))
+    [offer_id] = await ids(broker)
+    assert (await broker.client.get(f"{PATH}/{offer_id}")).json["id"] == offer_id
+    told = await broker.client.get(f"{PATH}/{offer_id}/compatible-templates")
+    assert (told.status, told.json["offer_id"]) == (200, offer_id)
+
+
 async def test_prices_are_exact(broker: Broker) -> None:
     content = (await broker.client.get(f"{PATH}/vastai-3")).content
     assert b'"price_per_hour":3.200001,' in content

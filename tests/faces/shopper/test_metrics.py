@@ -1,7 +1,8 @@
 """What an operator's instruments read: what happened, and what stands, under the names that they know."""
 
 from berth.base.meters import CONTENT_TYPE
-from berth.core import catalog
+from berth.base.money import USD
+from berth.core import billing, catalog, sessions
 from berth.core.catalog import FailureKind
 from berth.core.driver import Label, Power, Sighting
 from berth.core.instances import report_orphan
@@ -9,6 +10,7 @@ from berth.faces import huddle
 from tests import make
 from tests.base.test_meters import samples
 from tests.conftest import FakeClock
+from tests.core import rented
 from tests.faces.conftest import Client
 from tests.faces.shopper.conftest import Broker, refused
 
@@ -62,11 +64,7 @@ async def test_what_stands_in_the_database_is_read_when_it_is_asked_for(
     broker.db.write_now(report_orphan, make.PROVIDER, sighting)
     clock.advance(seconds=1200)
     found = await read(broker)
-    assert {key[1:]: value for key, value in found.items() if key[0] == "gpu_sessions_active"} == {
-        (make.PROVIDER, "provisioning"): 1,
-        (make.PROVIDER, "running"): 2,
-        (make.PROVIDER, "stopping"): 1,
-    }
+    assert found["berth_instances", make.PROVIDER, "running"] == 2
     assert found["berth_instances", make.PROVIDER, "deleting"] == 1
     assert found["berth_endings_late",] == 1
     assert found["berth_orphans",] == 1
@@ -77,6 +75,29 @@ async def test_what_stands_in_the_database_is_read_when_it_is_asked_for(
     assert found["berth_deliveries_waiting", "ready"] == 0
     assert found["berth_projects_owing",] == 0
     assert 0 < found["berth_balances_usd",] <= 500
+
+
+async def test_sessions_that_have_not_ended_are_counted_apart_from_other_instances(
+    broker: Broker, clock: FakeClock
+) -> None:
+    make.catalogue(broker.db, make.offer(free=8))
+    make.instance(broker.db, "running", broker.customer.by)
+    made = [
+        make.session(broker.db, broker.customer.by, consumer_id=f"c{number}").session for number in range(3)
+    ]
+    for session in made[1:]:
+        rented.running(broker.db, session)
+    clock.advance(seconds=60)
+    price = made[0].price
+    assert (await read(broker))["gpu_cost_accrued_usd", make.PROVIDER] == 2 * billing.total(price, 60) / USD
+    broker.db.write_now(sessions.destroy, broker.customer.by, made[2].id, broker.context.rules)
+    broker.db.write_now(sessions.retire, limit=10)
+    found = await read(broker)
+    assert {key[1:]: value for key, value in found.items() if key[0] == "gpu_sessions_active"} == {
+        (make.PROVIDER, "pending"): 1,
+        (make.PROVIDER, "running"): 1,
+        (make.PROVIDER, "stopping"): 1,
+    }
 
 
 async def test_it_is_the_operator_s(broker: Broker) -> None:

@@ -82,7 +82,7 @@ from berth.core.instances.observing import (
     will_be_taken,
 )
 from berth.core.instances.ordering import OS_VOLUME_MAX_GB, Choice, order, rehearse, validate
-from berth.core.instances.reasons import REASONS, SENTENCES, because
+from berth.core.instances.reasons import REASONS, SENTENCES, because, code_of, fault_of
 from berth.core.instances.renting import (
     Rental,
     as_rented,
@@ -192,6 +192,7 @@ __all__ = [
     "boot_timeout_s",
     "can_afford",
     "clone_volume",
+    "code_of",
     "create_order",
     "create_volume",
     "created",
@@ -214,6 +215,7 @@ __all__ = [
     "eviction",
     "fail",
     "fail_over",
+    "fault_of",
     "find",
     "finish_by_itself",
     "found",

@@ -6,6 +6,8 @@ another noun brings its own code, for example `insufficient_credits`.
 
 from collections.abc import Mapping
 
+from berth.core.catalog import FailureKind
+
 RESUMING = "credit_restored"
 """It is being started again because there is credit again: if that fails, its owner is told so."""
 SENTENCES: Mapping[str, str] = {
@@ -41,3 +43,25 @@ REASONS = frozenset(SENTENCES) | {"insufficient_credits"}
 def because(code: str, sentence: str | None = None) -> str:
     """The `status_reason` for `code`, in the provider's own words where it has any."""
     return f"{code}: {sentence or SENTENCES[code]}"
+
+
+def code_of(reason: str | None) -> str | None:
+    """The code that a `status_reason` begins with, where it is one that is counted by."""
+    code = (reason or "").partition(":")[0]
+    return code if code in REASONS else None
+
+
+def fault_of(reason: str) -> FailureKind | None:
+    """What the offer did wrong. None for what its provider did, or we: that says nothing of the offer."""
+    return _FAULTS.get(reason.partition(":")[0])
+
+
+_FAULTS = {
+    "no_capacity": FailureKind.STALE_INVENTORY,
+    "boot_failed": FailureKind.INSTANCE_STOPPED,
+    "instance_stopped": FailureKind.INSTANCE_STOPPED,
+    "login_refused": FailureKind.AUTH_FAILED,
+    "api_timeout": FailureKind.UNKNOWN,
+    "provisioning_timeout": FailureKind.SSH_TIMEOUT,
+    "instance_lost": FailureKind.INSTANCE_VANISHED,
+}

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from berth.base.db import Tx
 from berth.core import catalog
-from berth.core.catalog import FailureKind, Offer
+from berth.core.catalog import Offer
 from berth.core.errors import Invalid
 from berth.core.instances import storage, store
 from berth.core.instances.model import Instance
+from berth.core.instances.reasons import fault_of
 from berth.core.instances.writing import by_loop
 
 
@@ -30,20 +31,9 @@ def place(tx: Tx, current: Instance, avoided: str | None) -> Instance | None:
 
 def blame(tx: Tx, current: Instance, reason: str) -> None:
     """Notes what failed by the fault of the offer. What failed by its provider's, or by ours, says nothing of it."""
-    kind = _FAULTS.get(reason.partition(":")[0])
+    kind = fault_of(reason)
     if kind is not None:
         catalog.note_offer_failure(tx, current.offer_id, kind, reason)
-
-
-_FAULTS = {
-    "no_capacity": FailureKind.STALE_INVENTORY,
-    "boot_failed": FailureKind.INSTANCE_STOPPED,
-    "instance_stopped": FailureKind.INSTANCE_STOPPED,
-    "login_refused": FailureKind.AUTH_FAILED,
-    "api_timeout": FailureKind.UNKNOWN,
-    "provisioning_timeout": FailureKind.SSH_TIMEOUT,
-    "instance_lost": FailureKind.INSTANCE_VANISHED,
-}
 
 
 def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:

@@ -8,6 +8,7 @@ from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import instances
 from berth.core.reports.store import backlog
+from berth.core.reports.store.costs import accrued
 
 LATE = 10 * MINUTE
 """How long an end may take before it is one to look into."""
@@ -33,6 +34,8 @@ class Backlog:
     orphans: int
     orphans_cost: Micros
     """Of those that are there now, until now."""
+    accrued: Sequence[tuple[str, Micros]]
+    """By provider, what sessions whose instances are still there have cost until now."""
 
 
 def backlog_of_all(tx: Tx) -> Backlog:
@@ -51,4 +54,5 @@ def backlog_of_all(tx: Tx) -> Backlog:
         owing=owing,
         orphans=orphans,
         orphans_cost=cost,
+        accrued=accrued(tx, tx.now),
     )

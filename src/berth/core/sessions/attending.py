@@ -26,17 +26,19 @@ def unsettled(tx: Tx, rules: Rules, *, limit: int) -> Sequence[str]:
     return store.unsettled(tx, born_before=_born_before(tx, rules), limit=limit)
 
 
-def attend(tx: Tx, session_id: str, rules: Rules, money: MoneyRules) -> None:
-    """Ends what is too old, and what went off by itself and could not be brought back."""
+def attend(tx: Tx, session_id: str, rules: Rules, money: MoneyRules) -> bool:
+    """Ends what is too old, and what went off by itself and could not be brought back. True for what was too old."""
     instance = instances.lock_any(tx, session_id)
     if instance is None or not instance.is_session or instance.wanted is Wanted.DELETED:
-        return
+        return False
     by = events.system(instance.project, _ACTOR)
     if instance.status is Status.OFFLINE and instance.wanted is Wanted.OFFLINE:
         if not instance.ends_off:
             instances.end_now(tx, by, instance, money, reason=instance.status_reason)
     elif instance.created_at <= _born_before(tx, rules) and states.status_of(instance) in _GOING_ON:
         instances.finish_by_itself(tx, instance, "hard_max_reached", money)
+        return True
+    return False
 
 
 _GOING_ON = frozenset({SessionStatus.PENDING, SessionStatus.PROVISIONING, SessionStatus.RUNNING})

@@ -10,6 +10,8 @@ from berth.core.sessions.model import LaunchMode, Rules, SessionSpec, StoragePol
 SSH_TIMEOUT_S = 600
 HEALTH_TIMEOUT_S = 600
 _MINUTES_MOST = 30
+_USUAL_PORT = 8000
+"""Where a server is asked whether it runs that was ordered without one."""
 _VLLM_PORT = 8000
 _TGI_PORT = 80
 _SLOW_IMAGES: Sequence[tuple[str, int]] = (
@@ -105,13 +107,7 @@ def keeps_storage(abilities: Abilities) -> bool:
 def _served(spec: SessionSpec, rules: Rules) -> tuple[str, int, tuple[str, ...], dict[str, str]]:
     """The image whose own command runs, the port of its server, its arguments and environment."""
     if spec.docker_image is not None and spec.workload_type not in _MODEL_SERVERS:
-        if not spec.exposed_ports:
-            raise Invalid(
-                "invalid_field",
-                "exposed_ports is required: the first is where the server of docker_image is asked whether it runs.",
-                field="exposed_ports",
-            )
-        return spec.docker_image, spec.exposed_ports[0], (), {}
+        return spec.docker_image, next(iter(spec.exposed_ports), _USUAL_PORT), (), {}
     is_tgi = spec.workload_type == Workload.LLM_TGI.value
     image = spec.docker_image or (rules.tgi_image if is_tgi else rules.vllm_image)
     if not image or (spec.docker_image is None and spec.workload_type not in _MODEL_SERVERS):

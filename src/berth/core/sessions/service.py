@@ -52,7 +52,7 @@ def list_page(
 
 
 def counts(tx: Tx) -> Sequence[tuple[str, Status, int]]:
-    """How many sessions of all projects go on, by provider and status. For whoever watches the installation."""
+    """How many sessions of all projects have not ended, by provider and status. For whoever watches the installation."""
     return [(provider, Status(status), count) for provider, status, count in store.counts(tx)]
 
 

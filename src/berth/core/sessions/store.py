@@ -181,12 +181,12 @@ def page(
 
 
 def counts(tx: Tx) -> list[tuple[str, str, int]]:
-    """How many of all projects' sessions that go on there are, by provider and status of the instance."""
+    """How many of all projects' sessions that have not ended there are, by provider and status."""
     rows = tx.all(
         "SELECT i.provider, CASE"
         + "".join(f" WHEN {condition} THEN '{status.value}'" for status, condition in _CONDITIONS.items())
-        + " END, COUNT(*) FROM sessions s JOIN instances i ON i.id = s.instance_id WHERE s.is_active = 1"
-        " GROUP BY 1, 2 ORDER BY 1, 2"
+        + " END, COUNT(*) FROM sessions s JOIN instances i ON i.id = s.instance_id WHERE i.status <> 'deleted'"
+        f" AND ({_STANDS} OR {_CONDITIONS[Status.STOPPING]}) GROUP BY 1, 2 ORDER BY 1, 2"
     )
     return [(row[0], row[1], row[2]) for row in rows]
 

@@ -16,7 +16,7 @@ class Placed(Protocol):
 
 
 R = TypeVar("R", bound=Placed)
-_SAFE = re.compile(r"[A-Za-z0-9._:+-]{1,128}")
+_SAFE = re.compile(r"[A-Za-z0-9._:+@-]{1,128}")
 """What can stand for a parameter: whatever holds anything else names nothing, in any section of any face."""
 _NO_PARAMETERS: Mapping[str, str] = {}
 

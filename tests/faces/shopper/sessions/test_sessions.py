@@ -108,6 +108,16 @@ async def test_done_is_a_conflict_once_it_has_ended(desk: Desk) -> None:
     refused(await desk.client.post(f"{path}/done"), 409)
 
 
+async def test_what_is_off_with_its_disk_has_no_address(desk: Desk) -> None:
+    made = await desk.running(storage_policy="preserve")
+    assert made["ssh_host"]
+    await desk.client.post(f"/api/v1/sessions/{made['id']}/done")
+    make.seen(desk.db, desk.instance(made["id"]), instances.stopped, releases_hardware=True)
+    ended = await desk.session(made["id"])
+    assert ended["status"] == "stopped"
+    assert not {"ssh_host", "ssh_port", "ssh_user", "api_endpoint", "api_port"} & set(ended)
+
+
 async def test_delete_may_be_said_again_and_again(desk: Desk) -> None:
     made = await desk.running()
     path = f"/api/v1/sessions/{made['id']}"

@@ -1,37 +1,36 @@
 """Metrics: one look at the database, beside what was counted as it happened."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from berth.base.db import Tx
 from berth.base.meters import CONTENT_TYPE, Reading
 from berth.base.money import USD
-from berth.core import reports
+from berth.core import reports, sessions
 from berth.core.reports import Backlog
+from berth.core.sessions import Status
 from berth.faces.face import Call, Text
-
-_SESSIONS = {
-    "ordered": "pending",
-    "provisioning": "provisioning",
-    "running": "running",
-    "deleting": "stopping",
-}
-"""The status words of sessions, of those that are active."""
 
 
 def get_metrics(tx: Tx, call: Call) -> Text:
-    return Text(call.context.meters.text(_readings(reports.backlog_of_all(tx))), CONTENT_TYPE)
+    read = [*_sessions(sessions.counts(tx)), *_readings(reports.backlog_of_all(tx))]
+    return Text(call.context.meters.text(read), CONTENT_TYPE)
+
+
+def _sessions(counts: Sequence[tuple[str, Status, int]]) -> Iterator[Reading]:
+    yield Reading(
+        "gpu_sessions_active",
+        "Sessions that are not at their end.",
+        [((provider, status.value), count) for provider, status, count in counts],
+        ("provider", "status"),
+    )
 
 
 def _readings(backlog: Backlog) -> Iterator[Reading]:
     yield Reading(
-        "gpu_sessions_active",
-        "Sessions, and all other instances, that are not at their end.",
-        [
-            ((provider, _SESSIONS[status]), count)
-            for provider, status, count in backlog.instances
-            if status in _SESSIONS
-        ],
-        ("provider", "status"),
+        "gpu_cost_accrued_usd",
+        "What sessions whose instances are still there have cost until now, in dollars.",
+        [((provider,), cost / USD) for provider, cost in backlog.accrued],
+        ("provider",),
     )
     yield Reading(
         "berth_instances",

@@ -3,7 +3,7 @@
 from msgspec import UNSET, structs
 
 from berth.base.clock import Instant, seconds_between
-from berth.core.sessions import LaunchMode, Session, SessionSpec, Status, StoragePolicy
+from berth.core.sessions import ENDED, LaunchMode, Session, SessionSpec, Status, StoragePolicy
 from berth.core.sessions import RetryScope as Scope
 from berth.faces.shopper import words
 from berth.faces.shopper.sessions import wire
@@ -42,7 +42,9 @@ def spec(request: wire.CreateRequest) -> SessionSpec:
 
 def session(made: Session) -> wire.Session:
     instance = made.instance
-    has_login = made.launch_mode is LaunchMode.SSH and instance.ip is not None
+    # What is off with its disk may have kept its address: nobody answers there.
+    is_there = made.status not in ENDED
+    has_login = is_there and made.launch_mode is LaunchMode.SSH and instance.ip is not None
     return wire.Session(
         id=words.session_id(made.id),
         consumer_id=made.consumer_id,
@@ -55,8 +57,8 @@ def session(made: Session) -> wire.Session:
         ssh_port=instance.ssh_port or UNSET if has_login else UNSET,
         ssh_user=instance.ssh_user if has_login else UNSET,
         launch_mode=made.launch_mode.value if made.launch_mode is LaunchMode.ENTRYPOINT else UNSET,
-        api_endpoint=made.api_endpoint or UNSET,
-        api_port=made.api_port or UNSET,
+        api_endpoint=made.api_endpoint or UNSET if is_there else UNSET,
+        api_port=made.api_port or UNSET if is_there else UNSET,
         model_id=made.model_id or UNSET,
         template_hash_id=made.template_hash_id or UNSET,
         template_name=made.template_name or UNSET,

@@ -31,6 +31,7 @@ class CreateRequest(Struct, kw_only=True):
     docker_image: str | None = None
     model_id: str | None = None
     exposed_ports: list[_Number] | None = None
+    """Its own server is asked at the first whether it runs; at 8000 where there is none."""
     quantization: str | None = None
     disk_gb: _Number | None = None
     """0: as much as is recommended."""
