@@ -59,7 +59,9 @@ def _move(tx: Tx, current: Instance, dice: Random) -> Instance | None:
     failed_hosts = session.failed_hosts if host is None else (*session.failed_hosts, host)
     for alternative in choose(_alternatives(tx, session, failed_offers, failed_hosts), dice):
         offer, kind = alternative.offer, alternative.kind
-        if not catalog.claim(tx, offer, current.id, in_turn=True):
+        # It was granted a unit of its own type before those who wait for one now; for others it waits its turn.
+        is_exchange = offer.instance_type == current.instance_type
+        if not catalog.claim(tx, offer, current.id, in_turn=is_exchange):
             continue
         if not instances.can_afford(tx, current, offer.price):
             catalog.release(tx, current.id)
@@ -103,6 +105,7 @@ def _alternatives(
         for each in rented
         if opening.external_id(each.offer) not in failed_offers
         and not _is_at(each.offer, failed_hosts)
+        and launching.lasts(each.offer, session.expires_at - tx.now)
         and _can_be_at(tx, session, each)
     ]
 
