@@ -1,6 +1,5 @@
 """Sessions as the loops live them: a login before they run, other offers, use that is looked at, and ends that come."""
 
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -12,7 +11,7 @@ from berth.core.driver import Abilities, BadCredentials, Market, NoCapacity, Ref
 from berth.core.sessions import Failure, LaunchMode, Session, Status, StoragePolicy
 from berth.core.sessions.retrying import choose
 from berth.loops.sessions import readings
-from tests import make, queueing
+from tests import make
 from tests.world import truth
 from tests.world.provider import Provider
 from tests.world.world import World
@@ -212,37 +211,6 @@ async def test_it_goes_to_no_offer_that_nothing_is_left_for(world: World, market
     assert (failed.status, failed.retry_count) == (Status.FAILED, 0)
     assert truth.held(world.db, session.id) == 0
     assert set(truth.free_units(world.db).values()) == {8}
-
-
-async def test_it_goes_to_no_offer_that_ends_before_it_does(world: World, market: Provider) -> None:
-    market.offers = [
-        make.offer(name="first", price="1"),
-        make.offer(name="short", price="1", market=Market("US", max_duration_hours=2)),
-        make.offer(name="long", price="1.1", market=Market("US", max_duration_hours=3)),
-    ]
-    await world.open_shop()
-    market.breaks("create", NoCapacity("gone"))
-    session = await world.session(offer_id="sandbox-first", auto_retry=True, reservation_hours=3)
-    running = await ended(world, session)
-    assert (running.status, running.offer_id) == (Status.RUNNING, "sandbox-long")
-
-
-async def test_elsewhere_it_takes_nothing_that_others_wait_for(world: World, provider: Provider) -> None:
-    provider.offers = [
-        make.offer(name="first", price="1"),
-        make.offer("1A100", name="other", price="1", gpu_model="A100", free=0),
-    ]
-    await world.open_shop()
-    waiting = await world.customer()
-    queueing.waiting(world.db, waiting.by, instance_type="1A100")
-    provider.offers[1] = replace(provider.offers[1], free_units=1)
-    for _ in range(2):
-        await world.open_shop()
-    provider.breaks("create", NoCapacity("gone"))
-    session = await world.session(offer_id="sandbox-first", auto_retry=True, retry_scope="same_vram")
-    failed = await ended(world, session)
-    assert (failed.status, failed.failed_offers) == (Status.FAILED, ("sandbox-first",))
-    assert world.free("other") == 1
 
 
 async def test_hosts_that_failed_it_are_not_tried_again(world: World, market: Provider) -> None:
