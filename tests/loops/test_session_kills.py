@@ -70,6 +70,7 @@ async def _answer_lost(world: World, customer: make.Customer, consumer: str) -> 
 
 
 async def _kept_off(world: World, customer: make.Customer, consumer: str) -> Session:
+    world.providers[0].tells_its_meter = True
     session = await world.session(
         customer,
         consumer_id=consumer,

@@ -86,6 +86,8 @@ class Provider:
     """Whether servers of images' own commands answer."""
     tells_its_meter: bool = False
     """It says for how long instances have been running: since they were made."""
+    meter_is_ahead_s: int = 0
+    """By how much more than that."""
     boot_fails: bool = False
     bad_offers: set[str] = field(default_factory=set)
     """Offers whose hardware boots nothing."""
@@ -474,8 +476,11 @@ class Provider:
             ports=dict(machine.ports) if is_on else {},
             created_at=None if machine.cost_per_hour is None else machine.made_at,
             cost_micros_per_hour=machine.cost_per_hour,
-            running_for_us=self.clock.now() - machine.made_at if is_on and self.tells_its_meter else None,
+            running_for_us=self._runs_for_us(machine) if is_on and self.tells_its_meter else None,
         )
+
+    def _runs_for_us(self, machine: Machine) -> int:
+        return self.clock.now() - machine.made_at + self.meter_is_ahead_s * SECOND
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:
         """Raises what is to go wrong with this call now; a fault without an error comes back."""
