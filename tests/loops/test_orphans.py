@@ -92,6 +92,23 @@ async def test_an_orphan_that_is_not_ended_counts_among_what_its_provider_failed
     assert world.db.read_now(instances.destroy_failures) == {provider.name: 2}
 
 
+async def test_a_listing_that_others_overtook_settles_nothing(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    await world.open_shop()
+    awake = World(world.db, clock, provider)
+    world.fate.freeze("list_own answered")
+    tick = world.begin("observation")
+    await world.fate.frozen("list_own answered")
+    provider.plant(Label(world.install_id, ids.new(clock.now())))
+    clock.advance(seconds=world.patience.lease_s + 1)
+    await awake.tick("observation")
+    assert awake.db.read_now(instances.orphans_now)[0] == 1
+    world.fate.thaw("list_own answered")
+    await tick
+    assert awake.db.read_now(instances.orphans_now)[0] == 1
+
+
 async def test_what_an_orphan_cost_is_told_when_it_is_ended(
     world: World, provider: Provider, clock: FakeClock
 ) -> None:

@@ -113,6 +113,8 @@ async def _observe(world: World, provider: str, driver: Driver) -> str | None:
 
 def _conclude(tx: Tx, lease: Lease, provider: str, orphans: Collection[str] | None) -> None:
     """`orphans` are the handles of all that there are, None where that is not certain."""
+    if not leases.is_held(tx, lease):
+        return  # others have looked since, and know better
     if orphans is not None:
         instances.settle_orphans(tx, provider, orphans)
     # It rests now: should it not come back, others need not wait as long as for one that is in the middle of it.
