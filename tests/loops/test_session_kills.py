@@ -116,6 +116,7 @@ async def _expired(world: World, customer: make.Customer, consumer: str) -> Sess
     await world.settle()
     assert world.seen(session).status is Status.RUNNING
     await world.live(3700, step_s=1850)
+    await world.live(40)  # whoever was to end it may have died of it
     await world.settle()
     assert world.seen(session).status is Status.STOPPED
     return session
@@ -151,9 +152,13 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("is_after", [False, True], ids=["before it takes effect", "before it is answered"])
-async def test_killed_at_any_call_a_session_is_one_machine_and_an_exact_bill(
-    db: Database, clock: FakeClock, scenario: str, is_after: bool
+@pytest.mark.parametrize(
+    ("doom", "is_after"),
+    [(World.doomed, False), (World.doomed, True), (World.doomed_at_write, False)],
+    ids=["before a call takes effect", "before a call is answered", "before a commit"],
+)
+async def test_killed_anywhere_a_session_is_one_machine_and_an_exact_bill(
+    db: Database, clock: FakeClock, scenario: str, doom: Callable[..., None], is_after: bool
 ) -> None:
     play, least_calls = SCENARIOS[scenario]
     world = _two_markets(db, clock)
@@ -165,9 +170,9 @@ async def test_killed_at_any_call_a_session_is_one_machine_and_an_exact_bill(
         deaths = world.deaths
         clock.advance(seconds=1900)  # what failed before is trusted again
         await world.open_shop()
-        world.doomed(call, is_after=is_after)
+        doom(world, call, is_after=is_after)
         session = await play(world, customer, f"{scenario} {call}")
-        _check(world, session, f"killed at call {call}")
+        _check(world, session, f"killed at {call}")
         if world.deaths == deaths:
             assert call > least_calls
             break
