@@ -159,6 +159,17 @@ def test_a_row_that_says_too_little_is_no_offer(changed: Mapping[str, Any]) -> N
     assert translate.offer(recorded(**changed)) is None
 
 
+@pytest.mark.parametrize(
+    ("duration", "is_sold"), [(3599.9, False), (0, False), (-60.0, False), (3600.0, True), (None, True)]
+)
+def test_what_its_host_takes_back_within_the_hour_is_not_sold(
+    duration: float | None, *, is_sold: bool
+) -> None:
+    """Rounded down to hours it would be without a limit."""
+    wanted = translate.Wanted(Decimal("0.9"), is_verified_only=False, disk_gb=10)
+    assert wanted.has(recorded(duration=duration)) == is_sold
+
+
 def test_a_type_promises_what_the_weakest_of_it_has() -> None:
     found = translate.offers(
         [recorded(), recorded(ask_contract_id=9, cpu_cores_effective=1.5, disk_space=40.7)]
