@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from berth.core import sessions
 from berth.core.driver import Market, NoCapacity
 from berth.core.sessions import Session, Status
 from tests import make, queueing
@@ -20,6 +21,21 @@ async def test_it_goes_to_no_offer_that_ends_before_it_does(world: World, provid
     session = await world.session(offer_id="sandbox-first", auto_retry=True, reservation_hours=3)
     running = await _settled(world, session)
     assert (running.status, running.offer_id) == (Status.RUNNING, "sandbox-long")
+
+
+async def test_it_goes_to_an_offer_that_its_consumer_has_just_left(world: World, provider: Provider) -> None:
+    provider.offers = [make.offer(name="first", price="1"), make.offer(name="second", price="1.1", free=1)]
+    await world.open_shop()
+    customer = await world.customer()
+    left = await world.running_session(customer, offer_id="sandbox-second")
+    world.act(sessions.destroy, customer.by, left.id, world.rules)
+    await world.settle()
+    await world.open_shop()
+    session = await world.session(customer, offer_id="sandbox-first", auto_retry=True)
+    provider.breaks("create", NoCapacity("gone"), times=1)
+    await world.settle()
+    running = world.seen(session)
+    assert (running.status, running.offer_id) == (Status.RUNNING, "sandbox-second")
 
 
 async def test_elsewhere_it_takes_nothing_that_others_wait_for(world: World, provider: Provider) -> None:

@@ -59,6 +59,8 @@ def _move(tx: Tx, current: Instance, dice: Random) -> Instance | None:
     failed_hosts = session.failed_hosts if host is None else (*session.failed_hosts, host)
     for alternative in choose(_alternatives(tx, session, failed_offers, failed_hosts), dice):
         offer, kind = alternative.offer, alternative.kind
+        if not store.make_way(tx, current.project, session.consumer_id, opening.external_id(offer)):
+            continue
         # It was granted a unit of its own type before those who wait for one now; for others it waits its turn.
         is_exchange = offer.instance_type == current.instance_type
         if not catalog.claim(tx, offer, current.id, in_turn=is_exchange):

@@ -229,6 +229,19 @@ def find_twin(tx: Tx, project: str, consumer_id: str, offer_id: str) -> str | No
     return None if row is None else row[0]
 
 
+def make_way(tx: Tx, project: str, consumer_id: str, offer_id: str) -> bool:
+    """Retires what no longer stands in the way of another session of that consumer with the offer; False: one does."""
+    retire_twins(tx, project, consumer_id, offer_id)
+    row = tx.one(
+        "SELECT 1 FROM sessions WHERE project_id = :project AND consumer_id = :consumer AND offer_id = :offer"
+        " AND is_active = 1",
+        project=project,
+        consumer=consumer_id,
+        offer=offer_id,
+    )
+    return row is None
+
+
 def move(
     tx: Tx,
     session_id: str,
