@@ -38,6 +38,19 @@ async def test_it_goes_to_an_offer_that_its_consumer_has_just_left(world: World,
     assert (running.status, running.offer_id) == (Status.RUNNING, "sandbox-second")
 
 
+async def test_what_cannot_bid_goes_to_no_offer_that_is_bid_for(world: World, provider: Provider) -> None:
+    """Nothing was said of how a container is started where there are none, and the bid is a part of that."""
+    provider.offers = [
+        make.offer(name="first", price="1"),
+        make.offer(name="bid", price="0.5", market=Market("US", is_interruptible=True)),
+        make.offer(name="second", price="1.1"),
+    ]
+    await world.open_shop()
+    provider.breaks("create", NoCapacity("gone"))
+    session = await world.session(offer_id="sandbox-first", auto_retry=True)
+    assert (await _settled(world, session)).offer_id == "sandbox-second"
+
+
 async def test_elsewhere_it_takes_nothing_that_others_wait_for(world: World, provider: Provider) -> None:
     provider.offers = [
         make.offer(name="first", price="1"),

@@ -120,7 +120,7 @@ def _can_be_at(tx: Tx, session: Session, alternative: Alternative) -> bool:
     """Whether the offer's provider can do what was asked for, and its consumer has nothing there yet."""
     offer, launch = alternative.offer, session.instance.launch
     able = catalog.abilities(tx, offer.provider)
-    if launch is not None and not able.containers:
+    if (launch is None and offer.is_spot) or (launch is not None and not able.containers):
         return False
     if session.launch_mode is LaunchMode.ENTRYPOINT and not able.containers:
         return False
