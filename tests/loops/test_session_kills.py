@@ -130,9 +130,9 @@ async def _off_by_itself(world: World, customer: make.Customer, consumer: str) -
     world.turn(61)
     world.provider.start_is_refused = True
     world.provider.power_off(world.provider.of(session.id)[0].handle)
-    await world.live(120, step_s=40)
+    await world.live(180, step_s=60)
     await world.settle()
-    await world.live(120, step_s=40)
+    await world.live(120, step_s=60)
     await world.settle()
     assert world.seen(session).status is Status.STOPPED
     assert world.machines(session.instance) == 0
@@ -153,17 +153,17 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize(
-    ("doom", "is_after"),
-    [(World.doomed, False), (World.doomed, True), (World.doomed_at_write, False)],
+    ("doom", "is_after", "stride"),
+    [(World.doomed, False, 1), (World.doomed, True, 1), (World.doomed_at_write, False, 3)],
     ids=["before a call takes effect", "before a call is answered", "before a commit"],
 )
 async def test_killed_anywhere_a_session_is_one_machine_and_an_exact_bill(
-    db: Database, clock: FakeClock, scenario: str, doom: Callable[..., None], is_after: bool
+    db: Database, clock: FakeClock, scenario: str, doom: Callable[..., None], is_after: bool, stride: int
 ) -> None:
     play, least_calls = SCENARIOS[scenario]
     world = _two_markets(db, clock)
     customer = await world.customer("100000")
-    for call in count(1):
+    for call in count(1, stride):
         for provider in world.providers:
             provider.heals()
             provider.tells_its_meter = False
