@@ -13,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test dstack histories check format bench lock
+.PHONY: help setup demo serve test incus dstack histories chaos check format bench lock
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1#/p' $(MAKEFILE_LIST) | awk -F '#' '{ printf "  make %-9s %s\n", $$1, $$2 }'
@@ -28,13 +28,20 @@ serve: $(READY) ## start a server that stays; options go in ARGS="--port 8080"
 	@$(BIN)/berth serve $(ARGS)
 
 test: $(READY) ## run the whole suite; pytest's options go in ARGS="-k ledger"
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+incus: $(READY) ## as root on Debian: install Incus, then run what needs a real cluster, in network namespaces
+	@.ci/incus
+	@BERTH_REQUIRE_ALL=1 $(BIN)/python -m pytest tests/drivers/incus tests/drivers/test_contract.py -k incus $(ARGS)
 
 dstack: $(READY) $(FOREIGN)/ready ## let dstack, gpuhunt and SkyPilot buy from a simulated Berth, as they do from Verda
 	@$(BIN)/python -m tests.clients $(FOREIGN)/bin/python
 
 histories: $(READY) ## live 100,000 random histories on SQLite, by hand; more than an hour of one core
 	@$(BIN)/python -m pytest tests/loops/test_histories.py -k sqlite --histories 100000 $(ARGS)
+
+chaos: $(READY) ## kill and freeze replicas on PostgreSQL for five minutes; ARGS="--seconds 60 --seed 2"
+	@$(BIN)/python -m tests.processes.chaos $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts and house rules; seconds
 	@failed=0; \

@@ -1,4 +1,4 @@
-"""`python -m bench [w1 w2 w3 w4 w6 w7 x1 x2 x3] [--quick]`: runs the workloads, shows the table, keeps the samples as JSON."""
+"""`python -m bench [w1 w2 w3 w4 w6 w7 w8 x1 x2 x3 x4 x5] [--quick]`: runs the workloads, shows the table, keeps the samples as JSON."""
 
 import argparse
 import gc
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import databases, machine, report, w1, w2, w3, w4, w6, w7, x1, x2, x3
+from bench import databases, machine, report, w1, w2, w3, w4, w6, w7, w8, x1, x2, x3, x4, x5
 from bench.databases import Databases
 from bench.measure import Result
 from bench.options import Options
@@ -20,9 +20,12 @@ WORKLOADS: Mapping[str, Callable[[Databases, Options], list[Result]]] = {
     "w4": w4.run,
     "w6": w6.run,
     "w7": w7.run,
+    "w8": w8.run,
     "x1": x1.run,
     "x2": x2.run,
     "x3": x3.run,
+    "x4": x4.run,
+    "x5": x5.run,
 }
 RESULTS = Path(__file__).parent / "results"
 QUICK = Options(rounds=1, seconds=0.5, pinned=True, sizes=(20_000,), is_quick=True)

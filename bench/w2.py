@@ -55,6 +55,19 @@ class Shop:
             "location": "FIN-01",
         }
 
+    def requests(self) -> list[bytes]:
+        """One order of each customer, to be sent again and again."""
+        return [
+            client.request(
+                "POST",
+                _PATH,
+                api_key=customer.api_key,
+                body=json.dumps(self.body(number)).encode(),
+                key=True,
+            )
+            for number, customer in enumerate(self.customers)
+        ]
+
 
 def run(databases: Databases, options: Options) -> list[Result]:
     return [_run(databases, options, engine) for engine in databases.engines]
@@ -132,16 +145,7 @@ class _Runs:
         return storage(self.databases, self.shop, clients, self.seconds)
 
     def http(self, clients: int) -> Sample:
-        requests = [
-            client.request(
-                "POST",
-                _PATH,
-                api_key=customer.api_key,
-                body=json.dumps(self.shop.body(number)).encode(),
-                key=True,
-            )
-            for number, customer in enumerate(self.shop.customers)
-        ]
+        requests = self.shop.requests()
         with self.databases.copied(self.shop.url) as url:
             directory = self.databases.data_directory(url)
             with server.running("berth", url, directory, pinned=self.pinned) as served:
@@ -154,7 +158,7 @@ class _Runs:
                     pinned=self.pinned,
                 )
             with opened(url) as db:
-                _check(db, at_least=round(sample.value * self.seconds))
+                check(db, at_least=round(sample.value * self.seconds))
             return sample
 
 
@@ -162,7 +166,7 @@ def storage(databases: Databases, shop: Shop, clients: int, seconds: float) -> S
     """Orders a second without HTTP, by so many callers, on a fresh copy of the shop."""
     with databases.copied(shop.url) as url, opened(url) as db:
         sample, count = uvloop.run(_order_for(db, shop, clients, seconds))
-        _check(db, at_least=count)
+        check(db, at_least=count)
     return sample
 
 
@@ -283,7 +287,7 @@ async def _post(face: Callable[..., Any], api_key: str, key: str, body: bytes) -
     return statuses[0]
 
 
-def _check(db: Database, *, at_least: int) -> None:
+def check(db: Database, *, at_least: int) -> None:
     """Nothing acknowledged is missing, nothing sold twice, every cent and every unit accounted for."""
     problems = db.read_now(_problems, at_least)
     assert not problems, "\n".join(problems)

@@ -8,6 +8,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,39 @@ class PostgresUnavailable(Exception):
     """This machine cannot run the server; the sentence says why."""
 
 
+class Server:
+    """A running server, which can be restarted under those who use it."""
+
+    def __init__(self, place: Path, binaries: Path, settings: Mapping[str, str]) -> None:
+        self.url = f"postgresql://{_ROLE}@/postgres?host={place}"
+        self._place = place
+        self._binaries = binaries
+        self._settings = settings
+        self._supervisors: list[subprocess.Popen[bytes]] = []
+
+    def launch(self) -> None:
+        supervisor = _launch(self._place, self._binaries, self._settings)
+        self._supervisors.append(supervisor)
+        _wait_until_ready(self.url, supervisor, self._place)
+
+    def restart(self, *, gently: bool) -> None:
+        """Ends every connection, gently or as a crash would, and comes back."""
+        file = self._place / "data" / "postmaster.pid"
+        os.kill(int(file.read_text().splitlines()[0]), signal.SIGINT if gently else signal.SIGQUIT)
+        for _ in range(round(_STOP_TIMEOUT_S / _PROBE_INTERVAL_S)):
+            if not file.exists():
+                break
+            with suppress(subprocess.TimeoutExpired):
+                self._supervisors[-1].wait(_PROBE_INTERVAL_S)
+        self.launch()
+
+    def stop(self) -> None:
+        for supervisor in reversed(self._supervisors):
+            assert supervisor.stdin is not None
+            supervisor.stdin.close()
+            supervisor.wait(_STOP_TIMEOUT_S)
+
+
 @contextmanager
 def start(directory: Path, settings: Mapping[str, str] = SETTINGS) -> Iterator[str]:
     """Runs a server and yields the URL of its maintenance database; put below `directory` where that can be.
@@ -58,21 +92,21 @@ def start(directory: Path, settings: Mapping[str, str] = SETTINGS) -> Iterator[s
     The account that runs it may not be able to enter `directory`, or its path may be too long for a
     socket: then the system's temporary directory is used. All of it is removed at the end.
     """
+    with running(directory, settings) as server:
+        yield server.url
+
+
+@contextmanager
+def running(directory: Path, settings: Mapping[str, str] = SETTINGS) -> Iterator[Server]:
+    """As `start`, for who restarts it."""
     place, binaries = _find_place(directory)
+    server = Server(place, binaries, settings)
     try:
         _initialize(place, binaries)
-        supervisor = _launch(place, binaries, settings)
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise
-    try:
-        url = f"postgresql://{_ROLE}@/postgres?host={place}"
-        _wait_until_ready(url, supervisor, place)
-        yield url
+        server.launch()
+        yield server
     finally:
-        assert supervisor.stdin is not None
-        supervisor.stdin.close()
-        supervisor.wait(_STOP_TIMEOUT_S)
+        server.stop()
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -15,16 +15,17 @@ from berth import __version__, providers
 from berth.base import banner, db, health, leases, money, secrets
 from berth.base.asgi import Asgi, Receive, Scope, Send
 from berth.base.clock import Clock, SystemClock
-from berth.base.db import Database, Tx, is_postgresql
+from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
+from berth.base.db_signals import Signals
 from berth.base.login import Visitor
 from berth.base.meters import Meters
 from berth.base.readiness import Readiness
 from berth.core import instances, measures, notices, projects, sessions, volumes, webhooks
 from berth.core.billing import Period, Rules, Unit
 from berth.core.catalog.inventory import Shelf
-from berth.core.driver import Driver
+from berth.core.driver import Driver, DriverError, Telling
 from berth.core.waitlist import Rules as WaitingRules
-from berth.drivers.metered import Metered
+from berth.drivers.metered import Metered, unmetered
 from berth.faces import huddle, shopper, verda
 from berth.faces.face import Context, Policy, Quotas, Rates, parse_networks
 from berth.loops import (
@@ -57,6 +58,8 @@ _SWEEP_S = 120.0
 """How long a start is not ready while a provider was not looked at as a whole."""
 _CATALOGUE_PERIODS_S = {"vastai": 60, "tensordock": 30}
 """What marketplaces sell changes by the minute, and asking them costs them more than asking others."""
+_BETWEEN_LOOKS_S = 2.0
+_LISTEN_AGAIN_S = 15.0
 _MOST_EUR_PER_USD = 1000 * money.USD
 DEFAULT_PROJECT = "default"
 """Made by the first start. The shopper API acts for it where it is open."""
@@ -112,13 +115,16 @@ class Process:
     runner: Runner
     context: Context
     sender: deliveries.Sender
+    signals: Signals | None
+    """What other processes on the same database are told and heard by; None where there are none."""
     _patience: asyncio.TimerHandle | None = None
+    listening: Sequence[asyncio.Task[None]] = ()
 
     async def start(self) -> None:
         """Asks every provider what it sells, for a while, then lets the loops run."""
         if not self.database.is_shared:
             # Nobody else works on this file, so what a killed process held need not wait for its leases to end.
-            await self.database.write(_release_everything)
+            await self.database.write(release_everything)
         try:
             async with asyncio.timeout(_FIRST_CATALOGUE_S):
                 await catalog.tick_all(self.runner.world)
@@ -126,13 +132,25 @@ class Process:
             _log.warning("no_first_catalogue", error=repr(error))
         await inventory.tick(self.runner.world)
         self.runner.start()
+        if self.signals is not None:
+            self.signals.start()
         self._patience = asyncio.get_running_loop().call_later(_SWEEP_S, self._stop_waiting)
+        self.listening = [
+            asyncio.create_task(listen(name, telling, self.runner.poke))
+            for name, driver in self.drivers.items()
+            if isinstance(telling := unmetered(driver), Telling)
+        ]
 
     async def stop(self) -> None:
         """Drains. Instances stay as they are."""
         self.context.readiness.drain()
+        if self.signals is not None:
+            await self.signals.stop()
         if self._patience is not None:
             self._patience.cancel()
+        for task in self.listening:
+            task.cancel()
+        await asyncio.gather(*self.listening, return_exceptions=True)
         await self.runner.stop(grace_s=self.settings.server.drain_s)
         await self.context.known_keys.settle()
         if self.context.rates is not None:
@@ -140,7 +158,17 @@ class Process:
         for driver in self.drivers.values():
             await driver.close()
         await self.sender.close()
+        # Last, when nothing that was begun under them is under way any more.
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._give_back()
         self.database.close()
+
+    async def _give_back(self) -> None:
+        """Lets the other replicas go on at once with what was cut off here."""
+        world = self.runner.world
+        for give_back in world.unfinished:
+            await give_back()
+        await self.database.write(leases.release_held_by, world.holder)
 
     def _stop_waiting(self) -> None:
         # One provider that cannot be reached must not keep everything else from being sold.
@@ -149,7 +177,21 @@ class Process:
             _log.warning("sweep_not_complete", providers=sorted(missing), seconds=_SWEEP_S)
 
 
-def _release_everything(tx: Tx) -> None:
+async def listen(provider: str, driver: Telling, poke: Callable[[str], None]) -> None:
+    """Has the observation loop look sooner when a provider says that something changed. Nothing depends on it."""
+    while True:
+        try:
+            async for _ in driver.changes():
+                poke("observation")
+                # Many come at once, and one look sees them all.
+                await asyncio.sleep(_BETWEEN_LOOKS_S)
+        except DriverError as error:
+            _log.info("provider_tells_nothing", provider=provider, error=repr(error))
+        await asyncio.sleep(_LISTEN_AGAIN_S)
+
+
+def release_everything(tx: Tx) -> None:
+    """Ends every lease. Only for a process that knows that it is alone."""
     leases.release_all(tx)
     instances.release_leases(tx)
     webhooks.release_leases(tx)
@@ -175,6 +217,11 @@ def build(settings: Settings) -> Process:
     database = open_database(settings)
     clock = SystemClock()
     rules = rules_of(settings)
+    if not database.write_now(projects.is_pepper, pepper):
+        database.close()
+        raise SettingsError(
+            f"pepper_file: {settings.pepper_path} is not the pepper of this installation; replicas share one"
+        )
     install_id = database.write_now(projects.installation_id)
     visitor = Visitor(database.write_now(sessions.observer, pepper).private_pem)
     meters = Meters(measures.ALL)
@@ -185,6 +232,7 @@ def build(settings: Settings) -> Process:
     }
     readiness = Readiness(drivers, since=clock.now())
     pokes: list[Callable[[str], None]] = []
+    tells: list[Callable[[str], None]] = []
 
     def poke(loop: str) -> None:
         for wake in pokes:
@@ -195,6 +243,8 @@ def build(settings: Settings) -> Process:
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop()
             poke(name)
+            for tell in tells:
+                tell(name)
 
     database.on_signal = signal
     hook_rules = webhook_rules_of(settings)
@@ -205,14 +255,16 @@ def build(settings: Settings) -> Process:
         clock=clock,
         drivers=drivers,
         install_id=install_id,
-        holder=f"{socket.gethostname()}:{os.getpid()}",
+        # Hosts may share a name and processes a number, as in containers: what one holds must not be another's.
+        holder=f"{socket.gethostname()}:{os.getpid()}:{secrets.token()}",
         probe=banner.answers,
         courier=Courier(sender.post, huddle.render, pepper, hook_rules),
         rules=rules,
         waiting=waiting_rules_of(settings),
         patience=Patience(
             call_s=settings.loops.call_s,
-            lease_s=int(2.5 * settings.loops.call_s),
+            step_s=settings.loops.call_s * 5 / 3,
+            lease_s=settings.loops.lease_s,
             orphan_grace_s=settings.loops.orphan_grace_s,
         ),
         margins=providers.margins(settings),
@@ -230,6 +282,10 @@ def build(settings: Settings) -> Process:
     meters.watch(runner.readings)
     meters.watch(database.readings)
     pokes.append(runner.poke)
+    signals = None
+    if is_postgresql(settings.database):
+        signals = Signals(settings.database, database, runner.poke)
+        tells.append(signals.tell)
     context = Context(
         policy=_policy(settings),
         rates=_rates(settings, clock, database),
@@ -239,7 +295,7 @@ def build(settings: Settings) -> Process:
         rules=rules,
         webhook_rules=hook_rules,
         waiting=waiting_rules_of(settings),
-        poke=poke,
+        poke=signal,
         shelf=shelf,
         session_rules=session_rules_of(settings),
         session_wait_s=settings.shopper.create_wait_s,
@@ -249,7 +305,7 @@ def build(settings: Settings) -> Process:
         body_limit=settings.server.body_limit_bytes,
         version=__version__,
     )
-    return Process(settings, database, drivers, runner, context, sender)
+    return Process(settings, database, drivers, runner, context, sender, signals)
 
 
 def _policy(settings: Settings) -> Policy:

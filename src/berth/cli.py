@@ -7,42 +7,43 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import structlog
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from berth import __version__, app, auditing, demonstration, operating, reporting, serving, shopping
-from berth.base import ids, log, money, secrets
-from berth.base.clock import SystemClock, rfc3339
-from berth.base.db import Database, DatabaseUnavailable, Tx, is_postgresql
+from berth import (
+    __version__,
+    app,
+    auditing,
+    backups,
+    demonstration,
+    operating,
+    reporting,
+    serving,
+    shopping,
+)
+from berth.base import log
+from berth.base.clock import SystemClock
+from berth.base.db import DatabaseUnavailable, Tx, is_postgresql
+from berth.commanding import DatabaseUrl, DataDir, database_of, dollars, fail
 from berth.core import events, ledger, projects
 from berth.core.errors import Refusal
 from berth.core.events import Search
-from berth.core.projects import Credentials, KeySpec
+from berth.incus_operating import incus_cli
+from berth.project_commands import project_cli, shown
 from berth.settings import Settings, SettingsError, read
 
-_BAD_USAGE = 2
-
 cli = App(name="berth", version=__version__, help="A GPU cloud in a box.")
-project_cli = App(name="project", help="Projects, their credentials and their credit.")
 cli.command(project_cli)
-client_cli = App(name="client", help="OAuth clients of a project.")
-project_cli.command(client_cli)
 report_cli = App(name="report", help="What the books say.")
 cli.command(report_cli)
+backups.register(cli)
 shopping.register(cli)
-
-DataDir = Annotated[Path | None, Parameter(help="Where the database, secrets and sandboxes are kept.")]
-DatabaseUrl = Annotated[
-    str | None, Parameter(help="postgresql://…; without it, SQLite in the data directory.")
-]
+cli.command(incus_cli)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         cli(arguments)
     except (SettingsError, Refusal, DatabaseUnavailable) as error:
-        _fail(str(error))
+        fail(str(error))
     except shopping.Failed as error:
-        _fail(str(error), status=error.exit_status)
+        fail(str(error), status=error.exit_status)
 
 
 @cli.command
@@ -95,9 +96,7 @@ def work(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Run the loops alone, beside replicas that serve, on PostgreSQL."""
     settings = read({"data_dir": data_dir, "database_url": database_url})
     if not is_postgresql(settings.database):
-        _fail(
-            "work needs PostgreSQL (--database-url): a SQLite file has one process, which is `berth serve`."
-        )
+        fail("work needs PostgreSQL (--database-url): a SQLite file has one process, which is `berth serve`.")
     log.configure(is_json=not sys.stderr.isatty())
     asyncio.run(_work(app.build(settings)))
 
@@ -116,90 +115,6 @@ def demo() -> None:
     sys.exit(demonstration.run())
 
 
-@project_cli.command(name="create")
-def create_project(
-    name: str,
-    *,
-    credit: Annotated[str, Parameter(help="Dollars to begin with.")] = "0",
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Create a project with an API key and an OAuth client. Their secrets are shown this once."""
-    settings = read({"data_dir": data_dir, "database_url": database_url})
-    with _database(settings) as database:
-        made = database.write_now(operating.create, name, _dollars(credit, least=0), _pepper(settings))
-    shown = _shown(made)
-    if as_json:
-        sys.stdout.write(json.dumps(shown) + "\n")
-        return
-    table = Table("credential", "value", title=f"Project {name}: kept nowhere, so keep them now")
-    for member, value in shown.items():
-        table.add_row(member, value)
-    Console().print(table)
-
-
-@project_cli.command(name="list")
-def list_projects(
-    *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """List projects and what they have."""
-    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
-        rows = database.read_now(projects.list_projects)
-    if as_json:
-        found = [
-            {"project_id": project.id, "name": project.name, "balance_micros": balance}
-            for project, balance in rows
-        ]
-        sys.stdout.write(json.dumps(found) + "\n")
-        return
-    table = Table("name", "id", "balance")
-    for project, balance in rows:
-        table.add_row(project.name, project.id, money.show(balance))
-    Console().print(table)
-
-
-@project_cli.command(name="credit")
-def credit_project(
-    name: str,
-    usd: str,
-    *,
-    reference: Annotated[str, Parameter(help="Names the payment: the same reference adds once.")],
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Add credit to a project, once for each reference."""
-    settings = read({"data_dir": data_dir, "database_url": database_url})
-    with _database(settings) as database:
-        balance = database.write_now(operating.add_credit, name, _dollars(usd, least=1), reference)
-    if as_json:
-        sys.stdout.write(json.dumps({"name": name, "balance_micros": balance}) + "\n")
-    else:
-        Console().print(f"{name} has {money.show(balance)}.")
-
-
-@project_cli.command(name="reverse")
-def reverse_row(
-    name: str,
-    transaction: Annotated[str, Parameter(help="Its id, such as txn_000000000002A.")],
-    *,
-    note: Annotated[str | None, Parameter(help="Why; its owner sees it.")] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Take one row of a project's ledger back by another, once. The row itself stays."""
-    seq = ids.number_of(transaction.removeprefix("txn_"))
-    if seq is None:
-        _fail(f"not the id of a transaction: {transaction!r}")
-    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
-        balance = database.write_now(operating.reverse, name, seq, note)
-    Console().print(f"{name} has {money.show(balance)}.")
-
-
 @report_cli.command(name="margin")
 def report_margin(
     *,
@@ -213,11 +128,11 @@ def report_margin(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Show what was charged beside what providers charge for the same time."""
-    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+    with database_of(read({"data_dir": data_dir, "database_url": database_url})) as database:
         try:
             report = reporting.margins(database, by, from_, to)
         except ValueError as error:
-            _fail(str(error))
+            fail(str(error))
     if as_json:
         sys.stdout.write(json.dumps(reporting.as_json(report)) + "\n")
     else:
@@ -227,91 +142,13 @@ def report_margin(
 @report_cli.command(name="books")
 def report_books(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Check that every balance is the sum of its rows; status 1 and a sentence for each that is not."""
-    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+    with database_of(read({"data_dir": data_dir, "database_url": database_url})) as database:
         problems = database.read_now(ledger.verify)
     for problem in problems:
         sys.stdout.write(problem + "\n")
     if problems:
         sys.exit(1)
     Console().print("The books agree.")
-
-
-@project_cli.command(name="key")
-def create_project_key(
-    name: str,
-    *,
-    scope: Annotated[list[str] | None, Parameter(help="A scope or preset; may be given again.")] = None,
-    key_name: Annotated[str, Parameter(help="What the key is called.")] = "operator",
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Create an API key for a project whose owners lost theirs. Its secret is shown this once."""
-    settings = read({"data_dir": data_dir, "database_url": database_url})
-    spec = KeySpec(name=key_name, scopes=scope or ["full"])
-    with _database(settings) as database:
-        key, secret = database.write_now(operating.create_key, name, spec, _pepper(settings))
-    if as_json:
-        sys.stdout.write(json.dumps({"id": key.id, "name": key.name, "api_key": secret}) + "\n")
-    else:
-        Console().print(f"{secret}\nKept nowhere, so keep it now.", highlight=False)
-
-
-@project_cli.command(name="set")
-def set_project(
-    name: str,
-    *,
-    unique_hostnames: Annotated[
-        Literal["on", "off"] | None, Parameter(help="Refuse a second active deployment with one hostname.")
-    ] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Change what a project decided about itself; print what holds then."""
-    wanted = None if unique_hostnames is None else unique_hostnames == "on"
-    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
-        now = database.write_now(operating.set_preferences, name, wanted)
-    Console().print(f"unique hostnames: {'on' if now.unique_active_hostname else 'off'}")
-
-
-@client_cli.command(name="create")
-def create_client(
-    name: str,
-    *,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Create an OAuth client that may do all its project may. Its secret is shown this once."""
-    settings = read({"data_dir": data_dir, "database_url": database_url})
-    with _database(settings) as database:
-        client, secret = database.write_now(operating.create_client, name, _pepper(settings))
-    if as_json:
-        sys.stdout.write(json.dumps({"client_id": client.id, "client_secret": secret}) + "\n")
-    else:
-        Console().print(f"{client.id}\n{secret}\nKept nowhere, so keep it now.", highlight=False)
-
-
-@client_cli.command(name="list")
-def list_clients(name: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
-    """List a project's OAuth clients, newest first, those that were revoked included."""
-    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
-        clients = database.read_now(operating.list_clients, name)
-    table = Table("client", "created", "revoked")
-    for client in clients:
-        revoked = "" if client.revoked_at is None else rfc3339(client.revoked_at)
-        table.add_row(client.id, rfc3339(client.created_at), revoked)
-    Console().print(table)
-
-
-@client_cli.command(name="revoke")
-def revoke_client(
-    name: str, client_id: str, *, data_dir: DataDir = None, database_url: DatabaseUrl = None
-) -> None:
-    """Revoke an OAuth client of a project, and every token that it got."""
-    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
-        client = database.write_now(operating.revoke_client, name, client_id)
-    Console().print(f"{client.id} is revoked.", highlight=False)
 
 
 @cli.command
@@ -328,7 +165,7 @@ def evict(
     """Take a spot instance away from its owner, at once or after a while. It pays to the second, and no minimum."""
     settings = read({"data_dir": data_dir, "database_url": database_url})
     found = auditing.core_id(instance) or instance
-    with _database(settings) as database:
+    with database_of(settings) as database:
         made = database.write_now(operating.evict, found, app.rules_of(settings), in_, reason)
     Console().print(f"{made.id} is {made.status.value}.", highlight=False)
 
@@ -352,7 +189,7 @@ def audit(
 ) -> None:
     """Show who did what, when and from where, over all projects."""
     now = SystemClock().now()
-    with _database(read({"data_dir": data_dir, "database_url": database_url})) as database:
+    with database_of(read({"data_dir": data_dir, "database_url": database_url})) as database:
         try:
             search = Search(
                 project=None if project is None else database.read_now(operating.project, project).id,
@@ -363,7 +200,7 @@ def audit(
                 until=auditing.parse_time(until, now),
             )
         except ValueError as error:
-            _fail(str(error))
+            fail(str(error))
         names = {found.id: found.name for found, _ in database.read_now(projects.list_projects)}
         trail = auditing.Trail(database, search, names)
         _show_trail(trail, limit, follow=follow, as_json=as_json)
@@ -388,10 +225,11 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
 
     In that order a crash leaves a file that the next start writes again, never a project nobody can enter.
     """
+    operating.take_turn(tx)
     if projects.list_projects(tx, limit=1):
         return False
     made = operating.create(
-        tx, app.DEFAULT_PROJECT, _dollars(settings.billing.default_credit_usd, least=0), pepper
+        tx, app.DEFAULT_PROJECT, dollars(settings.billing.default_credit_usd, least=0), pepper
     )
     path = app.credentials_path(settings)
     fresh = path.with_suffix(".new")
@@ -399,20 +237,11 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
     with os.fdopen(
         os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
     ) as file:
-        json.dump(_shown(made), file, indent=2)
+        json.dump(shown(made), file, indent=2)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
     return True
-
-
-def _shown(made: Credentials) -> Mapping[str, str]:
-    return {
-        "project_id": made.project.id,
-        "api_key": made.api_key,
-        "client_id": made.client_id,
-        "client_secret": made.client_secret,
-    }
 
 
 def _introduce(process: app.Process) -> None:
@@ -453,36 +282,7 @@ def _sole_process(settings: Settings) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _fail(
+            fail(
                 f"another `berth serve` uses {settings.data_dir}; replicas need PostgreSQL (--database-url)."
             )
         yield
-
-
-@contextlib.contextmanager
-def _database(settings: Settings) -> Iterator[Database]:
-    database = app.open_database(settings)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-def _pepper(settings: Settings) -> bytes:
-    return secrets.load_or_create(settings.pepper_path)
-
-
-def _dollars(text: str, *, least: int) -> money.Micros:
-    try:
-        amount = money.from_usd(text)
-    except ValueError as error:
-        _fail(str(error))
-    if amount < least:
-        _fail(f"not an amount that can be added: {text}")
-    return amount
-
-
-def _fail(message: str, *, status: int = _BAD_USAGE) -> NoReturn:
-    # As text: what is quoted in it may look like markup.
-    Console(stderr=True).print(Text.assemble(("berth:", "red"), " ", message), soft_wrap=True)
-    sys.exit(status)

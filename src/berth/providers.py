@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 
+from berth import hosting
 from berth.base import money
 from berth.core.driver import Driver
+from berth.drivers.incus import IncusDriver
 from berth.drivers.sandbox import SandboxConfig, SandboxDriver
 from berth.drivers.tensordock import TensorDockConfig, TensorDockDriver
 from berth.drivers.vastai import VastaiConfig, VastaiDriver
@@ -115,8 +117,18 @@ def _low_balance(provider: str, text: str) -> money.Micros:
         raise SettingsError(f"{provider}.low_balance_usd: {error}") from error
 
 
+def _incus(settings: Settings, _install_id: str) -> IncusDriver | None:
+    if not settings.incus.types:
+        return None
+    try:
+        return IncusDriver(hosting.config_of(settings.incus))
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
 DRIVERS: Mapping[str, Callable[[Settings, str], Driver | None]] = {
     "sandbox": _sandbox,
+    "incus": _incus,
     "verda": _verda,
     "vastai": _vastai,
     "tensordock": _tensordock,

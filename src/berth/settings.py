@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from berth.core import billing
+from berth.hosting import Incus
 
 _PREFIX = "BERTH_"
 _CONFIG = "BERTH_CONFIG"
@@ -170,6 +171,8 @@ class Loops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     call_s: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60.0
     """Seconds that one call to a provider may take."""
+    lease_s: Annotated[int, msgspec.Meta(ge=3, le=600)] = 30
+    """Seconds until another process takes up what one began and did not come back to, as when it was killed."""
     orphan_grace_s: Annotated[int, msgspec.Meta(ge=0, le=86400)] = 300
     """Seconds between reporting an orphan and destroying it."""
 
@@ -318,6 +321,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhooks: Webhooks = Webhooks()
     sandbox: Sandbox = Sandbox()
     verda: Verda = Verda()
+    incus: Incus = Incus()
     vastai: Vastai = Vastai()
     tensordock: TensorDock = TensorDock()
     mail: Mail = Mail()

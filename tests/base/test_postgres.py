@@ -2,13 +2,14 @@
 
 import threading
 from functools import partial
+from urllib.parse import quote
 
 import psycopg
 import pytest
 from psycopg import errors
 
 from berth.base.db import DatabaseUnavailable, Tx, connect
-from berth.base.postgres import PostgresDatabase
+from berth.base.postgres import PostgresDatabase, connection_options
 from tests.conftest import Databases, FakeClock
 from tests.core.together import failed, together
 
@@ -120,3 +121,95 @@ def test_a_fresh_database_is_another_database(databases: Databases) -> None:
     assert first != second
     databases.drop(first)
     databases.drop(second)
+
+
+def test_a_connection_that_the_server_closed_costs_nothing(
+    grown: PostgresDatabase, database_url: str
+) -> None:
+    """As after a restart: every connection of the pool is dead, and nobody has noticed."""
+    together([partial(grown.write_now, add_one, "a") for _ in range(8)])
+    _cut_all(database_url)
+    assert grown.read_now(values) == ["8", "0"]
+    _cut_all(database_url)
+    grown.write_now(add_one, "a")
+    assert grown.read_now(values) == ["9", "0"]
+    grown.close()
+
+
+def test_a_verb_whose_connection_is_cut_is_run_again_once_it_can_have_left_nothing(
+    grown: PostgresDatabase, database_url: str
+) -> None:
+    tries: list[int] = []
+
+    def cut(tx: Tx) -> None:
+        add_one(tx, "a")
+        tries.append(1)
+        if len(tries) == 1:
+            _cut_all(database_url)
+        add_one(tx, "b")
+
+    grown.write_now(cut)
+    assert grown.read_now(values) == ["1", "1"]
+    assert len(tries) == 2
+    grown.close()
+
+
+def test_a_commit_whose_answer_is_lost_is_not_repeated(grown: PostgresDatabase, database_url: str) -> None:
+    tries: list[int] = []
+
+    def cut_last(tx: Tx) -> None:
+        tries.append(1)
+        add_one(tx, "a")
+        _cut_all(database_url)
+
+    with pytest.raises(DatabaseUnavailable):
+        grown.write_now(cut_last)
+    assert len(tries) == 1
+    assert grown.read_now(values) == ["0", "0"]
+    grown.close()
+
+
+def test_one_that_is_frozen_in_a_transaction_loses_its_locks_to_the_others(
+    grown: PostgresDatabase, database_url: str, clock: FakeClock
+) -> None:
+    options = "-c idle_in_transaction_session_timeout=300ms"
+    freezing = PostgresDatabase(f"{database_url}&options={quote(options)}", clock)
+    is_frozen, wakes = threading.Event(), threading.Event()
+    tries: list[int] = []
+
+    def freeze(tx: Tx) -> None:
+        tries.append(1)
+        add_one(tx, "a")
+        if len(tries) == 1:
+            is_frozen.set()
+            wakes.wait(30)
+        add_one(tx, "b")
+
+    thread = threading.Thread(target=freezing.write_now, args=(freeze,))
+    thread.start()
+    assert is_frozen.wait(30)
+    grown.write_now(add_one, "a")
+    wakes.set()
+    thread.join()
+    assert grown.read_now(values) == ["2", "1"]
+    assert len(tries) == 2
+    freezing.close()
+    grown.close()
+
+
+def test_what_an_operator_says_of_connections_goes_before_what_we_say(database_url: str) -> None:
+    chosen = connection_options(f"{database_url}&application_name=a&options={quote('-c lock_timeout=1s')}")
+    with psycopg.connect(database_url, **chosen) as connection:
+        shown = [
+            connection.execute(f"SHOW {name}").fetchone()
+            for name in ("idle_in_transaction_session_timeout", "lock_timeout")
+        ]
+    assert shown == [("10s",), ("1s",)]
+
+
+def _cut_all(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

@@ -259,3 +259,9 @@ def test_every_change_of_a_key_is_an_event_without_its_secret(db: Database) -> N
 def test_a_scope_to_write_implies_the_one_to_read(scopes: set[str], asked: str, has: bool) -> None:
     actor = events.Actor("p", "k", "k", frozenset(scopes))
     assert actor.has(asked) == has
+
+
+def test_an_installation_has_one_pepper(db: Database) -> None:
+    assert db.write_now(projects.is_pepper, b"a" * 32)
+    assert not db.write_now(projects.is_pepper, b"b" * 32)
+    assert db.write_now(projects.is_pepper, b"a" * 32)

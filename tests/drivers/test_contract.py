@@ -9,8 +9,11 @@ from tests.contract.driver import DriverContract, OpenRig
 from tests.contract.volumes import VolumeContract
 from tests.drivers.rigs import RIGS
 
+ON_ONE_CLUSTER = (pytest.mark.xdist_group("incus"), pytest.mark.timeout(600))
+"""Tests that share a real cluster run one after another, and the first waits for it and its image."""
 
-@pytest.fixture(params=RIGS)
+
+@pytest.fixture(params=[pytest.param(name, marks=ON_ONE_CLUSTER if name == "incus" else ()) for name in RIGS])
 def open_rig(request: pytest.FixtureRequest, tmp_path: Path) -> OpenRig:
     return lambda: RIGS[request.param](tmp_path)
 

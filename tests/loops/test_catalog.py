@@ -167,7 +167,7 @@ async def test_of_several_processes_one_asks(world: World, provider: Provider, c
     provider.offers = [make.offer(free=1)]
     report = await catalog_loop.tick_all(elsewhere)
     assert (report.done, world.free()) == (0, 8)
-    clock.advance(seconds=world.patience.lease_s)
+    clock.advance(seconds=world.patience.lease_s + catalog_loop.PERIOD_S)
     report = await catalog_loop.tick_all(elsewhere)
     assert (report.done, world.free()) == (1, 1)
 

@@ -102,10 +102,13 @@ async def test_what_an_offer_before_took_is_not_paid_for_whatever_a_provider_say
         make.offer(name="second", price="1.1", free=1),
     ]
     provider.bad_offers = {"first"}
-    provider.meter_is_ahead_s = 3600
+    provider.boot_s = 100
     await world.open_shop()
     session = await world.session(offer_id="sandbox-first", auto_retry=True)
-    provider.boot_s = 100
+    while world.seen(session).retry_count == 0 or not provider.alive():
+        await world.live(5)
+    machine = provider.alive()[0]
+    machine.made_at = Instant(machine.made_at - 3600 * SECOND)  # as its provider's clock has it
     await world.settle()
     shown = world.seen(session)
     assert (shown.status, shown.offer_id) == (Status.RUNNING, "sandbox-second")

@@ -168,7 +168,7 @@ async def test_a_server_that_hangs_costs_no_more_than_its_limit(world: World) ->
         await asyncio.wait_for(tick(with_mail(world, mail)), 10)
         tell(world, project)
         impatient = replace(
-            with_mail(world, replace(mail, timeout_s=60)), patience=replace(world.patience, lease_s=1)
+            with_mail(world, replace(mail, timeout_s=60)), patience=replace(world.patience, step_s=0.5)
         )
         await asyncio.wait_for(tick(impatient), 10)
     assert statuses(world, project) == [Status.QUEUED, Status.QUEUED]

@@ -101,7 +101,7 @@ async def test_a_listing_that_others_overtook_settles_nothing(
     tick = world.begin("observation")
     await world.fate.frozen("list_own answered")
     provider.plant(Label(world.install_id, ids.new(clock.now())))
-    clock.advance(seconds=world.patience.lease_s + 1)
+    clock.advance(seconds=PERIOD_S + world.patience.lease_s + 1)
     await awake.tick("observation")
     assert awake.db.read_now(instances.orphans_now)[0] == 1
     world.fate.thaw("list_own answered")

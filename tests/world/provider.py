@@ -25,6 +25,7 @@ from berth.core.driver import (
     ProviderVolumeType,
     Refused,
     Sighting,
+    Unreachable,
     VolumeListing,
     VolumeOrder,
     VolumeSighting,
@@ -76,6 +77,8 @@ class Provider:
     is_partial: bool = False
     """Listings lack everything and say that they are not complete."""
     unlisted: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    """Handles of instances whose host is not heard from."""
     """Handles that its listings forget, and call themselves complete all the same."""
     boot_s: float = 0
     ssh_s: float | None = 0
@@ -86,8 +89,6 @@ class Provider:
     """Whether servers of images' own commands answer."""
     tells_its_meter: bool = False
     """It says for how long instances have been running: since they were made."""
-    meter_is_ahead_s: int = 0
-    """By how much more than that."""
     boot_fails: bool = False
     bad_offers: set[str] = field(default_factory=set)
     """Offers whose hardware boots nothing."""
@@ -119,6 +120,7 @@ class Provider:
         self.bad_offers.clear()
         self.unlisted.clear()
         self.lets_in = self.is_healthy = True
+        self.lost.clear()
         self.is_partial = self.boot_fails = self.start_is_refused = False
         self.boot_s = self.stop_s = self.destroy_s = self.copy_s = 0
         self.ssh_s = 0
@@ -218,6 +220,8 @@ class Provider:
         visible = [machine for machine in self.alive() if self._is_visible(machine)]
         for machine in visible:
             if machine.handle == handle or (handle is None and machine.label == label):
+                if machine.handle in self.lost:
+                    raise Unreachable(f"{self.name}: the host of {handle} does not answer")
                 return self._sighting(machine)
         return None
 
@@ -263,6 +267,8 @@ class Provider:
         if keep_disk and not self.abilities.keeps_disks:
             raise NotSupported(f"{self.name} keeps no disks")
         self._raise("destroy")
+        if handle in self.lost:
+            raise Unreachable(f"{self.name}: the host of {handle} does not answer")
         self._pass_time()
         machine = self.machines.get(handle)
         # What it does not list yet it knows nothing of, and says that nothing is left.
@@ -476,11 +482,9 @@ class Provider:
             ports=dict(machine.ports) if is_on else {},
             created_at=None if machine.cost_per_hour is None else machine.made_at,
             cost_micros_per_hour=machine.cost_per_hour,
-            running_for_us=self._runs_for_us(machine) if is_on and self.tells_its_meter else None,
+            running_for_us=self.clock.now() - machine.made_at if is_on and self.tells_its_meter else None,
+            is_unreachable=machine.handle in self.lost,
         )
-
-    def _runs_for_us(self, machine: Machine) -> int:
-        return self.clock.now() - machine.made_at + self.meter_is_ahead_s * SECOND
 
     def _raise(self, verb: str, *, is_after: bool = False) -> Fault | None:
         """Raises what is to go wrong with this call now; a fault without an error comes back."""

@@ -60,3 +60,42 @@ def release(tx: Tx, lease: Lease) -> None:
 def release_all(tx: Tx) -> None:
     """Ends every lease. Only for a process that knows that it is alone, when it starts."""
     tx.run("UPDATE leases SET expires_at = :now WHERE expires_at > :now", now=tx.now)
+
+
+def release_held_by(tx: Tx, holder: str) -> None:
+    """Ends what `holder` has: for a process that ends."""
+    tx.run(
+        "UPDATE leases SET expires_at = :now WHERE holder = :holder AND expires_at > :now",
+        holder=holder,
+        now=tx.now,
+    )
+
+
+def renew_row(tx: Tx, table: str, id_: str, token: int, *, until: Instant) -> bool:
+    """Extends the lease on a row that carries its own; False when it has ended or is another's.
+
+    The table has `lease_token`, `lease_expires_at` and `due_at`. That stays: whoever looks for work passes by what is
+    held, and the row may have become due meanwhile.
+    """
+    return (
+        tx.run(
+            f"UPDATE {table} SET lease_expires_at = :until"
+            " WHERE id = :id AND lease_token = :token AND lease_expires_at > :now",
+            id=id_,
+            token=token,
+            until=until,
+            now=tx.now,
+        )
+        == 1
+    )
+
+
+def give_back_row(tx: Tx, table: str, id_: str, token: int) -> None:
+    """Makes a row that is held due at once, for others. One that was lost stays as it is."""
+    tx.run(
+        f"UPDATE {table} SET lease_expires_at = 0, lease_token = lease_token + 1, due_at = :now"
+        " WHERE id = :id AND lease_token = :token AND lease_expires_at > :now AND due_at IS NOT NULL",
+        id=id_,
+        token=token,
+        now=tx.now,
+    )

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any, Concatenate
 
 import psycopg
-from psycopg import IsolationLevel, errors
+from psycopg import IsolationLevel, conninfo, errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from berth.base.clock import Clock, Instant
@@ -25,7 +25,17 @@ CONNECTIONS = 16
 _ATTEMPTS = 5
 _POOL_TIMEOUT_S = 10.0
 _STATEMENTS_KEPT = 2048
+_RECONNECT_S = 5.0
+"""How long the pool tries by itself; the next verb has it try again, without the long pauses it had got to."""
 _LOST_RACE = (errors.DeadlockDetected, errors.SerializationFailure)
+_GONE = (psycopg.OperationalError, errors.IdleInTransactionSessionTimeout)
+_IDLE_S = 10
+_OPTIONS = (
+    # A process that is frozen in the middle of a transaction must not keep its locks from the others.
+    "-c idle_in_transaction_session_timeout={idle_s}s -c lock_timeout=20s"
+    # The server notices soon when this host is gone.
+    " -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 
@@ -71,7 +81,13 @@ class PostgresDatabase:
         self.on_signal: Callable[[str], None] = ignore_signal
         self._clock = clock
         self._pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
-            url, min_size=1, max_size=CONNECTIONS, timeout=_POOL_TIMEOUT_S, open=True
+            url,
+            kwargs=connection_options(url),
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=_POOL_TIMEOUT_S,
+            reconnect_timeout=_RECONNECT_S,
+            open=True,
         )
         self._is_closed = False
         self._counting = Lock()
@@ -104,19 +120,26 @@ class PostgresDatabase:
         return await self._in_thread(work)
 
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        for attempt in range(1, _ATTEMPTS + 1):
+            connection: psycopg.Connection[Row] | None = None
+            try:
+                with self._pool.connection() as connection:
+                    return self._read(connection, lambda tx: verb(tx, *args, **kwargs))
+            except (*_GONE, PoolTimeout) as error:
+                if attempt == _ATTEMPTS or not _is_broken(connection):
+                    raise DatabaseUnavailable(str(error)) from error
+        raise AssertionError("unreachable")
+
+    def _read(self, connection: psycopg.Connection[Row], verb: Callable[[Tx], R]) -> R:
+        connection.read_only = True
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
         try:
-            with self._pool.connection() as connection:
-                connection.read_only = True
-                connection.isolation_level = IsolationLevel.REPEATABLE_READ
-                try:
-                    with connection.transaction():
-                        return verb(PostgresTx(connection, self._clock.now()), *args, **kwargs)
-                finally:
-                    if not connection.broken:
-                        connection.read_only = None
-                        connection.isolation_level = None
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            raise DatabaseUnavailable(str(error)) from error
+            with connection.transaction():
+                return verb(PostgresTx(connection, self._clock.now()))
+        finally:
+            if not connection.broken:
+                connection.read_only = None
+                connection.isolation_level = None
 
     def _in_thread(self, work: Callable[[], R]) -> "asyncio.Future[R]":
         if self._is_closed:
@@ -134,12 +157,15 @@ class PostgresDatabase:
 
     def _write(self, verb: Callable[[Tx], R]) -> tuple[R, list[Callable[[], None]]]:
         for attempt in range(1, _ATTEMPTS + 1):
+            connection: psycopg.Connection[Row] | None = None
+            is_committing = False
             try:
                 with self._pool.connection() as connection:
                     began = perf_counter()
                     with connection.transaction():
                         tx = PostgresTx(connection, self._clock.now(), self.on_signal)
                         result = verb(tx)
+                        is_committing = True
                 with self._counting:
                     self._transactions += 1
                     self._seconds += perf_counter() - began
@@ -147,9 +173,32 @@ class PostgresDatabase:
             except _LOST_RACE as error:
                 if attempt == _ATTEMPTS:
                     raise DatabaseUnavailable(f"lost {attempt} races in a row: {error}") from error
-            except (psycopg.OperationalError, PoolTimeout) as error:
-                raise DatabaseUnavailable(str(error)) from error
+            except (*_GONE, PoolTimeout) as error:
+                # A connection that was lost before the commit was sent, as by a restart of the server, left nothing.
+                if attempt == _ATTEMPTS or is_committing or not _is_broken(connection):
+                    raise DatabaseUnavailable(str(error)) from error
         raise AssertionError("unreachable")
+
+
+def connection_options(url: str, *, idle_s: int = _IDLE_S) -> dict[str, Any]:
+    """What every connection is opened with beside its address, whose own options come after ours.
+
+    In a transaction it may do nothing for `idle_s` seconds; 0: for ever.
+    """
+    own = conninfo.conninfo_to_dict(url)
+    defaults: dict[str, Any] = {
+        "connect_timeout": 10,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "fallback_application_name": "berth",
+    }
+    chosen = {name: value for name, value in defaults.items() if name not in own}
+    return {**chosen, "options": f"{_OPTIONS.format(idle_s=idle_s)} {own.get('options') or ''}".rstrip()}
+
+
+def _is_broken(connection: "psycopg.Connection[Row] | None") -> bool:
+    return connection is not None and connection.broken
 
 
 def _act(actions: list[Callable[[], None]]) -> None:

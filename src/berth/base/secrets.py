@@ -28,6 +28,11 @@ def new_token(prefix: str) -> str:
     return prefix + secrets.token_hex(_BYTES)
 
 
+def token() -> str:
+    """Eight hex digits that no other process has."""
+    return secrets.token_hex(4)
+
+
 def fingerprint(pepper: bytes, secret: str) -> str:
     """What is stored of a secret: HMAC-SHA-256 in hex."""
     return hmac.new(pepper, secret.encode(), hashlib.sha256).hexdigest()

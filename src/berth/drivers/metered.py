@@ -24,6 +24,11 @@ from berth.core.driver import (
 T = TypeVar("T")
 
 
+def unmetered(driver: Driver) -> Driver:
+    """The driver itself, with whatever it has beside the verbs of all."""
+    return driver.driver if isinstance(driver, Metered) else driver
+
+
 class Metered:
     """Implements `Driver` by asking another, whose answers and errors it passes on as they are."""
 

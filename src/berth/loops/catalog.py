@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from berth.base import leases
 from berth.base.clock import Instant, after
-from berth.base.db import Tx
 from berth.base.leases import Lease
 from berth.core import catalog
-from berth.core.catalog import Stock
-from berth.core.driver import Abilities, Driver, DriverError, RateLimited
+from berth.core.driver import Driver, DriverError, RateLimited
+from berth.loops.holding import LeaseLost, under, watching
 from berth.loops.world import Report, World
 
 PERIOD_S = 30.0
@@ -73,11 +71,21 @@ async def _refresh(world: World, provider: str, driver: Driver, *, is_forced: bo
 
 
 async def _refresh_alone(world: World, provider: str, driver: Driver, *, is_forced: bool) -> _Asked | None:
-    lease, due_at = await world.db.write(
-        _begin, provider, driver.abilities, holder=world.holder, seconds=world.patience.lease_s
-    )
-    if lease is None:
-        return None
+    # By everybody who has it, also while another asks: a provider that nobody has is cleared up after.
+    await world.db.write(catalog.introduce, provider, driver.abilities)
+    try:
+        async with watching(world, f"catalog:{provider}", period_s=PERIOD_S) as watch:
+            if watch is None:
+                return None
+            lease, hold = watch
+            return await _take_turn(world, provider, hold.guard(driver), lease, is_forced=is_forced)
+    except LeaseLost:
+        _log.warning("lease_lost", loop="catalog", provider=provider)
+        return _Asked(world.clock.now(), note=f"{provider}: the lease was lost")
+
+
+async def _take_turn(world: World, provider: str, driver: Driver, lease: Lease, *, is_forced: bool) -> _Asked:
+    due_at = await world.db.read(catalog.due_at, provider)
     if not is_forced and due_at > world.clock.now():
         return _Asked(due_at, was_asked=False)
     listed_at = world.clock.now()
@@ -93,18 +101,7 @@ async def _refresh_alone(world: World, provider: str, driver: Driver, *, is_forc
         )
         return _Asked(due_at, note=f"{provider}: {error!r}")
     sold = await asyncio.to_thread(catalog.stock, offered, margin_percent=world.margins.get(provider, 0))
-    await world.db.write(_apply, lease, provider, sold, listed_at, period_s)
+    await world.db.write(
+        under, lease, catalog.take_in, provider, sold, listed_at=listed_at, period_s=period_s
+    )
     return _Asked(after(listed_at, seconds=period_s))
-
-
-def _begin(
-    tx: Tx, provider: str, abilities: Abilities, *, holder: str, seconds: int
-) -> tuple[Lease | None, Instant]:
-    catalog.introduce(tx, provider, abilities)
-    lease = leases.acquire(tx, f"catalog:{provider}", holder=holder, seconds=seconds)
-    return lease, catalog.due_at(tx, provider)
-
-
-def _apply(tx: Tx, lease: Lease, provider: str, sold: Stock, listed_at: Instant, period_s: int) -> None:
-    if leases.is_held(tx, lease):
-        catalog.take_in(tx, provider, sold, listed_at=listed_at, period_s=period_s)

@@ -20,7 +20,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from berth.base.clock import SECOND, Clock, Instant
+from berth.base.clock import SECOND, Clock, Instant, after
 from berth.base.db import Tx
 from berth.core import webhooks
 from berth.core.errors import Invalid
@@ -30,7 +30,7 @@ from berth.loops.world import Letter, Report, World
 PERIOD_S = 5.0
 WORKERS = 256
 """How many deliveries this process has under way at once: sixty receivers may hang in the same moment with four each."""
-LEASE_S = 60
+LEASE_S = 30
 """Longer than an attempt can take."""
 BATCH = 100
 """Deliveries that one tick makes, one after the other."""
@@ -65,14 +65,27 @@ async def tick(world: World) -> Report:
     due_at = await world.db.read(webhooks.next_due)
     if due_at is None or due_at > world.clock.now():
         return Report(wake_at=due_at)
+    since = world.clock.now()
     leased = await world.db.write(_take, world)
     done = 0
     while leased is not None:
         world.poke("deliveries")  # there may be more, and a worker to spare
-        outcome = await world.courier.post(letter(leased, world.clock.now()))
+        if world.clock.now() >= after(since, seconds=LEASE_S):
+            _log.warning("delivery_lease_lost", delivery=leased.delivery_id)
+            break  # we were frozen, and others may be sending it
+        outcome = await _post(world, leased)
         done += 1
+        since = world.clock.now()
         leased = await world.db.write(_finish, world, leased, outcome, goes_on=done < BATCH)
     return Report(done=done, has_more=done == BATCH, wake_at=await world.db.read(webhooks.next_due))
+
+
+async def _post(world: World, leased: Leased) -> Outcome:
+    try:
+        return await world.courier.post(letter(leased, world.clock.now()))
+    except asyncio.CancelledError:
+        world.unfinished.append(lambda: world.db.write(webhooks.give_back, leased))
+        raise
 
 
 def letter(leased: Leased, now: Instant) -> Letter:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE_FORMAT
 from email.utils import formatdate
@@ -16,9 +16,10 @@ from email.utils import formatdate
 import aiosmtplib
 import structlog
 
-from berth.base.clock import SECOND
+from berth.base.clock import SECOND, Instant
 from berth.core import notices
 from berth.core.notices import Notice
+from berth.loops.holding import Hold, LeaseLost, held
 from berth.loops.world import Mail, Report, World
 
 PERIOD_S = 30.0
@@ -65,8 +66,9 @@ async def tick(world: World) -> Report:
         return Report(wake_at=due_at)
     if world.mail is None:
         return await _skip(world)
+    since = world.clock.now()
     leased = await world.db.write(notices.lease_due, limit=BATCH, seconds=world.patience.lease_s)
-    is_up = await _send_all(world, world.mail, leased)
+    is_up = await _send_held(world, world.mail, deque(leased), since)
     return Report(
         done=len(leased),
         has_more=is_up and len(leased) == BATCH,
@@ -80,15 +82,31 @@ async def _skip(world: World) -> Report:
     return Report(done=skipped, has_more=skipped == SKIPPED_AT_ONCE)
 
 
-async def _send_all(world: World, mail: Mail, leased: Sequence[Notice]) -> bool:
+async def _send_held(world: World, mail: Mail, waiting: deque[Notice], since: Instant) -> bool:
+    seconds = world.patience.lease_s
+    lease = held(
+        world,
+        since=since,
+        seconds=seconds,
+        renew=lambda: world.db.write(notices.renew_leases, list(waiting), seconds=seconds),
+        give_back=lambda: world.db.write(notices.give_back, list(waiting)),
+    )
+    try:
+        async with lease as hold:
+            return await _send_all(world, mail, waiting, hold)
+    except LeaseLost:
+        _log.warning("lease_lost", loop="notices", waiting=len(waiting))
+        return False
+
+
+async def _send_all(world: World, mail: Mail, waiting: deque[Notice], hold: Hold) -> bool:
     """False when the server could not be reached, or was lost on the way."""
-    waiting = deque(leased)
     is_connected = False
     try:
-        # Well within the lease: nobody else may take a row while its e-mail is on its way.
-        async with asyncio.timeout(world.patience.lease_s * 2 / 3), _connected(mail) as server:
+        async with asyncio.timeout(world.patience.step_s), _connected(mail) as server:
             is_connected = True
             while waiting:
+                hold.check()
                 await _send(world, server, mail, waiting[0])
                 waiting.popleft()
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:

@@ -5,25 +5,23 @@ instance itself is asked for, before it counts as gone.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
 
-from berth.base import leases
 from berth.base.clock import Instant, after, seconds_between
-from berth.base.db import Tx
 from berth.base.leases import Lease
 from berth.base.money import USD
 from berth.core import instances, measures, sessions
 from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
 from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, because
+from berth.loops.holding import LeaseLost, under, watching
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
-_REST_S = 60
-"""How long the lease of one that has looked lasts: a few periods."""
+_SETTLED = frozenset({Power.RUNNING, Power.STOPPED, Power.FAILED})
 _log = structlog.get_logger()
 
 
@@ -31,11 +29,14 @@ class Verdict(StrEnum):
     """What a listing says of one instance."""
 
     FINE = "fine"
+    UNREACHABLE = "unreachable"
+    """It exists, and its host is not heard from."""
     MISSING = "missing"
     STILL_MISSING = "still_missing"
     BACK = "back"
     WENT_DOWN = "went_down"
     CAME_UP = "came_up"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,12 @@ def judge(
     """Pure: what to make of what the provider said, or did not say, of `instance`."""
     if instance.updated_at > asked_at:
         return Verdict.FINE  # the answer is older than the row
+    if sighting is not None and sighting.is_unreachable:
+        is_news = instance.missing_since is None and instance.status in STANDING
+        return Verdict.UNREACHABLE if is_news else Verdict.FINE
     if sighting is not None:
         if instance.missing_since is not None:
-            return Verdict.BACK
+            return Verdict.BACK if sighting.power in _SETTLED else Verdict.FINE
         if (
             sighting.power in {Power.STOPPED, Power.FAILED}
             and instance.status is Status.RUNNING
@@ -67,12 +71,21 @@ def judge(
             and instance.wanted is Wanted.OFFLINE
         ):
             return Verdict.CAME_UP
-        return Verdict.FINE
+        return Verdict.MOVED if _is_elsewhere(instance, sighting) else Verdict.FINE
     is_young = instance.create_sent_at is None or instance.create_sent_at > after(asked_at, seconds=-grace_s)
     # What is on its way in or out is watched by the provisioning loop, which knows how far it is.
     if not is_complete or is_young or instance.status not in STANDING:
         return Verdict.FINE
     return Verdict.MISSING if instance.missing_since is None else Verdict.STILL_MISSING
+
+
+def _is_elsewhere(instance: Instance, sighting: Sighting) -> bool:
+    """Whether it runs, as it is to, and is reached at another address than its owner was told."""
+    if sighting.power is not Power.RUNNING or instance.status is not Status.RUNNING:
+        return False
+    if instance.wanted is not Wanted.RUNNING or not sighting.ip or not sighting.ssh_port:
+        return False
+    return (sighting.ip, sighting.ssh_port) != (instance.ip, instance.ssh_port)
 
 
 async def tick(world: World) -> Report:
@@ -89,12 +102,19 @@ async def tick(world: World) -> Report:
 
 
 async def _observe(world: World, provider: str, driver: Driver) -> str | None:
-    lease = await world.db.write(
-        leases.acquire, f"observation:{provider}", holder=world.holder, seconds=world.patience.lease_s
-    )
-    if lease is None:
-        await _note_others(world, provider)
-        return None
+    try:
+        async with watching(world, f"observation:{provider}", period_s=PERIOD_S) as watch:
+            if watch is None:
+                await _note_others(world, provider)
+                return None
+            lease, hold = watch
+            return await _look(world, provider, hold.guard(driver), lease)
+    except LeaseLost:
+        _log.warning("lease_lost", loop="observation", provider=provider)
+        return f"{provider}: the lease was lost"
+
+
+async def _look(world: World, provider: str, driver: Driver, lease: Lease) -> str | None:
     asked_at = world.clock.now()
     try:
         async with asyncio.timeout(world.patience.call_s):
@@ -102,23 +122,16 @@ async def _observe(world: World, provider: str, driver: Driver) -> str | None:
     except (DriverError, TimeoutError) as error:
         _log.warning("provider_not_observed", provider=provider, error=repr(error))
         return f"{provider}: {error!r}"
-    previous = await world.db.write(instances.listed, provider) if listing.is_complete else None
+    previous = None
+    if listing.is_complete:
+        previous = await world.db.write(under, lease, instances.listed, provider)
     await _compare(world, provider, driver, Seen(listing, asked_at), previous or asked_at)
     orphans = await _sweep_orphans(world, provider, driver, listing.sightings)
-    await world.db.write(_conclude, lease, provider, orphans if listing.is_complete else None)
     if listing.is_complete:
+        # The handles of all that there are.
+        await world.db.write(under, lease, instances.settle_orphans, provider, orphans)
         world.readiness.done(provider)
     return None
-
-
-def _conclude(tx: Tx, lease: Lease, provider: str, orphans: Collection[str] | None) -> None:
-    """`orphans` are the handles of all that there are, None where that is not certain."""
-    if not leases.is_held(tx, lease):
-        return  # others have looked since, and know better
-    if orphans is not None:
-        instances.settle_orphans(tx, provider, orphans)
-    # It rests now: should it not come back, others need not wait as long as for one that is in the middle of it.
-    leases.acquire(tx, lease.name, holder=lease.holder, seconds=_REST_S)
 
 
 async def _note_others(world: World, provider: str) -> None:
@@ -196,6 +209,10 @@ async def _act(
     world.meters.add(measures.MISMATCHES)
     if verdict is Verdict.MISSING:
         await world.db.write(instances.missing, instance, since=seen_before)
+    elif verdict is Verdict.UNREACHABLE:
+        await world.db.write(instances.unreachable, instance, since=seen_before)
+    elif verdict is Verdict.MOVED and sighting is not None:
+        await world.db.write(instances.moved, instance, sighting)
     elif verdict is Verdict.BACK and sighting is not None:
         await world.db.write(instances.back, instance, sighting)
     elif verdict is Verdict.WENT_DOWN:

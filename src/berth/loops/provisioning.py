@@ -29,6 +29,7 @@ from berth.core.driver import (
 from berth.core.instances import FAILED, Instance, Status, Wanted, because
 from berth.loops import proof
 from berth.loops.calls import SENT_WITHIN_S, pause_s, wait_s
+from berth.loops.holding import held_row
 from berth.loops.proof import Proof
 from berth.loops.world import Report, World
 
@@ -101,7 +102,7 @@ async def tick(world: World) -> Report:
     )
     if len(leased) == BATCH:
         world.poke("provisioning")  # there may be more, and a worker to spare
-    outcomes = await asyncio.gather(*(_step(world, instance) for instance in leased), return_exceptions=True)
+    outcomes = await asyncio.gather(*(_step(world, each, now) for each in leased), return_exceptions=True)
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failures:
         # Their rows stay leased, so each is tried again no sooner than its lease ends.
@@ -113,16 +114,15 @@ async def tick(world: World) -> Report:
     )
 
 
-async def _step(world: World, instance: Instance) -> None:
+async def _step(world: World, instance: Instance, since: Instant) -> None:
     driver = world.drivers.get(instance.provider)
     step = plan(instance, world.clock.now())
     if driver is None:
         await _adrift(world, instance, step)
         return
-    action = _ACTIONS[step]
     try:
-        async with asyncio.timeout(world.patience.lease_s * 2 / 3):
-            await action(world, driver, instance)
+        async with held_row(world, instance, since, instances.renew_lease, instances.give_back) as hold:
+            await _ACTIONS[step](world, hold.guard(driver), instance)
     except (DriverError, TimeoutError) as error:
         _log.warning("step_failed", step=step.value, instance=instance.id, error=repr(error))
         if step is Step.DESTROY:

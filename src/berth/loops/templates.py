@@ -37,7 +37,9 @@ async def tick(world: World) -> Report:
 
 async def _refresh(world: World, provider: str, driver: Driver) -> str | None:
     """Says what went wrong, if anything did."""
-    lease = await world.db.write(_begin, provider, holder=world.holder, seconds=world.patience.lease_s)
+    # Longer than the one call can take.
+    seconds = int(world.patience.call_s) + world.patience.lease_s
+    lease = await world.db.write(_begin, provider, holder=world.holder, seconds=seconds)
     if lease is None:
         return None
     try:

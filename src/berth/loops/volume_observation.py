@@ -10,11 +10,12 @@ from enum import StrEnum
 
 import structlog
 
-from berth.base import leases
 from berth.base.clock import Instant, after, seconds_between
+from berth.base.leases import Lease
 from berth.core import instances, volumes
 from berth.core.driver import Driver, DriverError, VolumeListing, VolumeSighting
 from berth.core.volumes import Orphan, Volume
+from berth.loops.holding import LeaseLost, under, watching
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
@@ -56,11 +57,18 @@ async def tick(world: World) -> Report:
 
 
 async def _observe(world: World, provider: str, driver: Driver) -> str | None:
-    lease = await world.db.write(
-        leases.acquire, f"volume_observation:{provider}", holder=world.holder, seconds=world.patience.lease_s
-    )
-    if lease is None:
-        return None
+    try:
+        async with watching(world, f"volume_observation:{provider}", period_s=PERIOD_S) as watch:
+            if watch is None:
+                return None
+            lease, hold = watch
+            return await _look(world, provider, hold.guard(driver), lease)
+    except LeaseLost:
+        _log.warning("lease_lost", loop="volume_observation", provider=provider)
+        return f"{provider}: the lease was lost"
+
+
+async def _look(world: World, provider: str, driver: Driver, lease: Lease) -> str | None:
     asked_at = world.clock.now()
     try:
         async with asyncio.timeout(world.patience.call_s):
@@ -68,7 +76,9 @@ async def _observe(world: World, provider: str, driver: Driver) -> str | None:
     except (DriverError, TimeoutError) as error:
         _log.warning("volumes_not_observed", provider=provider, error=repr(error))
         return f"{provider}: {error!r}"
-    previous = await world.db.write(volumes.listed, provider) if listing.is_complete else None
+    previous = None
+    if listing.is_complete:
+        previous = await world.db.write(under, lease, volumes.listed, provider)
     await _compare(world, provider, driver, listing, asked_at, previous or asked_at)
     await _sweep_orphans(world, provider, driver, listing.sightings)
     return None

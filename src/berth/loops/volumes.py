@@ -29,6 +29,7 @@ from berth.core.driver import (
 from berth.core.instances import STANDING
 from berth.core.volumes import Attachment, Link, Volume, Wanted
 from berth.loops.calls import SENT_WITHIN_S, pause_s, wait_s
+from berth.loops.holding import held_row
 from berth.loops.world import Report, World
 
 PERIOD_S = 5.0
@@ -86,7 +87,7 @@ async def tick(world: World) -> Report:
     leased = await world.db.write(
         volumes.lease_due, limit=BATCH, seconds=world.patience.lease_s, providers=providers
     )
-    outcomes = await asyncio.gather(*(_step(world, volume) for volume in leased), return_exceptions=True)
+    outcomes = await asyncio.gather(*(_step(world, each, now) for each in leased), return_exceptions=True)
     failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     if failures:
         # Their rows stay leased, so each is tried again no sooner than its lease ends.
@@ -95,7 +96,7 @@ async def tick(world: World) -> Report:
     return Report(done=len(leased), has_more=len(leased) == BATCH, wake_at=next_at)
 
 
-async def _step(world: World, volume: Volume) -> None:
+async def _step(world: World, volume: Volume, since: Instant) -> None:
     driver = world.drivers.get(volume.provider)
     step = plan(volume, world.clock.now())
     if driver is None:
@@ -103,8 +104,8 @@ async def _step(world: World, volume: Volume) -> None:
         await _look_again(world, volume)
         return
     try:
-        async with asyncio.timeout(world.patience.lease_s * 2 / 3):
-            await _ACTIONS[step](world, driver, volume)
+        async with held_row(world, volume, since, volumes.renew_lease, volumes.give_back) as hold:
+            await _ACTIONS[step](world, hold.guard(driver), volume)
     except (DriverError, TimeoutError) as error:
         _log.warning("volume_step_failed", step=step.value, volume=volume.id, error=repr(error))
         retry_s = wait_s(error) if isinstance(error, RateLimited) else _pause(world, volume)

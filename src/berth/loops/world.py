@@ -40,8 +40,10 @@ class Patience:
 
     call_s: float = 60.0
     """For one call to a provider; a create that takes longer has an unknown outcome."""
-    lease_s: int = 150
-    """For one step of one instance, or one look at one provider: longer than either can take."""
+    step_s: float = 100.0
+    """For one step of one instance or volume, all of its calls together."""
+    lease_s: int = 30
+    """Until others take up what a process began and did not come back to: a lease is renewed while work goes on."""
     catalogue_s: float = 30.0
     """For all of what a provider sells."""
     probe_s: float = 1.0
@@ -124,6 +126,8 @@ class World:
     mail: Mail | None = None
     """None: nobody is told anything by e-mail."""
     poke: Callable[[str], None] = lambda _loop: None
+    unfinished: list[Callable[[], Awaitable[object]]] = field(default_factory=list)
+    """Gives back the leases of work that was cut off when the process was told to end."""
     login: Login = _nobody_logs_in
     health: Health = _nothing_is_healthy
     session_rules: sessions.Rules = field(default_factory=sessions.Rules)

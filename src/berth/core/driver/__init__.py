@@ -27,7 +27,7 @@ from berth.core.driver.making import (
     VolumeOrder,
     VolumeSighting,
 )
-from berth.core.driver.port import Abilities, Driver, WithoutTemplates, WithoutVolumes
+from berth.core.driver.port import Abilities, Driver, Telling, WithoutTemplates, WithoutVolumes
 from berth.core.driver.selling import (
     Catalogue,
     Hardware,
@@ -66,6 +66,7 @@ __all__ = [
     "RateLimited",
     "Refused",
     "Sighting",
+    "Telling",
     "Unreachable",
     "VolumeListing",
     "VolumeOrder",

@@ -127,6 +127,11 @@ class Sighting:
     """What the provider charges us for it now, as far as it says so."""
     running_for_us: int | None = None
     """For how many microseconds it has been running, and been charged to us as such, as far as the provider says so."""
+    is_unreachable: bool = False
+    """Its host is not heard from, so that `power` is what was last known. It is neither gone nor certain to run.
+
+    In listings; `inspect` raises Unreachable.
+    """
 
 
 @dataclass(frozen=True, slots=True)

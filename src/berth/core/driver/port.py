@@ -1,8 +1,8 @@
 """The verbs of every driver, and what each says that it can do."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from berth.core.driver.failures import NotSupported
 from berth.core.driver.making import (
@@ -144,6 +144,14 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Lets go of connections. Instances stay as they are."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A provider that says by itself when something changed there."""
+
+    def changes(self) -> AsyncIterator[None]:
+        """One of nothing for each change: a reason to look earlier, never instead of looking. Raises any DriverError."""
 
 
 class WithoutVolumes:

@@ -22,6 +22,7 @@ CATALOGUE: Mapping[str, str] = {
     "instance.interruption_notice": "Its provider will take it away at evicts_at.",
     "instance.unreachable": "It no longer answers.",
     "instance.recovered": "It answers again.",
+    "instance.moved": "It goes on elsewhere and is reached at another address.",
     "instance.idle": "Its GPUs have had nothing to do for the configured time.",
     "gpu.available": "Capacity that a waitlist entry waits for is there, and held until claim_expires_at.",
     "waitlist.fulfilled": "A waitlist entry got what it waited for.",

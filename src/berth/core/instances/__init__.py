@@ -71,11 +71,13 @@ from berth.core.instances.observing import (
     last_listed,
     listed,
     missing,
+    moved,
     orphan_destroyed,
     orphan_not_destroyed,
     orphans_now,
     report_orphan,
     settle_orphans,
+    unreachable,
     went_down,
     will_be_taken,
 )
@@ -144,6 +146,7 @@ from berth.core.instances.storage import (
 )
 from berth.core.instances.terms import pick_period, term
 from berth.core.instances.trying import DESTROYS_FAILED, destroy_failed, destroy_failures, login_refused
+from berth.core.instances.writing import give_back, renew_lease
 
 __all__ = [
     "ADRIFT_AFTER_S",
@@ -215,6 +218,7 @@ __all__ = [
     "finish_by_itself",
     "found",
     "get",
+    "give_back",
     "gives_back",
     "gone",
     "has_kept_disk",
@@ -237,6 +241,7 @@ __all__ = [
     "look_again",
     "luggage",
     "missing",
+    "moved",
     "muster",
     "next_due",
     "next_end",
@@ -258,6 +263,7 @@ __all__ = [
     "rehearse",
     "rehouse",
     "release_leases",
+    "renew_lease",
     "rent",
     "report_orphan",
     "reservation",
@@ -275,6 +281,7 @@ __all__ = [
     "suspect_twin",
     "switch_off",
     "term",
+    "unreachable",
     "validate",
     "vanished",
     "volume_lost",

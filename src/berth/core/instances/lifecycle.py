@@ -12,10 +12,8 @@ from berth.base.clock import Instant, after
 from berth.base.db import Tx
 from berth.core import billing, catalog, idempotency
 from berth.core.billing import Rules
-from berth.core.catalog import FailureKind, Offer
 from berth.core.driver import CreateOrder, Hardware, Sighting
-from berth.core.errors import Invalid
-from berth.core.instances import charging, states, storage, store
+from berth.core.instances import charging, replacing, states, storage, store
 from berth.core.instances.model import Instance, Status, Wanted
 from berth.core.instances.reasons import because
 from berth.core.instances.writing import again_at, by_loop, current_of, keep, move, with_address
@@ -169,7 +167,7 @@ def fail_over(
     catalog.release(tx, current.id)
     if is_sold_out:
         catalog.suppress(tx, current.offer_id, is_spot=current.is_spot)
-    _blame(tx, current, reason)
+    replacing.blame(tx, current, reason)
     cleared = replace(
         current,
         handle=None,
@@ -184,7 +182,7 @@ def fail_over(
     if place is not None:
         placed = place(tx, cleared)
     elif len(current.tried_offers) < offers_allowed:
-        placed = _place(tx, cleared, current.provider if elsewhere else None)
+        placed = replacing.place(tx, cleared, current.provider if elsewhere else None)
     else:
         placed = None
     if placed is None:
@@ -217,7 +215,7 @@ def fail(tx: Tx, leased: Instance, *, reason: str) -> Instance | None:
     if current.wanted is Wanted.DELETED:
         return keep(tx, replace(current, due_at=tx.now))
     if current.create_sent_at is not None:
-        _blame(tx, current, reason)
+        replacing.blame(tx, current, reason)
     return _fail(tx, current, Status.ERROR, reason)
 
 
@@ -250,6 +248,8 @@ def reachable(
         logins_refused=0,
     )
     if current.status is Status.RUNNING:
+        # Its clock may have stopped when its host was lost.
+        charging.start_clock(tx, current, bills_boot=False)
         return keep(tx, changed, event="instance.restarted" if current.is_restart_wanted else None)
     storage.disk_seen(tx, current, sighting)
     if current.cluster_id is not None and current.first_running_at is None:
@@ -405,7 +405,7 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
     storage.decide_disk(tx, current, Fate.DETACH, is_eviction=current.is_spot, by_owner=False)
     catalog.release(tx, current.id)
     if not current.is_spot:
-        _blame(tx, current, reason)
+        replacing.blame(tx, current, reason)
     storage.free_disk(tx, by_loop(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     if current.is_spot:
@@ -437,63 +437,3 @@ def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
         storage.free_disk(tx, by_loop(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
     return move(tx, replace(current, status_reason=reason, deadline_at=None, is_restart_wanted=False), status)
-
-
-def _place(tx: Tx, current: Instance, avoided: str | None) -> Instance | None:
-    offer = _next_offer(tx, current, avoided)
-    if offer is None:
-        return None
-    return replace(
-        storage.placed(tx, by_loop(current), current, offer.provider),
-        offer_id=offer.id,
-        provider=offer.provider,
-        cost=offer.cost,
-        tried_offers=(*current.tried_offers, offer.id),
-    )
-
-
-def _blame(tx: Tx, current: Instance, reason: str) -> None:
-    """Notes what failed by the fault of the offer. What failed by its provider's, or by ours, says nothing of it."""
-    kind = _FAULTS.get(reason.partition(":")[0])
-    if kind is not None:
-        catalog.note_offer_failure(tx, current.offer_id, kind, reason)
-
-
-_FAULTS = {
-    "no_capacity": FailureKind.STALE_INVENTORY,
-    "boot_failed": FailureKind.INSTANCE_STOPPED,
-    "instance_stopped": FailureKind.INSTANCE_STOPPED,
-    "login_refused": FailureKind.AUTH_FAILED,
-    "api_timeout": FailureKind.UNKNOWN,
-    "provisioning_timeout": FailureKind.SSH_TIMEOUT,
-    "instance_lost": FailureKind.INSTANCE_VANISHED,
-}
-
-
-def _next_offer(tx: Tx, current: Instance, avoided: str | None) -> Offer | None:
-    if current.cluster_id is not None:
-        return None  # its cluster stays together
-    kind = catalog.get_type(tx, by_loop(current), current.instance_type)
-    try:
-        if current.boot_volume_id is not None:
-            image = catalog.image_on_disk(tx, current.image_id, kind, current.provider)
-        else:
-            image = catalog.pick_image(tx, current.image_id, kind)
-    except Invalid:  # nobody boots it any more, or not on this type
-        return None
-    for offer in catalog.candidates(
-        tx, current.instance_type, current.location, image, is_spot=current.is_spot
-    ):
-        is_new = offer.id not in current.tried_offers and offer.provider != avoided
-        fits = _ends_as_ordered(tx, current, offer) and storage.can_be_at(tx, current, offer.provider)
-        will_do = is_new and offer.cost <= current.price and fits
-        # It was granted a unit before those who wait now: this one is in exchange. What is kept for somebody is not.
-        if will_do and catalog.claim(tx, offer, current.id, in_turn=True):
-            return offer
-    return None
-
-
-def _ends_as_ordered(tx: Tx, current: Instance, offer: Offer) -> bool:
-    """Whether the offer's provider tells what is to be known to end the instance by itself."""
-    kept = store.find_reservation(tx, current.id)
-    return kept is None or kept.wanted.idle_s is None or catalog.abilities(tx, offer.provider).reports_use

@@ -11,10 +11,11 @@ from berth.base.clock import MINUTE, Instant
 from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import billing, catalog, events, volumes
-from berth.core.driver import Sighting
-from berth.core.instances import states, store
+from berth.core.driver import Power, Sighting
+from berth.core.instances import charging, states, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Orphan, Status, Wanted
+from berth.core.instances.writing import with_address
 
 _PAGE = 1000
 _INTERRUPTION = "instance.interruption_notice"
@@ -44,17 +45,47 @@ def missing(tx: Tx, instance: Instance, *, since: Instant) -> None:
         _record(tx, by, current, "instance.unreachable")
 
 
+def unreachable(tx: Tx, instance: Instance, *, since: Instant) -> None:
+    """Its host is not heard from: what it may be doing since it was last seen, at `since`, is not charged."""
+    current = store.find_any(tx, instance.id)
+    if current is None or current.missing_since is not None or current.status not in states.STANDING:
+        return
+    if current.status is Status.RUNNING:
+        billing.pause(tx, current.project, current.id, since)
+    store.update(tx, instance.id, missing_since=since)
+    _record(tx, events.system(current.project, "loop:observation"), current, "instance.unreachable")
+
+
 def back(tx: Tx, instance: Instance, sighting: Sighting) -> None:
-    """It was missing and is listed again."""
+    """It was missing, or its host was, and is there again. Where it runs, its clock does from now on."""
     current = store.find_any(tx, instance.id)
     if current is None or current.missing_since is None:
         return
+    if (
+        sighting.power is Power.RUNNING
+        and current.status is Status.RUNNING
+        and current.wanted is Wanted.RUNNING
+    ):
+        charging.start_clock(tx, current, bills_boot=False)
     store.update(tx, instance.id, missing_since=None, ip=sighting.ip or current.ip)
     _record(tx, events.system(current.project, "loop:observation"), current, "instance.recovered")
 
 
+def moved(tx: Tx, instance: Instance, sighting: Sighting) -> None:
+    """It runs and is reached at another address than it was: its provider took it to another host."""
+    current = store.find_any(tx, instance.id)
+    if current is None or current.sequence != instance.sequence or current.status is not Status.RUNNING:
+        return
+    changed = with_address(current, sighting)
+    store.update(tx, instance.id, ip=changed.ip, ssh_port=changed.ssh_port)
+    _record(tx, events.system(current.project, "loop:observation"), changed, "instance.moved")
+
+
 def will_be_taken(tx: Tx, instance: Instance, *, evicts_at: Instant) -> None:
-    """Its provider says that it takes it away at `evicts_at`; told once, and again when that moves by a minute or more."""
+    """Its provider says that it takes it away, or off its host, at `evicts_at`.
+
+    Told once, and again when that moves by a minute or more.
+    """
     current = store.find_any(tx, instance.id)
     if current is None or current.status in states.ENDED or current.wanted is Wanted.DELETED:
         return

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from berth.base.clock import SECOND, Instant
+from berth.base.clock import SECOND, Instant, after
 from berth.base.db import Tx
 from berth.core import events
 from berth.core.driver import Sighting
@@ -16,6 +16,16 @@ _ACTOR = "loop:provisioning"
 
 def by_loop(instance: Instance) -> Actor:
     return events.system(instance.project, _ACTOR)
+
+
+def renew_lease(tx: Tx, leased: Instance, *, seconds: int) -> bool:
+    """Keeps the row for `seconds` from now; False when it is no longer ours."""
+    return store.renew_lease(tx, leased.id, leased.lease_token, until=after(tx.now, seconds=seconds))
+
+
+def give_back(tx: Tx, leased: Instance) -> None:
+    """Lets others take the row at once. One that was lost stays as it is."""
+    store.give_back(tx, leased.id, leased.lease_token)
 
 
 def current_of(tx: Tx, leased: Instance) -> Instance | None:

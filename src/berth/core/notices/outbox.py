@@ -49,6 +49,19 @@ def put_back(tx: Tx, notice: Notice) -> bool:
     return store.postpone(tx, notice, due_at=due_at, attempt=notice.attempt - 1, error=notice.error)
 
 
+def renew_leases(tx: Tx, held: Sequence[Notice], *, seconds: int) -> bool:
+    """Keeps all of them for `seconds` from now; False when one is no longer ours."""
+    until = after(tx.now, seconds=seconds)
+    renewed = [store.renew_lease(tx, notice, until=until) for notice in held]
+    return all(renewed)
+
+
+def give_back(tx: Tx, held: Sequence[Notice]) -> None:
+    """Lets others take them at once. What was lost stays as it is."""
+    for notice in held:
+        store.give_back(tx, notice)
+
+
 def skip_due(tx: Tx, *, limit: int) -> int:
     """Gives up what is due because no mail server is set up: told late, most of it would mislead."""
     return store.skip_due(tx, limit=limit)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from berth.base import leases
 from berth.base.clock import Instant
 from berth.base.db import Row, Tx
 from berth.core.notices.model import Notice, Status
@@ -87,8 +88,11 @@ def lease_due(tx: Tx, *, until: Instant, limit: int) -> list[Notice]:
 
 def next_due(tx: Tx) -> Instant | None:
     """A row that is held is due when its lease ends."""
-    row = tx.one("SELECT due_at FROM notices WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1")
-    return None if row is None else Instant(row[0])
+    row = tx.one(
+        "SELECT MIN(CASE WHEN lease_expires_at > due_at THEN lease_expires_at ELSE due_at END) FROM notices"
+        " WHERE due_at IS NOT NULL"
+    )
+    return None if row is None or row[0] is None else Instant(row[0])
 
 
 def finish(tx: Tx, notice: Notice, status: Status, *, error: str | None) -> bool:
@@ -122,6 +126,14 @@ def postpone(tx: Tx, notice: Notice, *, due_at: Instant, attempt: int, error: st
         )
         == 1
     )
+
+
+def renew_lease(tx: Tx, notice: Notice, *, until: Instant) -> bool:
+    return leases.renew_row(tx, "notices", notice.id, notice.lease_token, until=until)
+
+
+def give_back(tx: Tx, notice: Notice) -> None:
+    leases.give_back_row(tx, "notices", notice.id, notice.lease_token)
 
 
 def skip_due(tx: Tx, *, limit: int) -> int:

@@ -28,7 +28,7 @@ from berth.core.projects.model import ApiKey, Credentials, KeySpec, OAuthClient,
 from berth.core.projects.networks import parse_address
 from berth.core.projects.preferences import preferences, set_preferences
 from berth.core.projects.scopes import SCOPES
-from berth.core.projects.service import create, find, installation_id, list_projects, lock
+from berth.core.projects.service import create, find, installation_id, is_pepper, list_projects, lock
 
 __all__ = [
     "CLIENTS_PER_PROJECT",
@@ -55,6 +55,7 @@ __all__ = [
     "forget_requests",
     "get_key",
     "installation_id",
+    "is_pepper",
     "list_clients",
     "list_keys",
     "list_projects",

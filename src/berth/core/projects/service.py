@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from secrets import token_hex
 
-from berth.base import ids
+from berth.base import ids, secrets
 from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import ledger
@@ -17,11 +17,18 @@ from berth.core.projects.scopes import PRESETS
 
 _INSTALLATION_BYTES = 5
 _NAME_LIMIT = 120
+_PEPPER_OF = "berth: the pepper of this installation"
 
 
 def installation_id(tx: Tx) -> str:
     """What every label of this installation carries: short, lower case, the same for all replicas, for ever."""
     return store.keep(tx, "installation_id", token_hex(_INSTALLATION_BYTES))
+
+
+def is_pepper(tx: Tx, pepper: bytes) -> bool:
+    """Whether it is the one that this installation began with: with another no key would be recognised."""
+    mark = secrets.fingerprint(pepper, _PEPPER_OF)
+    return store.keep(tx, "pepper_mark", mark) == mark
 
 
 def create(tx: Tx, name: str, *, pepper: bytes, operator: str = "operator") -> Credentials:

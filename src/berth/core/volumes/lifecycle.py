@@ -7,7 +7,7 @@ Since the owner may have changed their mind meanwhile, each starts from the row 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from berth.base.clock import SECOND, Instant
+from berth.base.clock import SECOND, Instant, after
 from berth.base.db import Tx
 from berth.core import billing, events
 from berth.core.driver import Mount, VolumeOrder, VolumeSighting
@@ -25,6 +25,16 @@ def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -
     They are held for `seconds` at most.
     """
     return store.lease_due(tx, limit=limit, seconds=seconds, providers=providers)
+
+
+def renew_lease(tx: Tx, leased: Volume, *, seconds: int) -> bool:
+    """Keeps the row for `seconds` from now; False when it is no longer ours."""
+    return store.renew_lease(tx, leased.id, leased.lease_token, until=after(tx.now, seconds=seconds))
+
+
+def give_back(tx: Tx, leased: Volume) -> None:
+    """Lets others take the row at once. One that was lost stays as it is."""
+    store.give_back(tx, leased.id, leased.lease_token)
 
 
 def release_leases(tx: Tx) -> None:

@@ -14,7 +14,7 @@ from berth.core.webhooks.model import (
     Webhook,
 )
 from berth.core.webhooks.rules import Rules, Target, is_allowed, networks, target_of
-from berth.core.webhooks.sending import Render, finish, forget, next_due, release_leases, take
+from berth.core.webhooks.sending import Render, finish, forget, give_back, next_due, release_leases, take
 from berth.core.webhooks.service import (
     Changes,
     create,
@@ -49,6 +49,7 @@ __all__ = [
     "forget",
     "get",
     "get_delivery",
+    "give_back",
     "is_allowed",
     "list_deliveries",
     "list_webhooks",

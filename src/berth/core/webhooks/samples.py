@@ -48,7 +48,7 @@ def of(event_type: str, now: Instant) -> Mapping[str, object]:
 
 def _instance(what: str, later: int) -> Mapping[str, object]:
     match what:
-        case "running" | "recovered":
+        case "running" | "recovered" | "moved":
             return {"status": "running", "previous_status": "provisioning", "ip": "192.0.2.10"}
         case "stop_scheduled":
             return {"status": "running", "stops_at": later}

@@ -93,6 +93,11 @@ def finish(tx: Tx, leased: Leased, outcome: Outcome, rules: Rules) -> bool:
     return True
 
 
+def give_back(tx: Tx, leased: Leased) -> None:
+    """Lets others send it at once. One that was lost stays as it is."""
+    store.give_back(tx, leased.delivery_id, leased.lease_token)
+
+
 def release_leases(tx: Tx) -> None:
     """Takes every delivery back. Only for a process that knows that it is alone, when it starts."""
     store.release_leases(tx)

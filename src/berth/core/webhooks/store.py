@@ -266,6 +266,15 @@ def abandon(tx: Tx, delivery_id: str) -> None:
     )
 
 
+def give_back(tx: Tx, delivery_id: str, token: int) -> None:
+    tx.run(
+        "UPDATE deliveries SET stage = 'ready', due_at = NULL, lease_token = lease_token + 1"
+        " WHERE id = :id AND stage = 'leased' AND lease_token = :token",
+        id=delivery_id,
+        token=token,
+    )
+
+
 def release_leases(tx: Tx) -> None:
     tx.run(
         "UPDATE deliveries SET stage = 'ready', due_at = NULL, lease_token = lease_token + 1"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 
+from berth.base import leases
 from berth.base.clock import Instant, after
 from berth.base.db import Row, Tx
 from berth.base.paging import After
@@ -394,6 +395,14 @@ def lease_due(tx: Tx, *, limit: int, seconds: int, providers: Collection[str]) -
         **names,
     )
     return [_instance(row) for row in rows]
+
+
+def renew_lease(tx: Tx, id_: str, token: int, *, until: Instant) -> bool:
+    return leases.renew_row(tx, "instances", id_, token, until=until)
+
+
+def give_back(tx: Tx, id_: str, token: int) -> None:
+    leases.give_back_row(tx, "instances", id_, token)
 
 
 def release_leases(tx: Tx) -> None:

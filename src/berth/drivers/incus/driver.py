@@ -1,0 +1,393 @@
+"""Own GPU hosts behind Incus: one server, or a cluster of them.
+
+An instance's handle is its name, which follows from its label, so that one order can only ever make one. Nothing is kept in
+memory that another process would miss: who has which card is read off the devices of all instances.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import asyncssh
+
+from berth.core.driver import (
+    Abilities,
+    Catalogue,
+    CreateOrder,
+    Label,
+    Listing,
+    Mount,
+    NoCapacity,
+    OutcomeUnknown,
+    Refused,
+    Sighting,
+    Unreachable,
+    VolumeListing,
+    VolumeOrder,
+    VolumeSighting,
+    WithoutTemplates,
+)
+from berth.drivers.incus import names, rooms, translate
+from berth.drivers.incus.client import Client, segment
+from berth.drivers.incus.config import IncusConfig, TypeSold
+from berth.drivers.incus.errors import Changed, Exists, Missing, PortTaken, RunsAlready, StoppedAlready
+from berth.drivers.incus.stock import Stock
+from berth.drivers.incus.translate import Json, text
+from berth.drivers.incus.turns import Turns
+from berth.drivers.incus.volumes import Volumes
+
+APPEARS_WITHIN_S = 30
+_STOP_GRACE_S = 10
+_WRITES = 5
+"""How often a change is tried anew that somebody else's came before."""
+_NOTES = (
+    "Containers share their host's kernel: fit for tenants who are not hostile. Virtual machines have not been exercised.",
+    "GPUs are given to instances by PCI address; this has been exercised with stand-ins, not with cards.",
+)
+
+
+class IncusDriver(WithoutTemplates):
+    """Implements `berth.core.driver.Driver`. One per server or cluster."""
+
+    def __init__(self, config: IncusConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self.client = Client(config)
+        self.stock = Stock(config, self.client, clock)
+        self._turns = Turns()
+        self.volumes = Volumes(config, self.client, self.stock, self._turns)
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(
+            stop_keeps_hardware=True,
+            ip_may_change=self._config.ssh == "address",
+            volumes=True,
+            volumes_attach_live=True,
+            clones_volumes=True,
+            clones_live=True,
+            appears_within_s=APPEARS_WITHIN_S,
+            limits=("memory", "cpu", "processes", "disk"),
+            notes=_NOTES,
+        )
+
+    async def catalogue(self) -> Catalogue:
+        await self.client.check_project()
+        await self.volumes.check_pool()
+        return Catalogue(
+            offers=await self.stock.offers(),
+            images=[translate.image(sold) for sold in self._config.images],
+            volume_types=translate.volume_types(self._config, self.stock.places()),
+        )
+
+    async def create(self, order: CreateOrder) -> Sighting:
+        hardware = order.hardware
+        async with self._turns.of(names.instance(order.label)):
+            found = await self._find(names.instance(order.label))
+            if found is None:
+                sold, location = self.stock.sold(
+                    order.provider_offer_id, hardware.vcpu_count, hardware.ram_gb, hardware.gpu_count
+                )
+                found = await self._make(order, sold, location)
+            if translate.label_of(found) != order.label:
+                raise Refused(f"{text(found, 'name')} is there and not ours")
+            if not translate.was_started(found):
+                await self._complete(order, text(found, "name"))
+            return await self._seen(await self._get(text(found, "name")))
+
+    async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
+        found = await self._find(handle or names.instance(label))
+        if found is None:
+            await self.client.check_project()
+            return None
+        if translate.label_of(found) != label:
+            return None
+        seen = await self._seen(found)
+        if seen.is_unreachable:
+            raise Unreachable(f"{seen.handle}: its host {text(found, 'location')!r} does not answer")
+        return seen
+
+    async def list_own(self, install_id: str) -> Listing:
+        await self.client.check_project()
+        depth = "2" if self._config.ssh == "address" else "1"
+        listed, members = await asyncio.gather(
+            self.client.get("/1.0/instances", recursion=depth), self.stock.members()
+        )
+        if not isinstance(listed, list):
+            raise Unreachable("GET /1.0/instances: no list in the answer")
+        ours = [
+            instance
+            for instance in translate.rows(listed)
+            if (label := translate.label_of(instance)) is not None and label.install_id == install_id
+        ]
+        return Listing(tuple(self._sighting(each, members) for each in ours), is_complete=True)
+
+    async def start(self, handle: str, order: CreateOrder | None = None) -> None:  # noqa: ARG002 - its disk is here
+        async with self._turns.of(handle):
+            found = await self._ours(handle)
+            if translate.use(found).holds:
+                await self.boot(handle)
+            else:
+                await self._take_again(found)
+
+    async def stop(self, handle: str, *, release: bool = True) -> None:
+        async with self._turns.of(handle):
+            await self.halt(handle)
+            await self.write(handle, lambda found: _holding(found, holds=not release))
+
+    async def restart(self, handle: str) -> None:
+        async with self._turns.of(handle):
+            await self._ours(handle)
+            await self.halt(handle)
+            await self.boot(handle)
+
+    async def destroy(self, handle: str, *, keep_disk: bool = False) -> None:  # noqa: ARG002 - no ability says so
+        async with self._turns.of(handle):
+            found = await self._find(handle)
+            if found is None:
+                return
+            if translate.label_of(found) is None:
+                raise Refused(f"{handle} is not ours")
+            await self._remove(handle)
+
+    async def create_volume(self, order: VolumeOrder) -> VolumeSighting:
+        return await self.volumes.create(order)
+
+    async def inspect_volume(self, label: Label, handle: str | None) -> VolumeSighting | None:
+        return await self.volumes.inspect(label, handle)
+
+    async def list_own_volumes(self, install_id: str) -> VolumeListing:
+        return await self.volumes.list_own(install_id)
+
+    async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
+        async with self._turns.of(instance_handle):
+            instance = await self._find(instance_handle)
+            if instance is None or translate.label_of(instance) is None:
+                raise Refused(f"{instance_handle}: nothing to attach to")
+            await self.volumes.ready_for(mount.volume_handle, instance_handle, text(instance, "location"))
+            device = translate.volume_device(mount, self._config.pool)
+            await self.write(instance_handle, lambda found: _with_device(found, mount.volume_handle, device))
+
+    async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:
+        async with self._turns.of(instance_handle):
+            if await self._find(instance_handle) is not None:
+                await self.write(instance_handle, lambda found: _with_device(found, volume_handle, None))
+
+    async def resize_volume(self, handle: str, size_gb: int) -> None:
+        await self.volumes.resize(handle, size_gb)
+
+    async def destroy_volume(self, handle: str) -> None:
+        await self.volumes.destroy(handle)
+
+    async def changes(self) -> AsyncIterator[None]:
+        """One of nothing for each change at the cluster: worth a look, and no more than that."""
+        async for _ in self.client.events():
+            yield None
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    async def _make(self, order: CreateOrder, sold: TypeSold, location: str) -> Json:
+        """The instance as it is before its first start."""
+        name = names.instance(order.label)
+        where = await self.volumes.members_of([mount.volume_handle for mount in order.mounts])
+        async with self.stock.claim(name, sold, location, only_on=where) as grant:
+            body = translate.instance_body(order, sold, grant, self._config)
+            try:
+                await self.client.change("POST", "/1.0/instances", body, **self.stock.target(grant.member))
+            except Exists:
+                # Made by a call whose answer was lost, or by another process.
+                return await self._get(name)
+        try:
+            await self.stock.check(name)
+        except NoCapacity:
+            await self._remove(name)
+            raise
+        return await self._get(name)
+
+    async def _complete(self, order: CreateOrder, name: str) -> None:
+        """Starts what was made for the first time. What the hosts cannot start is not left lying there."""
+        try:
+            await self._furnish(order, name)
+            await self.boot(name)
+        except (NoCapacity, Refused):
+            await self._remove(name)
+            raise
+
+    async def _furnish(self, order: CreateOrder, name: str) -> None:
+        """Writes into its disk what is its owner's, before it starts for the first time."""
+        put = self.client.put_file
+        home = "/root" if order.ssh_user == "root" else f"/home/{order.ssh_user}"
+        keys = "".join(f"{key.strip()}\n" for key in order.ssh_public_keys)
+        hostname = names.hostname(order.hostname, order.label)
+        await self._put_host_key(name)
+        await put(name, f"{home}/.ssh", None, mode="0700")
+        await put(name, f"{home}/.ssh/authorized_keys", keys.encode(), mode="0600")
+        await put(name, "/etc/hostname", f"{hostname}\n".encode(), mode="0644")
+        await put(name, "/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n".encode(), mode="0644")
+        if order.environment:
+            await put(name, "/etc/environment", _environment(order.environment), mode="0644")
+        if order.startup_script:
+            await put(name, "/var/lib/berth", None, mode="0700")
+            await put(name, "/var/lib/berth/startup-script", order.startup_script.encode(), mode="0700")
+
+    async def _put_host_key(self, name: str) -> None:
+        """A key for its SSH server, whose fingerprint its owner can be told."""
+        key, path = (
+            asyncssh.generate_private_key("ssh-ed25519", comment=name),
+            "/etc/ssh/ssh_host_ed25519_key",
+        )
+        await self.client.put_file(name, path, key.export_private_key(), mode="0600")
+        await self.client.put_file(name, f"{path}.pub", key.export_public_key(), mode="0644")
+        fingerprint = key.get_fingerprint()
+        await self.write(name, lambda now: translate.written(now, config={names.HOST_KEY: fingerprint}))
+
+    async def boot(self, name: str) -> None:
+        try:
+            await self._act(name, "start")
+        except RunsAlready:
+            return
+        except PortTaken:
+            await self._move_port(name)
+            await self._act(name, "start")
+
+    async def _move_port(self, name: str) -> None:
+        """Something that is no instance listens on its port: it gets another."""
+        uses = await self.stock.uses()
+        taken = {port for use in uses for port in use.ports}
+        port = rooms.free_port([*uses], range(max(taken, default=0) + 1, self.stock.ports.stop))
+        await self.write(
+            name, lambda found: _with_device(found, names.SSH_DEVICE, translate.proxy_device(port))
+        )
+
+    async def halt(self, name: str) -> None:
+        try:
+            await self._act(name, "stop", timeout=_STOP_GRACE_S)
+        except StoppedAlready:
+            return
+        except Missing as error:
+            raise Refused(f"{name}: nothing to stop") from error
+        except (Refused, OutcomeUnknown):
+            # It did not go down when asked.
+            await self._force_off(name)
+
+    async def _force_off(self, name: str) -> None:
+        try:
+            await self._act(name, "stop", force=True)
+        except StoppedAlready:
+            return
+
+    async def _act(self, name: str, action: str, **how: Any) -> None:
+        path = f"/1.0/instances/{segment(name)}/state"
+        await self.client.change("PUT", path, {"action": action, **how})
+
+    async def _take_again(self, found: Json) -> None:
+        """Hardware for one that gave it back, on the member that its disk is on. Raises NoCapacity."""
+        name, config = text(found, "name"), found.get("config") or {}
+        type_name, _, _ = text(config, names.OFFER).rpartition("@")
+        sold = next((each for each in self._config.types if each.name == type_name), None)
+        if sold is None:
+            raise Refused(
+                f"{name}: {type_name} is not sold any more", reason="This instance type is not sold any more."
+            )
+        member = text(found, "location")
+        place = self._config.location_of(member)
+        location = place.code if place else ""
+        async with self.stock.claim(name, sold, location, only_on={member}) as grant:
+            await self.write(name, lambda now: _granted(now, grant.cards))
+        try:
+            await self.stock.check(name)
+            await self.boot(name)
+        except (NoCapacity, Refused):
+            # Of any other error it may run all the same.
+            await self.write(name, lambda now: _holding(now, holds=False))
+            raise
+
+    async def _remove(self, name: str) -> None:
+        await self._force_off_if_there(name)
+        try:
+            await self.client.change("DELETE", f"/1.0/instances/{segment(name)}", {})
+        except Missing:
+            return
+
+    async def _force_off_if_there(self, name: str) -> None:
+        try:
+            await self._force_off(name)
+        except Missing:
+            return
+
+    async def write(self, name: str, changed: Callable[[Json], dict[str, Any] | None]) -> None:
+        """Writes what `changed` makes of the instance; None: it is so already. What others wrote meanwhile is kept."""
+        path = f"/1.0/instances/{segment(name)}"
+        for _ in range(_WRITES):
+            answer = await self.client.read(path)
+            body = changed(answer.metadata)
+            if body is None:
+                return
+            try:
+                await self.client.change("PUT", path, body, etag=answer.etag)
+            except Changed:
+                continue
+            return
+        raise Unreachable(f"{name}: others change it all the time")
+
+    async def _ours(self, handle: str) -> Json:
+        found = await self._find(handle)
+        if found is None or translate.label_of(found) is None:
+            raise Refused(f"{handle}: there is no such instance of ours")
+        return found
+
+    async def _get(self, name: str) -> Json:
+        found: Json = await self.client.get(f"/1.0/instances/{segment(name)}")
+        return found
+
+    async def _find(self, name: str) -> Json | None:
+        query = {"recursion": "1"} if self._config.ssh == "address" else {}
+        return await self.client.find(f"/1.0/instances/{segment(name)}", **query)
+
+    async def _seen(self, instance: Json) -> Sighting:
+        return self._sighting(instance, await self.stock.members())
+
+    def _sighting(self, instance: Json, members: Mapping[str, Json]) -> Sighting:
+        member = members.get(text(instance, "location"), {})
+        return translate.sighting(
+            instance,
+            self._config,
+            host=translate.host_of(member, text(instance, "location"), self._config.public_addresses),
+            evicts_at=translate.evicts_at(member),
+        )
+
+
+def _holding(found: Json, *, holds: bool) -> dict[str, Any] | None:
+    """What is off keeps its hardware, or gives it back, its cards out of its devices."""
+    devices = found.get("devices") or {}
+    if not holds:
+        devices = {name: device for name, device in devices.items() if not names.is_our_gpu(name)}
+    wanted = "1" if holds else "0"
+    if (found.get("config") or {}).get(names.HOLDS) == wanted and devices == found.get("devices"):
+        return None
+    return translate.written(found, config={names.HOLDS: wanted}, devices=devices)
+
+
+def _granted(found: Json, cards: Any) -> dict[str, Any]:
+    kept = {name: each for name, each in (found.get("devices") or {}).items() if not names.is_our_gpu(name)}
+    return translate.written(
+        found, config={names.HOLDS: "1"}, devices={**kept, **translate.gpu_devices(cards)}
+    )
+
+
+def _with_device(found: Json, name: str, device: Mapping[str, str] | None) -> dict[str, Any] | None:
+    devices = dict(found.get("devices") or {})
+    if devices.get(name) == device:
+        return None
+    devices.pop(name, None)
+    if device is not None:
+        devices[name] = device
+    return translate.written(found, devices=devices)
+
+
+def _environment(values: Mapping[str, str]) -> bytes:
+    lines = (
+        f'{name}="{value}"\n' for name, value in values.items() if "\n" not in value and '"' not in value
+    )
+    return "".join(lines).encode()

@@ -1,0 +1,184 @@
+"""Empties a member for its maintenance: what runs there goes on elsewhere in its location, volumes and all.
+
+It takes full rights at the cluster. Each step is safe to repeat, so that a run that broke off is taken up by the next; what
+belongs to an instance and is not attached to it for the moment is written on it.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from berth.base.clock import Instant
+from berth.core.driver import DriverError, Label, Refused
+from berth.drivers.incus import names, translate
+from berth.drivers.incus.client import segment
+from berth.drivers.incus.config import IncusConfig
+from berth.drivers.incus.driver import IncusDriver
+from berth.drivers.incus.translate import Json, text
+
+# Starlark. Where it fits tightest, so that those with many cards still fit elsewhere.
+_PLACEMENT = """
+def instance_placement(request, candidate_members):
+    wanted = int(request.config.get("user.gpus", "0"))
+    best = None
+    for member in candidate_members:
+        left = int(member.config.get("user.gpus", "0"))
+        for instance in get_instances(location=member.server_name):
+            left -= int(instance.config.get("user.gpus", "0"))
+        if left >= wanted and (best == None or left < best[0]):
+            best = (left, member.server_name)
+    if best == None:
+        fail("no capacity")
+    set_target(best[1])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of one instance. Without a member it was left where it is, for the reason given."""
+
+    handle: str
+    label: Label
+    member: str | None
+    problem: str | None = None
+
+
+class Mover:
+    """Over a driver whose connection has full rights."""
+
+    def __init__(self, config: IncusConfig, driver: IncusDriver) -> None:
+        self._config = config
+        self._driver = driver
+        self._client = driver.client
+
+    async def announce(self, member: str, at: Instant | None) -> None:
+        """From now on nothing is placed there, and its instances are known to leave it at `at`; None takes that back."""
+        await self._configure(member, names.EVACUATES_AT, None if at is None else str(int(at)))
+
+    async def guard(self) -> dict[str, int]:
+        """Has the engine count cards too, wherever it places what names no member. The cards of each member.
+
+        Raises DriverError for a server that is no cluster: it places nothing.
+        """
+        found = {}
+        for member in await self._driver.stock.members():
+            resources = await self._client.get("/1.0/resources", **self._driver.stock.target(member))
+            found[member] = len(translate.cards(resources))
+            await self._configure(member, names.GPUS, str(found[member]))
+        await self._client.change("PATCH", "/1.0", {"config": {"instances.placement.scriptlet": _PLACEMENT}})
+        return found
+
+    async def announced(self, member: str) -> Instant | None:
+        """When it is to be emptied, if somebody said so."""
+        return translate.evicts_at(await self._client.get(f"/1.0/cluster/members/{segment(member)}"))
+
+    async def on(self, member: str) -> list[tuple[str, Label]]:
+        """Handles and labels of the instances of any Berth's on a member."""
+        return [(text(found, "name"), label) for found, label in await self._there(member)]
+
+    async def empty(self, member: str) -> AsyncIterator[Moved]:
+        """Takes every instance of ours elsewhere, one after another, then has the engine see to what is left."""
+        for found, label in await self._there(member):
+            name = text(found, "name")
+            try:
+                yield Moved(name, label, await self._take_elsewhere(found, member))
+            except DriverError as error:
+                yield Moved(name, label, None, error.reason or str(error))
+        await self._set(member, "evacuate")
+
+    async def restore(self, member: str) -> None:
+        """It takes part again. What left it stays where it went."""
+        await self.announce(member, None)
+        if text(await self._client.get(f"/1.0/cluster/members/{segment(member)}"), "status") == "Evacuated":
+            await self._set(member, "restore")
+
+    async def _configure(self, member: str, key: str, value: str | None) -> None:
+        """Sets a key of a member, or takes it out; the others are kept."""
+        path = f"/1.0/cluster/members/{segment(member)}"
+        answer = await self._client.read(path)
+        found = answer.metadata
+        config = {name: each for name, each in (found.get("config") or {}).items() if name != key}
+        if value is not None:
+            config[key] = value
+        body = {
+            "config": config,
+            "roles": found.get("roles") or [],
+            "failure_domain": text(found, "failure_domain"),
+            "description": text(found, "description"),
+            "groups": found.get("groups") or [],
+        }
+        await self._client.change("PUT", path, body, etag=answer.etag)
+
+    async def _set(self, member: str, action: str) -> None:
+        path = f"/1.0/cluster/members/{segment(member)}/state"
+        await self._client.change("POST", path, {"action": action, "mode": ""})
+
+    async def _there(self, member: str) -> list[tuple[Json, Label]]:
+        listed = translate.rows(await self._client.get("/1.0/instances", recursion="1"))
+        return [
+            (found, label)
+            for found in listed
+            if text(found, "location") == member and (label := translate.label_of(found)) is not None
+        ]
+
+    async def _take_elsewhere(self, found: Json, member: str) -> str:
+        """The member that it is on now. Raises NoCapacity where no other has room."""
+        name, config = text(found, "name"), found.get("config") or {}
+        type_name, _, location = text(config, names.OFFER).rpartition("@")
+        sold = next((each for each in self._config.types if each.name == type_name), None)
+        if sold is None:
+            raise Refused(f"{name}: {type_name!r} is on no price list here")
+        uses = translate.use(found)
+        is_on = text(found, "status") == "Running"
+        elsewhere = [each.member for each in await self._driver.stock.rooms() if each.member != member]
+        async with self._driver.stock.claim(name, sold, location, only_on=elsewhere) as grant:
+            if is_on:
+                await self._driver.halt(name)
+            try:
+                luggage = await self._unload(name)
+                for volume in luggage.values():
+                    await self._driver.volumes.ready_for(volume["source"], name, grant.member)
+                await self._client.change(
+                    "POST",
+                    f"/1.0/instances/{segment(name)}",
+                    {"name": name, "migration": True},
+                    target=grant.member,
+                )
+            except DriverError:
+                await self._load(name, {})
+                if is_on:
+                    await self._driver.boot(name)
+                raise
+            cards = translate.gpu_devices(grant.cards) if uses.cards else {}
+            await self._load(name, cards)
+        if is_on:
+            await self._driver.boot(name)
+        return grant.member
+
+    async def _unload(self, name: str) -> dict[str, Any]:
+        """Takes its volumes and cards off, and writes down which volumes those were."""
+        found = await self._client.get(f"/1.0/instances/{segment(name)}")
+        devices = found.get("devices") or {}
+        luggage = {
+            key: each for key, each in devices.items() if each.get("type") == "disk" and each.get("source")
+        }
+        luggage |= json.loads(text(found.get("config") or {}, names.LUGGAGE) or "{}")
+        kept = {
+            key: each for key, each in devices.items() if key not in luggage and not names.is_our_gpu(key)
+        }
+        await self._driver.write(
+            name,
+            lambda now: translate.written(
+                now, config={names.LUGGAGE: json.dumps(luggage) if luggage else None}, devices=kept
+            ),
+        )
+        return luggage
+
+    async def _load(self, name: str, cards: Json) -> None:
+        def loaded(now: Json) -> dict[str, Any]:
+            luggage = json.loads(text(now.get("config") or {}, names.LUGGAGE) or "{}")
+            devices = {**(now.get("devices") or {}), **luggage, **cards}
+            return translate.written(now, config={names.LUGGAGE: None}, devices=devices)
+
+        await self._driver.write(name, loaded)

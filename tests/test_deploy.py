@@ -1,0 +1,91 @@
+"""What `deploy/` holds is of this release: its commands, its settings and its files exist."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from berth import cli
+from berth.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+PAGE = (ROOT / "docs" / "production.md").read_text("utf-8")
+
+
+def settings() -> set[str]:
+    """The name of every setting in the environment."""
+    names = {"BERTH_CONFIG"}
+    for member in msgspec.structs.fields(Settings):
+        if isinstance(member.type, type) and issubclass(member.type, msgspec.Struct):
+            names |= {
+                f"BERTH_{member.name}_{field.encode_name}".upper()
+                for field in msgspec.structs.fields(member.type)
+            }
+        else:
+            names.add(f"BERTH_{member.name}".upper())
+    return names
+
+
+def texts() -> list[Path]:
+    return [path for path in DEPLOY.rglob("*") if path.is_file()] + [ROOT / "docs" / "production.md"]
+
+
+@pytest.mark.parametrize("path", texts(), ids=lambda path: path.name)
+def test_settings_that_are_named_exist(path: Path) -> None:
+    named = set(re.findall(r"\bBERTH_[A-Z_]+", path.read_text("utf-8")))
+    assert named <= settings()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_units_run_commands_that_exist(unit: Path) -> None:
+    [line] = re.findall(r"^ExecStart=(.*)$", unit.read_text("utf-8"), re.MULTILINE)
+    words = shlex.split(line.replace("%i", "8081"))
+    if words[0] == "/bin/sh":
+        words = words[2].removeprefix("exec ").replace('"', "").split()[:3]
+    assert words[0] == "/opt/berth/venv/bin/berth"
+    command, bound, _ = cli.cli.parse_args(words[1:], print_error=False, exit_on_error=False)
+    assert command.__name__ == words[1]
+    assert (words[1] == "backup") == ("file" in bound.arguments)
+
+
+def test_the_sandbox_outlives_its_server_and_nothing_else_does() -> None:
+    """Instances are processes of the unit: killed with it, an upgrade would end what customers pay for."""
+    for unit in UNITS:
+        is_sandbox = unit.name == "berth-sandbox.service"
+        assert ("KillMode=process" in unit.read_text("utf-8")) == is_sandbox, unit.name
+
+
+def test_the_compose_file_says_what_it_means() -> None:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+    services = found["services"]
+    assert set(services) == {"db", "serve", "work", "proxy"}
+    for service in services.values():
+        assert set(service.get("networks", ())) <= set(found["networks"])
+        assert set(service.get("secrets", ())) <= set(found["secrets"])
+        assert set(service.get("depends_on", {})) <= set(services)
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert source in found["volumes"] or source == "./tls" or (DEPLOY / source).is_file()
+    build = services["serve"]["build"]
+    assert (DEPLOY / build["context"] / build["dockerfile"]).resolve().is_file()
+    assert services["work"]["command"] == ["work"]
+
+
+def test_an_image_takes_only_what_there_is() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text("utf-8").splitlines()
+    copied = [word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]]
+    assert copied
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_files_that_the_page_names_are_there() -> None:
+    for name in re.findall(r"/opt/berth/source/(deploy/[\w./*@-]+)", PAGE):
+        assert list(ROOT.glob(name)), name
+    for name in re.findall(r"\]\(\.\./(deploy/[\w./-]+)\)", PAGE):
+        assert (ROOT / name).exists(), name
