@@ -1,5 +1,6 @@
 """SQLite's writer: several verbs share a commit, and when that fails every one of them hears of it."""
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -150,6 +151,22 @@ def test_a_reader_is_not_held_up_by_the_writer(lite: SqliteDatabase) -> None:
     waiting = Waiting(lite)
     assert lite.read_now(names) == ["a"]
     waiting.go()
+
+
+async def test_the_event_loop_s_reads_wait_for_no_other_thread(lite: SqliteDatabase) -> None:
+    lite.write_now(put, "a")
+    is_reading, is_read = threading.Event(), threading.Event()
+
+    def take_long(tx: Tx) -> bool:
+        names(tx)
+        is_reading.set()
+        return is_read.wait(5)
+
+    other = asyncio.create_task(asyncio.to_thread(lite.read_now, take_long))
+    await asyncio.to_thread(is_reading.wait, 5)
+    assert await lite.read(names) == ["a"]
+    is_read.set()
+    assert await other, "the event loop waited until the other had read"
 
 
 def test_commits_survive_the_loss_of_power(lite: SqliteDatabase) -> None:

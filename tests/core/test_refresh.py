@@ -125,12 +125,23 @@ def test_a_type_that_several_sell_has_the_least_of_what_they_say_and_does_not_fl
     assert (kind.vcpu_count, kind.ram_gb, kind.providers) == (16, 128, frozenset({"beta"}))
 
 
-def test_a_provider_that_keeps_failing_is_asked_less_and_less_often(db: Database, clock: FakeClock) -> None:
-    waits = [
+def waits(db: Database, clock: FakeClock, times: int) -> list[int]:
+    """Seconds until it is asked again, after each of so many failures."""
+    return [
         (db.write_now(catalog.note_failure, "vastai", "down", period_s=60) - clock.now()) // 1_000_000
-        for _ in range(5)
+        for _ in range(times)
     ]
-    assert waits == [60, 120, 240, 300, 300]
+
+
+def test_one_that_never_said_what_it_sells_is_asked_again_within_seconds(
+    db: Database, clock: FakeClock
+) -> None:
+    assert waits(db, clock, 9) == [3, 6, 12, 24, 48, 96, 192, 300, 300]
+
+
+def test_a_provider_that_keeps_failing_is_asked_less_and_less_often(db: Database, clock: FakeClock) -> None:
+    make.catalogue(db, machine("1"), provider="vastai")
+    assert waits(db, clock, 5) == [60, 120, 240, 300, 300]
     make.catalogue(db, machine("1"), provider="vastai")
     assert db.read_now(catalog.due_at, "vastai") == clock.now()
     due = db.write_now(catalog.note_failure, "vastai", "slow down", retry_s=90)

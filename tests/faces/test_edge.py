@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
 import structlog
@@ -53,6 +54,27 @@ async def test_head_is_get_without_its_body(shop: Shop) -> None:
 
 async def test_a_slash_at_the_end_changes_nothing(shop: Shop) -> None:
     assert (await shop.client.get("/regions/")).data == (await shop.client.get("/regions")).data
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+async def test_only_a_read_that_takes_long_leaves_the_event_loop_s_thread(
+    shop: Shop, *, is_long: bool
+) -> None:
+    def where(_tx: Tx, _call: Call) -> object:
+        return {"is_elsewhere": threading.current_thread() is not threading.main_thread()}
+
+    route = Route(
+        method="GET",
+        path="/where",
+        handler=where,
+        summary="Where",
+        scope="catalog:read",
+        answer=wire.Balance,
+        is_long=is_long,
+    )
+    answered = await Client(one_route(shop.context, route), shop.customer.api_key).get("/where")
+    is_shared = shop.context.db.is_shared
+    assert answered.data["is_elsewhere"] == (is_long or is_shared)
 
 
 async def test_every_answer_has_an_id_of_its_own(shop: Shop) -> None:

@@ -139,6 +139,8 @@ async def test_a_provider_that_keeps_failing_is_left_alone_for_longer_each_time(
     world: World, provider: Provider, clock: FakeClock
 ) -> None:
     world.loops = replace(world.loops, periods={provider.name: 60})
+    await world.open_shop()
+    clock.advance(seconds=60)
     provider.breaks("catalogue", Unreachable("no route"), times=3)
     began_at, asked_at = clock.now(), []
     for _ in range(60):

@@ -79,3 +79,40 @@ async def test_it_pays_no_longer_where_its_end_was_seen_to_be_over(world: World,
     assert bill.ended_at is not None
     assert asked_at <= bill.ended_at < asked_at + 5 * SECOND
     world.check()
+
+
+async def test_with_the_budget_used_up_it_pays_no_second_more(world: World, provider: Provider) -> None:
+    session = await running(world, provider)
+    asked_at = world.clock.now()
+    provider.breaks("destroy", Unreachable("not now"), times=40)
+    project = session.instance.project
+    assert world.act(instances.cut_off, project, session.id, world.rules, reason="budget_reached")
+    await world.settle()
+    bill = billed(world, session)
+    assert (bill.ended_at, bill.is_charging) == (asked_at, False)
+    world.check()
+
+
+async def test_what_an_offer_before_took_is_not_paid_for_whatever_a_provider_says(
+    world: World, provider: Provider
+) -> None:
+    provider.tells_its_meter = True
+    provider.offers = [
+        make.offer(name="first", price="1", free=1),
+        make.offer(name="second", price="1.1", free=1),
+    ]
+    provider.bad_offers = {"first"}
+    provider.boot_s = 100
+    await world.open_shop()
+    session = await world.session(offer_id="sandbox-first", auto_retry=True)
+    while world.seen(session).retry_count == 0 or not provider.alive():
+        await world.live(5)
+    machine = provider.alive()[0]
+    machine.made_at = Instant(machine.made_at - 3600 * SECOND)  # as its provider's clock has it
+    await world.settle()
+    shown = world.seen(session)
+    assert (shown.status, shown.offer_id) == (Status.RUNNING, "sandbox-second")
+    sent_at, bill = shown.instance.create_sent_at, billed(world, session)
+    assert sent_at is not None
+    assert shown.created_at < sent_at
+    assert bill.billed_s == (world.clock.now() - sent_at) // SECOND

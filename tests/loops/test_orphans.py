@@ -68,6 +68,47 @@ async def test_an_id_in_other_capitals_is_another_installation_s(
     assert [machine.label.install_id for machine in provider.alive() if machine.label] == ["PROD"]
 
 
+async def test_a_volume_s_id_in_other_capitals_is_another_installation_s(
+    db: Database, provider: Provider, clock: FakeClock
+) -> None:
+    world = World(db, clock, provider, install_id="prod")
+    await world.open_shop()
+    provider.plant_disk(Label("PROD", ids.new(clock.now())))
+    provider.plant_disk(Label("prod", ids.new(clock.now())))
+    for _ in range(20):
+        clock.advance(seconds=PERIOD_S)
+        await world.tick("volume_observation")
+    assert [disk.label.install_id for disk in provider.disks.values() if disk.label] == ["PROD"]
+
+
+async def test_an_orphan_that_is_not_ended_counts_among_what_its_provider_failed_to_end(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    await world.open_shop()
+    provider.plant(Label(world.install_id, ids.new(clock.now())))
+    provider.breaks("destroy", Unreachable("no route"), times=2)
+    await _observed(world, clock, 20)
+    assert provider.alive() == []
+    assert world.db.read_now(instances.destroy_failures) == {provider.name: 2}
+
+
+async def test_a_listing_that_others_overtook_settles_nothing(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    await world.open_shop()
+    awake = World(world.db, clock, provider)
+    world.fate.freeze("list_own answered")
+    tick = world.begin("observation")
+    await world.fate.frozen("list_own answered")
+    provider.plant(Label(world.install_id, ids.new(clock.now())))
+    clock.advance(seconds=PERIOD_S + world.patience.lease_s + 1)
+    await awake.tick("observation")
+    assert awake.db.read_now(instances.orphans_now)[0] == 1
+    world.fate.thaw("list_own answered")
+    await tick
+    assert awake.db.read_now(instances.orphans_now)[0] == 1
+
+
 async def test_what_an_orphan_cost_is_told_when_it_is_ended(
     world: World, provider: Provider, clock: FakeClock
 ) -> None:

@@ -14,7 +14,7 @@ import psycopg
 from berth.base.clock import Clock
 from berth.base.db import Database, P, R, Row, Tx, is_postgresql, sqlite_path
 from berth.base.postgres import PostgresDatabase, PostgresTx
-from berth.base.sqlite import SqliteDatabase, _Job
+from berth.base.sqlite import SqliteDatabase, _Job, _Reader
 
 
 class StraightSqlite(SqliteDatabase):
@@ -22,9 +22,10 @@ class StraightSqlite(SqliteDatabase):
 
     def __init__(self, path: Path, clock: Clock) -> None:
         super().__init__(path, clock)
-        self._reader_connection.close()
-        # One connection that keeps the file to itself: the locks of two would take most of the time.
-        self._reader_connection = self._writer_connection
+        for reader in (self._loop_reader, self._reader):
+            reader.close()
+        # One connection that keeps the file to itself: the locks of several would take most of the time.
+        self._loop_reader = self._reader = _Reader(self._writer_connection, clock)
         for pragma in ("journal_mode = MEMORY", "locking_mode = EXCLUSIVE", "synchronous = OFF"):
             self._writer_connection.execute(f"PRAGMA {pragma}")
 

@@ -1,8 +1,9 @@
-"""SQLite: one writer thread that commits verbs in groups, and a reader beside it.
+"""SQLite: one writer thread that commits verbs in groups, and readers beside it.
 
 The writer takes what is waiting, runs each verb in a savepoint of its own and makes the whole group
 durable with one fsync; a verb that refuses leaves its neighbours alone. An answer is given only
-after that commit. Reads run on a connection of their own, on the last committed snapshot.
+after that commit. Reads run on connections of their own, on the last committed snapshot: one for the
+event loop, which must not wait until other threads have read, and one for those.
 """
 
 import asyncio
@@ -91,6 +92,32 @@ class _Job:
             self.future.set_exception(self.error)
 
 
+class _Reader:
+    """A connection that only reads, for one thread at a time."""
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        connection = self._connection
+        with self._lock:
+            if self._is_closed:
+                raise DatabaseUnavailable("the database is closed")
+            connection.execute("BEGIN")
+            try:
+                return verb(SqliteTx(connection, self._clock.now()), *args, **kwargs)
+            finally:
+                connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            self._connection.close()
+
+
 class SqliteDatabase:
     """One file, written by this process alone (short commands of an operator excepted)."""
 
@@ -101,9 +128,8 @@ class SqliteDatabase:
         self._clock = clock
         path.parent.mkdir(parents=True, exist_ok=True)
         self._writer_connection = _open(path)
-        self._reader_connection = _open(path)
-        self._reader_connection.execute("PRAGMA query_only = ON")
-        self._reader_lock = threading.Lock()
+        self._loop_reader = _Reader(_open_to_read(path), clock)
+        self._reader = _Reader(_open_to_read(path), clock)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._serve, name="sqlite-writer", daemon=True)
         self._groups = 0
@@ -126,18 +152,10 @@ class SqliteDatabase:
 
     async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         # In the event loop on purpose: our reads are bounded and take less time than a thread's hand-over.
-        return self.read_now(verb, *args, **kwargs)
+        return self._loop_reader.read(verb, *args, **kwargs)
 
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        connection = self._reader_connection
-        with self._reader_lock:
-            if self._is_closed:
-                raise DatabaseUnavailable("the database is closed")
-            connection.execute("BEGIN")
-            try:
-                return verb(SqliteTx(connection, self._clock.now()), *args, **kwargs)
-            finally:
-                connection.execute("ROLLBACK")
+        return self._reader.read(verb, *args, **kwargs)
 
     def readings(self) -> Sequence[Reading]:
         return pressure(waiting=self._queue.qsize(), transactions=self._groups, seconds=self._seconds)
@@ -149,8 +167,8 @@ class SqliteDatabase:
             self._is_closed = True
             self._queue.put(None)
         self._writer.join()
-        with self._reader_lock:
-            self._reader_connection.close()
+        self._loop_reader.close()
+        self._reader.close()
         self._writer_connection.close()
 
     def _enqueue(self, job: _Job) -> None:
@@ -229,6 +247,12 @@ def _answer(group: list[_Job]) -> None:
 def _answer_all(jobs: list[_Job]) -> None:
     for job in jobs:
         job.answer()
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    connection = _open(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 def _open(path: Path) -> sqlite3.Connection:

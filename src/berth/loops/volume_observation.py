@@ -132,8 +132,9 @@ async def _sweep_orphans(
 ) -> None:
     for sighting in sightings:
         label = sighting.label
-        if label is None or label.install_id.casefold() != world.install_id.casefold():
-            continue  # not ours, whatever brought it into the listing
+        # Exactly: an id that is written otherwise is another installation's, whatever brought it into the listing.
+        if label is None or label.install_id != world.install_id:
+            continue
         given_up = await world.db.read(volumes.given_up, sighting)
         if given_up is not None:
             await world.db.write(volumes.back, given_up)

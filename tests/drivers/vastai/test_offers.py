@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import sys
+import threading
 from collections.abc import Mapping
 from decimal import Decimal
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -159,6 +162,17 @@ def test_a_row_that_says_too_little_is_no_offer(changed: Mapping[str, Any]) -> N
     assert translate.offer(recorded(**changed)) is None
 
 
+@pytest.mark.parametrize(
+    ("duration", "is_sold"), [(3599.9, False), (0, False), (-60.0, False), (3600.0, True), (None, True)]
+)
+def test_what_its_host_takes_back_within_the_hour_is_not_sold(
+    duration: float | None, *, is_sold: bool
+) -> None:
+    """Rounded down to hours it would be without a limit."""
+    wanted = translate.Wanted(Decimal("0.9"), is_verified_only=False, disk_gb=10)
+    assert wanted.has(recorded(duration=duration)) == is_sold
+
+
 def test_a_type_promises_what_the_weakest_of_it_has() -> None:
     found = translate.offers(
         [recorded(), recorded(ask_contract_id=9, cpu_cores_effective=1.5, disk_space=40.7)]
@@ -166,6 +180,28 @@ def test_a_type_promises_what_the_weakest_of_it_has() -> None:
     assert [each.provider_offer_id for each in found] == ["20000000", "9"]
     assert found[0].hardware == found[1].hardware
     assert (found[0].hardware.vcpu_count, found[0].hardware.storage_gb) == (1, 40)
+
+
+def test_what_a_whole_market_says_is_put_into_words_beside_the_event_loop() -> None:
+    """Twenty thousand offers take seconds of a processor, once a minute."""
+    where: list[threading.Thread] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code is translate.offers.__code__:
+            where.append(threading.current_thread())
+
+    async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
+        threading.setprofile(note)
+        sys.setprofile(note)
+        try:
+            assert len((await driver.catalogue()).offers) == 40
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+
+    over(test, offers=40, disk_gb=8, **ANYTHING)
+    assert where
+    assert threading.main_thread() not in where
 
 
 def test_a_market_of_many_pages_is_found_whole_and_each_offer_once() -> None:

@@ -39,6 +39,8 @@ UNLISTED_KEPT = 60 * MINUTE
 """How long what a marketplace no longer names is still known, to say so to whoever asks for it."""
 _FORGOTTEN_AT_ONCE = 5000
 _FIRST_BACKOFF_S = 15
+_SOON_S = 3
+"""While a provider has never said what it sells, nobody can order anything of it."""
 _MOST_BACKOFF_S = 300
 _MOST_DOUBLINGS = 10
 
@@ -121,14 +123,18 @@ def take_in(tx: Tx, provider: str, sold: Stock, *, listed_at: Instant, period_s:
 def note_failure(tx: Tx, provider: str, failure: str, *, period_s: int = 0, retry_s: int = 0) -> Instant:
     """The provider could not be asked: what it sold last time stands. Returns when it is to be asked again.
 
-    That is after `period_s` as ever, or, if it failed before too, later each time; never sooner than it asked for
-    itself with `retry_s`, nor later than in five minutes.
+    That is after `period_s` as ever, or, if it failed before too, later each time; in a few seconds first where
+    nothing is known of what it sells yet. Never sooner than it asked for itself with `retry_s`, nor later than in five
+    minutes.
     """
     store.add_provider(tx, provider)
-    failures = store.note_failure(tx, provider, failure)
+    failures, is_known = store.note_failure(tx, provider, failure)
+    doublings = min(failures - 1, _MOST_DOUBLINGS)
     wait_s = period_s
-    if failures > 1:
-        wait_s = max(period_s, _FIRST_BACKOFF_S) * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+    if not is_known:
+        wait_s = _SOON_S * 2**doublings
+    elif failures > 1:
+        wait_s = max(period_s, _FIRST_BACKOFF_S) * 2**doublings
     due = after(tx.now, seconds=min(max(wait_s, retry_s), _MOST_BACKOFF_S))
     store.put_off(tx, provider, due)
     tx.signal("inventory")

@@ -22,7 +22,8 @@ def start_clock(
         if bills_boot:
             since = instance.created_at
         elif instance.is_metered and running_since is not None:
-            since = max(running_since, instance.created_at)
+            # Not before it was asked for there: what offers before it took in vain costs nothing.
+            since = max(running_since, instance.create_sent_at or instance.created_at)
     billing.start(
         tx,
         instance.project,

@@ -182,6 +182,7 @@ def orphan_destroyed(tx: Tx, orphan: Orphan) -> Micros:
 def orphan_not_destroyed(tx: Tx, orphan: Orphan) -> int:
     """Its provider did not end it; returns how many times that was so."""
     failures = store.count_orphan_failure(tx, orphan)
+    store.count_destroy_failure(tx, orphan.provider)
     if failures % FAILURES_TO_ALERT == 0:
         _record_orphan(
             tx, orphan, "orphan.destroy_failed", failures=failures, cost_micros=orphan.cost(tx.now)

@@ -73,13 +73,13 @@ def cut_off(
         return False
     if found.is_session:
         # It ends with the credit: nothing brings a session back whose time may be over by then.
-        return _end_session(tx, by, found, rules, reason, at)
+        return _end_session(tx, by, found, rules, reason, at or tx.now)
     service.stop(tx, by, found.id, reason=reason, at=at)
     billing.pause(tx, project, found.id, min(found.missing_since or tx.now, at or tx.now, tx.now))
     return True
 
 
-def _end_session(tx: Tx, by: Actor, found: Instance, rules: Rules, reason: str, at: Instant | None) -> bool:
+def _end_session(tx: Tx, by: Actor, found: Instance, rules: Rules, reason: str, at: Instant) -> bool:
     if found.ends_off and found.wanted is Wanted.OFFLINE:
         return False
     if found.ends_off:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from berth.base.clock import HOUR
+from berth.core.catalog import Offer
 from berth.core.driver import Abilities, Launch, ProviderTemplate
 from berth.core.errors import Invalid
 from berth.core.sessions.model import LaunchMode, Rules, SessionSpec, StoragePolicy, Workload
@@ -98,6 +100,12 @@ def check(spec: SessionSpec, abilities: Abilities, *, provider: str) -> None:
             "storage_policy",
             f"{provider} cannot stop what it runs, give the hardware back and keep its disk: choose destroy.",
         )
+
+
+def lasts(offer: Offer, micros: int) -> bool:
+    """Whether the offer's machine can be rented for so long from now."""
+    most_hours = 0 if offer.market is None else offer.market.max_duration_hours
+    return most_hours == 0 or micros <= most_hours * HOUR
 
 
 def keeps_storage(abilities: Abilities) -> bool:

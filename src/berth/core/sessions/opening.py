@@ -61,7 +61,7 @@ def open_session(
     Raises, in this order: Invalid `invalid_fields` (`problems`: every sentence, as in its message), NotFound
     `offer_not_found`, Conflict `duplicate_session`, Invalid `insufficient_disk` (details `requested_gb`, `minimum_gb`,
     `recommended_gb`, `breakdown`: the members of a `DiskEstimate` that are known), Invalid `not_supported` for what the
-    provider cannot do, InsufficientCredits, NoCapacity `stale_inventory` (details `offer_id`, `provider`).
+    provider cannot do and `exceeds_offer` for hours that the offer cannot be had for, InsufficientCredits, NoCapacity `stale_inventory` (details `offer_id`, `provider`).
     """
     choice = check(tx, by, spec, rules, template=template)
     ends_at = Instant(tx.now + (spec.reservation_hours or 0) * HOUR)
@@ -102,6 +102,7 @@ def check(
     if twin_id is not None:
         raise _duplicate(twin_id)
     disk_gb = _disk_gb(spec, template)
+    _check_duration(offer, spec.reservation_hours or 0)
     kind = catalog.get_type(tx, events.system(by.project, by.key_id), offer.instance_type)
     if spec.template_hash_id is not None and template is None:
         launching.check(spec, catalog.abilities(tx, offer.provider), provider=offer.provider)
@@ -145,6 +146,17 @@ def stale(offer_id: str, provider: str) -> NoCapacity:
 def external_id(offer: Offer) -> str:
     """What shoppers know an offer by."""
     return f"{offer.provider}-{offer.provider_offer_id}"
+
+
+def _check_duration(offer: Offer, hours: int) -> None:
+    """Raises Invalid where its host ends what is rented of it before the reservation does."""
+    if not launching.lasts(offer, hours * HOUR):
+        most = 0 if offer.market is None else offer.market.max_duration_hours
+        raise Invalid(
+            "exceeds_offer",
+            f"reservation_hours must be at most {most} (got {hours}): the offer cannot be rented for longer",
+            field="reservation_hours",
+        )
 
 
 def _disk_gb(spec: SessionSpec, template: ProviderTemplate | None) -> int:

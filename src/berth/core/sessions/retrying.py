@@ -59,7 +59,11 @@ def _move(tx: Tx, current: Instance, dice: Random) -> Instance | None:
     failed_hosts = session.failed_hosts if host is None else (*session.failed_hosts, host)
     for alternative in choose(_alternatives(tx, session, failed_offers, failed_hosts), dice):
         offer, kind = alternative.offer, alternative.kind
-        if not catalog.claim(tx, offer, current.id, in_turn=True):
+        if not store.make_way(tx, current.project, session.consumer_id, opening.external_id(offer)):
+            continue
+        # It was granted a unit of its own type before those who wait for one now; for others it waits its turn.
+        is_exchange = offer.instance_type == current.instance_type
+        if not catalog.claim(tx, offer, current.id, in_turn=is_exchange):
             continue
         if not instances.can_afford(tx, current, offer.price):
             catalog.release(tx, current.id)
@@ -103,6 +107,7 @@ def _alternatives(
         for each in rented
         if opening.external_id(each.offer) not in failed_offers
         and not _is_at(each.offer, failed_hosts)
+        and launching.lasts(each.offer, session.expires_at - tx.now)
         and _can_be_at(tx, session, each)
     ]
 
@@ -115,7 +120,7 @@ def _can_be_at(tx: Tx, session: Session, alternative: Alternative) -> bool:
     """Whether the offer's provider can do what was asked for, and its consumer has nothing there yet."""
     offer, launch = alternative.offer, session.instance.launch
     able = catalog.abilities(tx, offer.provider)
-    if launch is not None and not able.containers:
+    if (launch is None and offer.is_spot) or (launch is not None and not able.containers):
         return False
     if session.launch_mode is LaunchMode.ENTRYPOINT and not able.containers:
         return False

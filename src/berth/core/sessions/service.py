@@ -8,12 +8,12 @@ from berth.base import secrets
 from berth.base.clock import HOUR, Instant
 from berth.base.db import Row, Tx
 from berth.base.money import Micros
-from berth.core import billing, instances
+from berth.core import billing, catalog, instances
 from berth.core.billing import Rules as MoneyRules
 from berth.core.errors import Conflict, Invalid, NotFound, Unauthenticated
 from berth.core.events import Actor
 from berth.core.instances import FAILED, Instance, Wanted
-from berth.core.sessions import checking, idling, store
+from berth.core.sessions import checking, idling, launching, store
 from berth.core.sessions.model import ENDED, Rules, Session, Status
 
 LISTED_MOST = 1000
@@ -90,7 +90,8 @@ def destroy(tx: Tx, by: Actor, session_id: str, money: MoneyRules) -> Session:
 def extend(tx: Tx, by: Actor, session_id: str, additional_hours: int | None, rules: Rules) -> Session:
     """Its reservation ends so many hours later.
 
-    Raises NotFound, Conflict when it has ended or is ending, Invalid for hours that are not 1 to 12, or past the maximum.
+    Raises NotFound, Conflict when it has ended or is ending, Invalid for hours that are not 1 to 12, past the maximum, or
+    more than its offer can be had for.
     """
     session, row = _locked(tx, by, session_id)
     problems = list(checking.hours("additional_hours", additional_hours))
@@ -109,9 +110,23 @@ def extend(tx: Tx, by: Actor, session_id: str, additional_hours: int | None, rul
             field="additional_hours",
         )
     total_hours = session.reservation_hours + additional_hours
+    _check_duration(tx, session, expires_at)
     store.prolong(tx, session.id, expires_at=expires_at, reservation_hours=total_hours)
     instance = instances.prolong(tx, by, session.instance, ends_at=expires_at)
     return replace(_again(row, instance), expires_at=expires_at, reservation_hours=total_hours)
+
+
+def _check_duration(tx: Tx, session: Session, expires_at: Instant) -> None:
+    """Raises Invalid where its host ends it before that: what was said of it last counts, from when that was said."""
+    offer = catalog.known_offer(tx, session.instance.offer_id)
+    since = max(session.created_at, offer.observed_at)
+    if not launching.lasts(offer, expires_at - since):
+        most = 0 if offer.market is None else offer.market.max_duration_hours
+        raise Invalid(
+            "exceeds_offer",
+            f"additional_hours: the offer of the session could be rented for {most} hours at most",
+            field="additional_hours",
+        )
 
 
 def heartbeat(

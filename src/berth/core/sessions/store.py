@@ -71,6 +71,9 @@ _STANDS = (
     f"({_CONDITIONS[Status.PENDING]} OR {_CONDITIONS[Status.PROVISIONING]} OR {_CONDITIONS[Status.RUNNING]})"
 )
 
+_LEFT = "(i.status = 'offline' AND i.wanted = 'offline' AND i.ends_off = 0)"
+"""Off, with a disk that nobody is to keep: it is still to be ended."""
+
 
 def session_of(row: Row, instance: Instance) -> Session:
     (kept, watched) = row[:24], row[24:]
@@ -192,10 +195,11 @@ def counts(tx: Tx) -> list[tuple[str, str, int]]:
 
 
 def retire(tx: Tx, *, limit: int) -> int:
-    """Those that go on no longer stand in nobody's way."""
+    """Those that go on no longer stand in nobody's way. Not yet what is still to be ended: it would be lost sight of."""
     return tx.run(
         "UPDATE sessions SET is_active = 0 WHERE instance_id IN (SELECT s.instance_id FROM sessions s"
-        f" JOIN instances i ON i.id = s.instance_id WHERE s.is_active = 1 AND NOT {_STANDS} LIMIT :limit)",
+        f" JOIN instances i ON i.id = s.instance_id WHERE s.is_active = 1 AND NOT {_STANDS}"
+        f" AND NOT {_LEFT} LIMIT :limit)",
         limit=limit,
     )
 
@@ -205,7 +209,7 @@ def retire_twins(tx: Tx, project: str, consumer_id: str, offer_id: str) -> None:
     tx.run(
         "UPDATE sessions SET is_active = 0 WHERE project_id = :project AND consumer_id = :consumer"
         " AND offer_id = :offer AND is_active = 1 AND instance_id IN (SELECT i.id FROM instances i"
-        f" WHERE i.id = sessions.instance_id AND NOT {_STANDS})",
+        f" WHERE i.id = sessions.instance_id AND NOT {_STANDS} AND NOT {_LEFT})",
         project=project,
         consumer=consumer_id,
         offer=offer_id,
@@ -223,6 +227,19 @@ def find_twin(tx: Tx, project: str, consumer_id: str, offer_id: str) -> str | No
         offer=offer_id,
     )
     return None if row is None else row[0]
+
+
+def make_way(tx: Tx, project: str, consumer_id: str, offer_id: str) -> bool:
+    """Retires what no longer stands in the way of another session of that consumer with the offer; False: one does."""
+    retire_twins(tx, project, consumer_id, offer_id)
+    row = tx.one(
+        "SELECT 1 FROM sessions WHERE project_id = :project AND consumer_id = :consumer AND offer_id = :offer"
+        " AND is_active = 1",
+        project=project,
+        consumer=consumer_id,
+        offer=offer_id,
+    )
+    return row is None
 
 
 def move(
@@ -321,8 +338,7 @@ def unsettled(tx: Tx, *, born_before: Instant, limit: int) -> list[str]:
     """Those that are off and keep nothing, and those that are older than any may be."""
     rows = tx.all(
         "SELECT s.instance_id FROM sessions s JOIN instances i ON i.id = s.instance_id WHERE s.is_active = 1"
-        " AND ((i.status = 'offline' AND i.wanted = 'offline' AND i.ends_off = 0)"
-        f" OR (s.created_at <= :born_before AND {_STANDS})) ORDER BY s.instance_id LIMIT :limit",
+        f" AND ({_LEFT} OR (s.created_at <= :born_before AND {_STANDS})) ORDER BY s.instance_id LIMIT :limit",
         born_before=born_before,
         limit=limit,
     )

@@ -102,9 +102,8 @@ class VastaiDriver(WithoutVolumes):
         async with self._looking:
             listed = await self._market.look(self._wanted.query())
         await self._watch_balance()
-        return Catalogue(
-            offers=translate.offers(row for row in listed if self._wanted.has(row)), images=images.offered()
-        )
+        offers = await asyncio.to_thread(self._worded, listed)
+        return Catalogue(offers=offers, images=images.offered())
 
     async def offer(self, provider_offer_id: str) -> ProviderOffer | None:
         """One offer as it is now; None when it cannot be rented any more."""
@@ -182,6 +181,10 @@ class VastaiDriver(WithoutVolumes):
 
     async def close(self) -> None:
         await self._client.close()
+
+    def _worded(self, listed: Sequence[Json]) -> Sequence[ProviderOffer]:
+        """Takes seconds for a whole market: not in an event loop."""
+        return translate.offers(row for row in listed if self._wanted.has(row))
 
     async def _make(self, order: CreateOrder, start: Start) -> str:
         """Rents it; the handle of what was made."""

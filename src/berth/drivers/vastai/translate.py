@@ -63,8 +63,15 @@ class Wanted:
             and reliability >= self.min_reliability
             and disk is not None
             and disk >= self.disk_gb
+            and not _is_ending(row)
             and (not self.is_verified_only or _is_verified(row))
         )
+
+
+def _is_ending(row: Json) -> bool:
+    """Whether its host takes it back within the hour."""
+    left_s = number(row.get("duration"))
+    return left_s is not None and left_s < _SECONDS_PER_HOUR
 
 
 def offer(row: Json) -> ProviderOffer | None:

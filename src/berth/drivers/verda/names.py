@@ -61,12 +61,12 @@ def disk_of(name: str) -> DiskName | None:
 
 
 def is_of(label: Label | None, install_id: str) -> bool:
-    """Whether this installation made it. Some services change the case of names."""
-    return label is not None and label.install_id.casefold() == install_id.casefold()
+    """Whether this installation made it."""
+    return label is not None and label.install_id == install_id
 
 
 def is_same(one: Label | None, other: Label) -> bool:
-    return one is not None and str(one).casefold() == str(other).casefold()
+    return one == other
 
 
 _HOSTNAME_LIMIT = 63

@@ -4,6 +4,7 @@ One ASGI callable for a whole face. It decides nothing about what is asked: the 
 takes and needs, its handler does the work, the face renders the answer and words the refusals.
 """
 
+import asyncio
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -157,12 +158,18 @@ class Edge:
         refusal = self._translate(route, call, document, pairs)
         if refusal is not None:
             raise refusal
-        result = await self._context.db.read(route.handler, call)
+        result = await self._looked_up(route, call)
         if isinstance(result, Text):
             return Reply(OK, result.body, result.headers, result.media_type)
         if isinstance(result, Sent):
             return self._reply(route, self._done(route, result))
         return Reply(route.status, self._face.render(result), (), route.media_type)
+
+    async def _looked_up(self, route: Route, call: Call) -> object:
+        database = self._context.db
+        if route.is_long and not database.is_shared:  # one that is shared reads in threads of its own anyway
+            return await asyncio.to_thread(database.read_now, route.handler, call)
+        return await database.read(route.handler, call)
 
     async def _write(
         self,

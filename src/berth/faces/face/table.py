@@ -91,6 +91,8 @@ class Route:
     """The core id of the instance that a result shows, unless it is gone: the answer is kept as long as it is not."""
     asks: bool = False
     """A question that needs a body: sent with POST, and yet it changes nothing."""
+    is_long: bool = False
+    """A read that may take as long as many others together: the event loop does not wait for it."""
     other_media_types: Sequence[str] = ()
     """What the handler answers with a `Text` to whoever accepts it."""
     status: int = 200

@@ -375,14 +375,15 @@ def note_refresh(tx: Tx, provider: str, *, due_at: Instant) -> None:
     )
 
 
-def note_failure(tx: Tx, provider: str, failure: str) -> int:
-    """How many times in a row it could not be asked."""
+def note_failure(tx: Tx, provider: str, failure: str) -> tuple[int, bool]:
+    """How many times in a row it could not be asked, and whether it ever said what it sells."""
     row = tx.one(
-        "UPDATE providers SET failure = :failure, failures = failures + 1 WHERE name = :name RETURNING failures",
+        "UPDATE providers SET failure = :failure, failures = failures + 1 WHERE name = :name"
+        " RETURNING failures, refreshed_at",
         name=provider,
         failure=failure,
     )
-    return 1 if row is None else row[0]
+    return (1, False) if row is None else (row[0], row[1] is not None)
 
 
 def put_off(tx: Tx, provider: str, due_at: Instant) -> None:
