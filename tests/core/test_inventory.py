@@ -197,11 +197,12 @@ def test_what_was_claimed_or_is_no_longer_named_is_known_and_not_available(
     db: Database, clock: FakeClock
 ) -> None:
     by = make.project(db).by
-    make.catalogue(db, market("1"), market("2"), market("3"), provider="vastai")
+    dearest = replace(market("3"), price_micros_per_hour=500_000)
+    make.catalogue(db, market("1"), market("2"), dearest, provider="vastai")
     make.ordered(db, by, instance_type="1RTX4090.24V", location="US")
     shelf = Shelf()
     assert len(stocked(db, shelf).search(Wanted()).offers) == 2
-    make.catalogue(db, market("3"), provider="vastai")
+    make.catalogue(db, dearest, provider="vastai")
     inventory = stocked(db, shelf)
     assert [offer.id for offer in inventory.search(Wanted()).offers] == ["vastai-3"]
     for name in ("vastai-1", "vastai-2"):
@@ -209,7 +210,7 @@ def test_what_was_claimed_or_is_no_longer_named_is_known_and_not_available(
         assert offer is not None
         assert not offer.is_available
     clock.advance(seconds=3700)
-    make.catalogue(db, market("3"), provider="vastai")
+    make.catalogue(db, dearest, provider="vastai")
     assert stocked(db, shelf).find("vastai-2") is None
 
 
