@@ -27,7 +27,7 @@ FAULTS = {
     "keeps_listing": 1,
     "boot_looks": 2,
 }
-LIVES_S = (2.0, 9.0)
+LIVES_S = (3.0, 12.0)
 """How long the server lives before it is killed."""
 SETTLES_S = 240.0
 SECOND_US = 1_000_000
