@@ -212,8 +212,10 @@ ENDINGS = {
     ("term_ended", "deleted"),
     ("cluster_failed", "deleted"),
     ("cluster_ended", "deleted"),
+    ("insufficient_credits", "deleted"),
+    ("budget_reached", "deleted"),
 }
-"""Tested where instances end by themselves, and where clusters end their members."""
+"""Tested where instances end by themselves, where clusters end their members, and where sessions run out of credit."""
 
 
 @pytest.mark.parametrize(("code", "status", "fails"), WAYS, ids=[way.__name__ for *_, way in WAYS])

@@ -207,6 +207,8 @@ def test_ctrl_c_leaves_the_session_and_says_how_to_end_it(desk: Desk, tmp_path: 
     takes(desk, (200, with_status("provisioning")))
     script = (
         "import signal, sys, threading, urllib.request\n"
+        # Also where the suite runs in the background of a script, which ignores it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from berth.cli import main\n"
         "def interrupt():\n"
         "    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)\n"

@@ -9,6 +9,7 @@ from typing import Concatenate
 from berth.base.clock import Instant
 from berth.base.db import Database, P, R, Row, Tx
 from berth.base.meters import Reading
+from berth.loops.holding import under
 from tests.world.world import Turnable
 
 _NEW_ENTRIES = (
@@ -23,7 +24,7 @@ _UNITS = (
     "SELECT o.id, o.free_units + COUNT(c.subject) FROM offers o LEFT JOIN claims c ON c.offer_id = o.id"
     " GROUP BY o.id, o.free_units"
 )
-_LISTS = "_apply"
+_LISTS = "take_in"
 """The name of the verb by which a provider's own count comes in."""
 _STATES = (
     "SELECT id, sequence, status, wanted, CAST(is_reserved AS TEXT) FROM instances"
@@ -126,7 +127,7 @@ class Watched:
 
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         answer = await self._db.write(verb, *args, **kwargs)
-        self._look(getattr(verb, "__name__", ""))
+        self._look(_name(verb, args))
         return answer
 
     async def read(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -134,7 +135,7 @@ class Watched:
 
     def write_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         answer = self._db.write_now(verb, *args, **kwargs)
-        self._look(getattr(verb, "__name__", ""))
+        self._look(_name(verb, args))
         return answer
 
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -151,3 +152,8 @@ class Watched:
         self._db.read_now(self.witness.look)
         if self._is_in_turn:
             self._db.read_now(self.witness.look_at_units, verb)
+
+
+def _name(verb: object, args: Sequence[object]) -> str:
+    """What a verb is called, also one that is run while a lease is held."""
+    return getattr(args[1] if verb is under else verb, "__name__", "")

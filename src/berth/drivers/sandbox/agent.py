@@ -371,9 +371,15 @@ def others() -> bool:
     return False
 
 
+_USUAL = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+
+
 def main() -> None:
     directory, descriptor = Path(sys.argv[1]), int(sys.argv[2])
     logging.basicConfig(level=logging.WARNING)
+    for number in _USUAL:
+        # A server that was started by nohup, or in the background of a script, would have its customers' programs ignore them.
+        signal.signal(number, signal.SIG_DFL)
     os.closerange(3, descriptor)
     os.closerange(descriptor + 1, 256)
     if _settings["process_limit"] is not None:
