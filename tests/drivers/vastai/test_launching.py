@@ -130,7 +130,7 @@ def test_the_start_lets_every_key_in_once_and_runs_the_script_once(tmp_path: Pat
     script = f"#!/bin/sh\necho ran >> {tmp_path}/ran\necho 'ä' \"$HOME\"\n"
     body = body_of(replace(ORDER, ssh_public_keys=[KEY, odd], startup_script=script))
     assert len(body["onstart"].encode()) <= ONSTART_LIMIT
-    onstart = body["onstart"].replace("/root", str(tmp_path))
+    onstart = body["onstart"].replace("~root", str(tmp_path))
     for _ in range(2):
         environment = {"PATH": os.environ["PATH"], "HOME": "/nowhere", **body["env"]}
         subprocess.run(["/bin/sh", "-eu", "-c", onstart], env=environment, check=True, timeout=20)

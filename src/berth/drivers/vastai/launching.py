@@ -25,9 +25,9 @@ _IMAGE_LIMIT = 1024
 _LEAST_DISK_GB = 8
 _SCRIPT = "BERTH_SCRIPT"
 _FIRST_START = (
-    f'[ -e /root/.berth-started ] || {{ touch /root/.berth-started; printf %s "${_SCRIPT}" | base64 -d | gzip -d'
-    " > /root/.berth-script && chmod 700 /root/.berth-script"
-    " && /root/.berth-script > /root/startup-script.log 2>&1; }"
+    f'[ -e ~root/.berth-started ] || {{ touch ~root/.berth-started; printf %s "${_SCRIPT}" | base64 -d | gzip -d'
+    " > ~root/.berth-script && chmod 700 ~root/.berth-script"
+    " && ~root/.berth-script > ~root/startup-script.log 2>&1; }"
 )
 _MICROS = 1_000_000
 _SSH_PORT = 22
@@ -141,7 +141,7 @@ def _write_keys(keys: Sequence[str]) -> list[str]:
         return []
     adds = [f'grep -qxF {shlex.quote(key)} "$keys" || echo {shlex.quote(key)} >> "$keys"' for key in keys]
     return [
-        'keys=/root/.ssh/authorized_keys; mkdir -p /root/.ssh; touch "$keys"',
+        'keys=~root/.ssh/authorized_keys; mkdir -p ~root/.ssh; touch "$keys"',
         *adds,
-        'chmod 700 /root/.ssh; chmod 600 "$keys"',
+        'chmod 700 ~root/.ssh; chmod 600 "$keys"',
     ]
