@@ -71,7 +71,7 @@ _POOR = "SELECT DISTINCT subject FROM events WHERE type IN ('billing.suspended',
 _TICKED = f"SELECT DISTINCT subject FROM entries WHERE code = 'usage' AND seconds >= {MINIMUM_S}"
 _INSTANCES = (
     "SELECT id, status, wanted, COALESCE(status_reason, ''), is_reserved, price_micros_per_hour,"
-    " create_sent_at, first_running_at, project_id FROM instances ORDER BY id"
+    " create_sent_at, first_running_at, is_session, project_id FROM instances ORDER BY id"
 )
 _VOLUMES = (
     "SELECT id, wanted, handle, born_with, size_gb, price_micros_per_gb_month, is_bootable, os_of FROM volumes"
@@ -177,13 +177,15 @@ def _of_instance(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[
 
 
 def _held(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[str]:
-    instance_id, status, _, _, _, price, create_sent_at, first_running_at, _ = row
+    instance_id, status, wanted, _, _, price, create_sent_at, first_running_at, is_session, _ = row
     held, full = meters.holds.get(instance_id, 0), _hourly(price, MINIMUM_S)
     if status in {"ordered", "provisioning"} and held != full:
         yield f"{held} are held, {full} is what it costs at least"
     if status in {"running", "offline"}:
         billed_s = sum((end - each.started_at) // SECOND for each in used if (end := each.ended_at))
         lacking = full - _hourly(price, min(billed_s, MINIMUM_S))
+        if is_session and wanted == "offline" and held == 0:
+            lacking = 0  # a session that is to be off pays what it used, and no minimum
         # A whole tick ends the hold; what is stopped before that keeps what the minimum lacks.
         if held > full or (instance_id not in meters.ticked and held < lacking):
             yield f"{held} are held, and the minimum lacks {lacking}"
