@@ -141,20 +141,21 @@ def _by_subject(found: Sequence[Row]) -> dict[str, list[Stretch]]:
 
 
 def _of_instance(meters: Meters, row: Row, used: Sequence[Stretch]) -> Iterator[str]:
-    instance_id, status, wanted, reason, is_reserved, price, *_ = row
+    instance_id, status, wanted, reason, is_reserved, price, _, _, is_session, project = row
     yield from _in_turn(used)
     events = meters.events[instance_id]
     begun = [at for kind, at in events if kind in _BEGINS]
     yield from _begins(meters, used, begun)
     yield from _has_begun(meters, used, begun)
-    yield from _ends(meters, used, events, is_cut_off=row[-1] in meters.poor)
+    is_poor = project in meters.poor
+    yield from _ends(meters, used, events, is_cut_off=is_poor)
     yield from _runs_on(meters, used, meters.stops[instance_id])
     if any(stretch.price != price for stretch in used):
         yield f"it was ordered at {price} and billed at {[stretch.price for stretch in used]}"
     is_open = bool(used) and used[-1].ended_at is None
-    # What its owner had stopped already is cut off without another word.
-    is_poor = row[-1] in meters.poor
-    is_cut_off = wanted == "offline" and (reason in _CUT_OFF or (status == "running" and is_poor))
+    # What its owner had stopped already is cut off without another word; a session is, whatever its stop takes.
+    is_off_at_once = status == "running" and (is_poor or is_session)
+    is_cut_off = wanted == "offline" and (reason in _CUT_OFF or is_off_at_once)
     if status == "running" and not is_open and not is_cut_off:
         yield "it runs and its clock stands"
     if status == "offline" and is_reserved and not is_open and not is_cut_off:

@@ -29,6 +29,10 @@ class StraightSqlite(SqliteDatabase):
         for pragma in ("journal_mode = MEMORY", "locking_mode = EXCLUSIVE", "synchronous = OFF"):
             self._writer_connection.execute(f"PRAGMA {pragma}")
 
+    def changes(self) -> int:
+        """Rows that were ever written here. The same count twice: nothing happened in between."""
+        return self._writer_connection.total_changes
+
     async def write(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.write_now(verb, *args, **kwargs)
 
