@@ -9,7 +9,7 @@ import pytest
 from psycopg import errors
 
 from berth.base.db import DatabaseUnavailable, Tx, connect
-from berth.base.postgres import PostgresDatabase, connection_options
+from berth.base.postgres import CONNECTIONS, PostgresDatabase, connection_options
 from tests.conftest import Databases, FakeClock
 from tests.core.together import failed, together
 
@@ -126,13 +126,18 @@ def test_a_fresh_database_is_another_database(databases: Databases) -> None:
 def test_a_connection_that_the_server_closed_costs_nothing(
     grown: PostgresDatabase, database_url: str
 ) -> None:
-    """As after a restart: every connection of the pool is dead, and nobody has noticed."""
-    together([partial(grown.write_now, add_one, "a") for _ in range(8)])
-    _cut_all(database_url)
-    assert grown.read_now(values) == ["8", "0"]
-    _cut_all(database_url)
-    grown.write_now(add_one, "a")
-    assert grown.read_now(values) == ["9", "0"]
+    """As after a restart: every connection of a full pool is dead, and nobody has noticed."""
+    all_are_open = threading.Barrier(CONNECTIONS)
+
+    def fill(tx: Tx) -> None:
+        tx.one("SELECT 1")
+        all_are_open.wait(10)
+
+    for verb in (partial(grown.read_now, values), partial(grown.write_now, add_one, "a")):
+        failed(together([partial(grown.read_now, fill) for _ in range(CONNECTIONS)]))
+        _cut_all(database_url)
+        verb()
+    assert grown.read_now(values) == ["1", "0"]
     grown.close()
 
 

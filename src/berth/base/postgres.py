@@ -23,6 +23,9 @@ from berth.base.meters import Reading
 
 CONNECTIONS = 16
 _ATTEMPTS = 5
+"""Of a verb that began and lost a race, or its connection."""
+_TURNS = CONNECTIONS + _ATTEMPTS
+"""With those in which it could not begin: after a restart of the server every connection of the pool is dead."""
 _POOL_TIMEOUT_S = 10.0
 _STATEMENTS_KEPT = 2048
 _RECONNECT_S = 5.0
@@ -120,13 +123,19 @@ class PostgresDatabase:
         return await self._in_thread(work)
 
     def read_now(self, verb: Callable[Concatenate[Tx, P], R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        for attempt in range(1, _ATTEMPTS + 1):
+        begun: list[Tx] = []
+
+        def begin(tx: Tx) -> R:
+            begun.append(tx)
+            return verb(tx, *args, **kwargs)
+
+        for turn in range(1, _TURNS + 1):
             connection: psycopg.Connection[Row] | None = None
             try:
                 with self._pool.connection() as connection:
-                    return self._read(connection, lambda tx: verb(tx, *args, **kwargs))
+                    return self._read(connection, begin)
             except (*_GONE, PoolTimeout) as error:
-                if attempt == _ATTEMPTS or not _is_broken(connection):
+                if turn == _TURNS or len(begun) == _ATTEMPTS or not _is_broken(connection):
                     raise DatabaseUnavailable(str(error)) from error
         raise AssertionError("unreachable")
 
@@ -156,13 +165,15 @@ class PostgresDatabase:
         self._pool.close()
 
     def _write(self, verb: Callable[[Tx], R]) -> tuple[R, list[Callable[[], None]]]:
-        for attempt in range(1, _ATTEMPTS + 1):
+        begun = 0
+        for turn in range(1, _TURNS + 1):
             connection: psycopg.Connection[Row] | None = None
             is_committing = False
             try:
                 with self._pool.connection() as connection:
                     began = perf_counter()
                     with connection.transaction():
+                        begun += 1
                         tx = PostgresTx(connection, self._clock.now(), self.on_signal)
                         result = verb(tx)
                         is_committing = True
@@ -171,11 +182,12 @@ class PostgresDatabase:
                     self._seconds += perf_counter() - began
                 return result, tx.actions
             except _LOST_RACE as error:
-                if attempt == _ATTEMPTS:
-                    raise DatabaseUnavailable(f"lost {attempt} races in a row: {error}") from error
+                if begun == _ATTEMPTS or turn == _TURNS:
+                    raise DatabaseUnavailable(f"lost {begun} races in a row: {error}") from error
             except (*_GONE, PoolTimeout) as error:
                 # A connection that was lost before the commit was sent, as by a restart of the server, left nothing.
-                if attempt == _ATTEMPTS or is_committing or not _is_broken(connection):
+                is_last = begun == _ATTEMPTS or turn == _TURNS
+                if is_last or is_committing or not _is_broken(connection):
                     raise DatabaseUnavailable(str(error)) from error
         raise AssertionError("unreachable")
 
