@@ -121,10 +121,13 @@ def pairs_of(query: bytes) -> list[tuple[str, str]]:
 
 
 def query_of(pairs: Sequence[tuple[str, str]], wanted: type[S]) -> S:
-    """Raises Invalid naming the parameter that does not fit, or that is there twice."""
+    """Raises Invalid naming the parameter that does not fit, that is no text, or that is there twice."""
     if not pairs:
         return wanted()
     values = dict(pairs)
+    for name, value in pairs:
+        if "\0" in value and name in wanted.__struct_fields__:
+            raise _no_text(name)
     if len(values) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
@@ -168,7 +171,7 @@ def _not_a_number(constant: str) -> NoReturn:
 def _check_texts(value: Any, member: str) -> None:
     match value:
         case str() if "\0" in value or not _is_unicode(value):
-            raise Invalid("invalid_field", f"{member} holds a character that is not text.", field=member)
+            raise _no_text(member)
         case dict():
             for name, each in value.items():
                 inner = f"{member}.{name}" if member else name
@@ -179,6 +182,10 @@ def _check_texts(value: Any, member: str) -> None:
                 _check_texts(each, member)
         case _:
             pass
+
+
+def _no_text(member: str) -> Invalid:
+    return Invalid("invalid_field", f"{member} holds a character that is not text.", field=member)
 
 
 def _is_unicode(text: str) -> bool:

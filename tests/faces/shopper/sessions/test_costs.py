@@ -59,6 +59,8 @@ async def test_which_window_is_meant(desk: Desk, query: dict[str, str], start: s
         ({"end_date": "2026-4-1"}, "end_date must be a date as YYYY-MM-DD"),
         ({"start_date": "2026-04-01T00:00:00Z"}, "start_date must be a date as YYYY-MM-DD"),
         ({"start_date": "9999-12-01"}, "start_date must be a date as YYYY-MM-DD"),
+        ({"end_date": "0001-01-01"}, 'end_date must be after 0001-01-01, got "0001-01-01"'),
+        ({"consumer_id": "a\0b"}, 'consumer_id holds a character that is not text, got "ab"'),
         ({"start_date": "\x1b[31m<b>"}, 'got "[31mb"'),
         (
             {"start_date": "2026-04-03", "end_date": "2026-04-03"},

@@ -49,6 +49,8 @@ async def test_the_list_is_filtered(desk: Desk) -> None:
         ({"limit": ""}, "limit must be a whole number"),
         ("status=running&status=failed", "status is given more than once"),
         ({"status": "\x1b<b>"}, 'got "b"'),
+        ({"consumer_id": "a\0"}, "consumer_id holds a character that is not text"),
+        ({"provider": "\0"}, "provider holds a character that is not text"),
     ],
 )
 async def test_a_wrong_filter_is_a_400(desk: Desk, query: Any, says: str) -> None:

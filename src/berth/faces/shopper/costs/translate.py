@@ -13,6 +13,8 @@ from berth.faces.shopper import words
 from berth.faces.shopper.costs import wire
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_FIRST_DAY = (date.min.toordinal() - _EPOCH) * DAY
+"""No day, and no month, comes before it."""
 _MORE_THAN_A_MONTH = 32 * DAY
 _LAST_YEAR = 9998
 """The month after the one that a date is in must be one too."""
@@ -34,6 +36,10 @@ def window(query: wire.CostsQuery, now: Instant) -> Window:
         first = _date("start_date", query.start_date)
         return first, month(first)[1]
     end = _date("end_date", query.end_date)
+    if end <= _FIRST_DAY:
+        raise Invalid(
+            "invalid_field", "end_date must be after 0001-01-01", field="end_date", sent=query.end_date
+        )
     if not query.start_date:
         # An end on the first of a month is the end of the month before it.
         return clock.month_start(Instant(end - DAY)), end

@@ -12,6 +12,8 @@ from berth.faces.shopper.inventory import wire
 
 MOST_OFFERS = 10_000
 """In one answer; `total` tells whether there are more."""
+_MOST_EXPONENT = 308
+"""As for the parameters that are no amounts: what no double holds is no number of theirs."""
 _DIGITS = 4
 
 
@@ -46,6 +48,8 @@ def max_price(given: Decimal | None) -> Micros | None:
         raise Invalid(
             "invalid_field", "max_price must be a number of at least 0", field="max_price", sent=str(given)
         )
+    if given and given.adjusted() > _MOST_EXPONENT:
+        raise Invalid("invalid_field", "max_price is out of range", field="max_price", sent=str(given))
     # Compared before it is scaled: the exponent is the caller's.
     return Micros(money.MAX_MICROS if given > money.MAX_MICROS else int(given.scaleb(6)))
 
