@@ -318,6 +318,27 @@ def test_a_key_that_no_header_could_hold_is_said(berth: Berth) -> None:
     assert "mk_a" not in shown.error
 
 
+def test_an_old_session_that_goes_on_is_listed_however_many_newer_ones_ended(
+    berth: Berth, desk: Desk
+) -> None:
+    ended, old = json.loads(with_status("stopped", id="sess-new")), json.loads(said.RUNNING)
+    nobody = (200, '{"sessions": [], "count": 0}')
+    desk.says(
+        "GET /api/v1/sessions",
+        (200, json.dumps({"sessions": [ended], "count": 1})),
+        nobody,
+        nobody,
+        (200, json.dumps({"sessions": [old], "count": 1})),
+        nobody,
+    )
+    shown = berth("sessions", "--limit", "1", "--consumer", "me", "--json")
+    assert [row["id"] for row in json.loads(shown.out)["sessions"]] == [old["id"]]
+    assert [asked.query.get("status") for asked in desk.asked] == [
+        *(None, "pending", "provisioning", "running", "stopping")
+    ]
+    assert {asked.query["consumer_id"] for asked in desk.asked} == {"me"}
+
+
 def test_sessions_that_ended_are_listed_when_asked_for(berth: Berth, desk: Desk) -> None:
     rows = [json.loads(said.RUNNING), json.loads(with_status("failed", id="sess-old", error="no capacity"))]
     desk.says("GET /api/v1/sessions", (200, json.dumps({"sessions": rows, "count": 2})))

@@ -19,7 +19,10 @@ from berth.shopping.renting import Renting
 from berth.shopping.watching import watch
 
 _ENDED = {"stopped", "failed"}
-_ALIVE = {"pending", "provisioning", "running", "stopping"}
+_ALIVE = ("pending", "provisioning", "running", "stopping")
+"""In the order in which a session has them."""
+_LISTED_MOST = 1000
+"""So many a server tells of at once."""
 _END_POLL_S = 2.0
 
 Server = Annotated[str, Parameter(env_var="BERTH_URL", help="Address of the Berth that is asked.")]
@@ -208,12 +211,11 @@ def sessions(
     api_key: ApiKey = None,
 ) -> None:
     """List sessions, newest first: those that have not ended, unless asked for more."""
-    found = Api(server, api_key).get(
-        "sessions", status=status, provider=provider, consumer_id=consumer, limit=limit
-    )
-    rows = tables.objects(found, "sessions")
-    if not everything and status is None:
-        rows = [row for row in rows if row.get("status") not in _ENDED]
+    api, whose = Api(server, api_key), {"provider": provider, "consumer_id": consumer}
+    if everything or status is not None:
+        rows = tables.objects(api.get("sessions", status=status, limit=limit, **whose), "sessions")
+    else:
+        rows = _going_on(api, whose, limit)
     if as_json:
         tables.print_json({"sessions": rows, "count": len(rows)})
     elif rows:
@@ -286,6 +288,18 @@ def costs(
         tables.print_json(found)
     else:
         tables.print_costs(found)
+
+
+def _going_on(api: Api, whose: dict[str, str | None], limit: int | None) -> list[Json]:
+    """Those that have not ended, newest first."""
+    rows = tables.objects(api.get("sessions", limit=limit, **whose), "sessions")
+    if len(rows) >= min(limit or _LISTED_MOST, _LISTED_MOST):
+        # Newer ones that ended may have left no room for an old one that still costs. Whatever goes on to its next
+        # status meanwhile is there twice, and never missing.
+        each = [api.get("sessions", status=status, limit=limit, **whose) for status in _ALIVE]
+        found = {str(row.get("id")): row for part in each for row in tables.objects(part, "sessions")}
+        rows = sorted(found.values(), key=lambda row: str(row.get("created_at")), reverse=True)
+    return [row for row in rows if row.get("status") not in _ENDED][:limit]
 
 
 def _chosen(
