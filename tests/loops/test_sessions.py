@@ -348,6 +348,26 @@ async def test_a_kept_disk_is_off_until_it_is_deleted(world: World, provider: Pr
     world.check()
 
 
+async def test_a_kept_disk_that_its_provider_loses_ends_nothing_a_second_time(
+    world: World, provider: Provider
+) -> None:
+    session = await world.running_session(storage_policy=StoragePolicy.PRESERVE)
+    world.act(sessions.done, make.owner(session.instance), session.id, world.rules)
+    await world.settle()
+    assert world.seen(session).status is Status.STOPPED
+    paid = world.charged(session.instance)
+    provider.crash(provider.alive()[0].handle)
+    await world.live(1200, step_s=60)
+    lost = world.seen(session)
+    assert (lost.status, lost.failure) == (Status.STOPPED, Failure.INSTANCE_VANISHED)
+    assert (lost.instance.status.value, lost.error) == (
+        "deleted",
+        "The provider no longer has this instance.",
+    )
+    assert world.charged(session.instance) == paid
+    world.check()
+
+
 async def test_what_went_off_and_cannot_be_started_is_destroyed(world: World, provider: Provider) -> None:
     session = await world.running_session()
     provider.start_is_refused = True

@@ -393,7 +393,8 @@ def gone(tx: Tx, leased: Instance, rules: Rules) -> Instance | None:
 def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> Instance | None:
     """It ended without anybody asking. It pays up to when it was last seen, and no minimum for our fault.
 
-    What its provider may take away, it took: a spot instance was evicted, and is deleted.
+    What its provider may take away, it took: a spot instance was evicted, and is deleted. So is a session that had ended
+    and whose disk was kept: it has not failed, there is only nothing left of it.
     """
     current = store.find_any(tx, instance.id)
     if current is None or current.sequence != instance.sequence or current.status not in states.STANDING:
@@ -408,13 +409,14 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
         replacing.blame(tx, current, reason)
     storage.free_disk(tx, by_loop(current), current)
     billing.finish(tx, current.project, current.id, current.price, seen_at, with_minimum=False)
-    if current.is_spot:
+    is_deleted = current.is_spot or _is_kept_disk(current)
+    if is_deleted:
         idempotency.unpin(tx, current.id)
     changed = replace(
         current,
-        wanted=Wanted.DELETED if current.is_spot else Wanted.OFFLINE,
+        wanted=Wanted.DELETED if is_deleted else Wanted.OFFLINE,
         status_reason=because("evicted") if current.is_spot else reason,
-        deleted_at=tx.now if current.is_spot else None,
+        deleted_at=tx.now if is_deleted else None,
         handle=None,
         create_sent_at=None,
         missing_since=None,
@@ -425,7 +427,12 @@ def vanished(tx: Tx, instance: Instance, *, seen_at: Instant, reason: str) -> In
         # Whoever is at work on it was told by a provider that still had it: what they bring back is void.
         lease_token=current.lease_token + 1,
     )
-    return move(tx, changed, Status.DELETED if current.is_spot else Status.ERROR)
+    return move(tx, changed, Status.DELETED if is_deleted else Status.ERROR)
+
+
+def _is_kept_disk(instance: Instance) -> bool:
+    """Whether it is what a session left: off, for good, with a disk that its owner may still delete."""
+    return instance.ends_off and instance.status is Status.OFFLINE and instance.wanted is Wanted.OFFLINE
 
 
 def _fail(tx: Tx, current: Instance, status: Status, reason: str) -> Instance:
