@@ -62,11 +62,12 @@ def costs(
 
 def accrued(tx: Tx, now: Instant) -> list[tuple[str, Micros]]:
     """By provider, what the sessions whose instances are still there have used until `now`, at the price of each second."""
+    # Said twice that it is not deleted: an index has those alone, and segments of all that ever was are many.
     rows = tx.all(
         f"SELECT provider, CAST(SUM({_total(_END)} - {_total(_START)}) AS BIGINT) FROM (SELECT i.provider,"
         " g.price_micros_per_hour, g.before_s, g.started_at, g.ended_at FROM sessions s"
         " JOIN instances i ON i.id = s.instance_id JOIN segments g ON g.subject = s.instance_id"
-        " WHERE i.status IN ('provisioning', 'running', 'offline', 'deleting')) AS used"
+        " WHERE i.status <> 'deleted' AND i.status IN ('provisioning', 'running', 'offline', 'deleting')) AS used"
         " GROUP BY provider ORDER BY provider",
         start=0,
         end=now,

@@ -13,6 +13,7 @@ ROUTES = (
         query=wire.CostsQuery,
         answer=(wire.SessionCost, wire.CostSummary),
         rate=Rate.LIST,
+        is_long=True,
     ),
     Route(
         method="GET",
@@ -23,5 +24,6 @@ ROUTES = (
         query=wire.SummaryQuery,
         answer=wire.CostSummary,
         rate=Rate.LIST,
+        is_long=True,
     ),
 )
