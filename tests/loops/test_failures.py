@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from berth.core import billing, instances
+from berth.core import billing, instances, sessions
 from berth.core.driver import Abilities, BadCredentials, NoCapacity, NotSupported, Refused, Unreachable
 from berth.core.instances import SENTENCES, Instance, because
-from berth.core.sessions import LaunchMode, Rules
+from berth.core.sessions import LaunchMode, Rules, StoragePolicy
 from berth.core.volumes import NewVolume, reasons
 from tests import make
 from tests.conftest import FakeClock
@@ -159,6 +159,15 @@ async def down_after_its_restart(world: World, provider: Provider) -> Instance:
     return instance
 
 
+async def lost_while_kept(world: World, provider: Provider) -> Instance:
+    session = await world.running_session(storage_policy=StoragePolicy.PRESERVE)
+    world.act(sessions.done, make.owner(session.instance), session.id, world.rules)
+    await world.settle()
+    provider.machines.clear()
+    await world.live(1200, step_s=60)
+    return session.instance
+
+
 async def out_of_credit(world: World, provider: Provider) -> Instance:
     instance = await world.running()
     world.stop_spending(instance)
@@ -191,6 +200,7 @@ WAYS: list[tuple[str, str, Way]] = [
     ("provisioning_timeout", "error", never_answers),
     ("instance_lost", "error", lost),
     ("instance_lost", "error", lost_while_booting),
+    ("instance_lost", "deleted", lost_while_kept),
     ("evicted", "deleted", taken_away),
     ("start_refused", "offline", not_started),
     ("start_timeout", "offline", started_in_vain),
