@@ -165,7 +165,10 @@ def problems(**members: Any) -> str:
         ({"disk_gb": -5}, "disk_gb must be at least 0 (got -5)"),
         ({"exposed_ports": (0,)}, "exposed_ports must be at least 1 (got 0)"),
         ({"exposed_ports": (70000,)}, "exposed_ports must be at most 65535 (got 70000)"),
-        ({"exposed_ports": (80, 80)}, "exposed_ports must not name a port twice"),
+        ({"exposed_ports": (80, 443, 80)}, "exposed_ports must not name a port twice (got 80, 443, 80)"),
+        ({"docker_image": "a b; <c>"}, "docker_image must be the name of an image (got a b; c)"),
+        ({"docker_image": "-v/:/host"}, "docker_image must be the name of an image (got -v/:/host)"),
+        ({"docker_image": "ghcr.io:443/Acme/a_b-c.d:1.0@sha256:0a1b"}, ""),
         ({"max_retries": -1}, "max_retries must be at least 0 (got -1)"),
         ({"ssh_timeout_minutes": -1}, "ssh_timeout_minutes must be at least 0 (got -1)"),
         (
