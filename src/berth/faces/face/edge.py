@@ -158,7 +158,13 @@ class Edge:
         refusal = self._translate(route, call, document, pairs)
         if refusal is not None:
             raise refusal
-        result = await self._looked_up(route, call)
+        try:
+            result = await self._looked_up(route, call)
+        except Invalid as invalid:
+            if "sent" not in invalid.details:
+                raise
+            # As it was written: a number has many ways to be.
+            raise bodies.with_value(invalid, document, pairs) from None
         if isinstance(result, Text):
             return Reply(OK, result.body, result.headers, result.media_type)
         if isinstance(result, Sent):
