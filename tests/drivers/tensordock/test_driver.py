@@ -203,8 +203,22 @@ def test_a_status_that_says_nothing_is_never_absence() -> None:
         only(rig).status, only(rig).path = "hibernating", []
         with pytest.raises(Unreachable):
             await driver.inspect(order.label, None)
-        with pytest.raises(Unreachable):
-            await driver.list_own(rig.install_id)
+        listing = await driver.list_own(rig.install_id)
+        assert (listing.sightings, listing.is_complete) == ((), False)
+
+    over(test)
+
+
+def test_a_status_that_says_nothing_of_one_hides_no_other() -> None:
+    async def test(rig: TensorDockRig, driver: TensorDockDriver) -> None:
+        first, second = rig.order(), rig.order()
+        handle = (await driver.create(first)).handle
+        await driver.create(second)
+        odd = rig.service.machines[handle]
+        odd.status, odd.path = "hibernating", []
+        listing = await driver.list_own(rig.install_id)
+        assert [sighting.label for sighting in listing.sightings] == [second.label]
+        assert not listing.is_complete
 
     over(test)
 

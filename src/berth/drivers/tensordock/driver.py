@@ -100,12 +100,17 @@ class TensorDockDriver(WithoutTemplates, WithoutVolumes):
 
     async def list_own(self, install_id: str) -> Listing:
         listed, is_complete = await self._list()
-        sightings = [
-            self._seen(row, label)
+        own = [
+            (row, label)
             for row in listed
             if (label := translate.label_of(row)) is not None and label.install_id == install_id
         ]
-        return Listing(tuple(sightings), is_complete=is_complete)
+        for row, label in own:
+            self._handles[label] = text(row, "id")
+        seen = [translate.sighting(row, label) for row, label in own]
+        # One whose status says nothing is there all the same, and hides no other.
+        sightings = tuple(sighting for sighting in seen if sighting is not None)
+        return Listing(sightings, is_complete=is_complete and len(sightings) == len(own))
 
     async def start(self, handle: str, order: CreateOrder | None = None) -> None:  # noqa: ARG002
         if await self._power(handle) in {Power.STOPPED, Power.FAILED}:
