@@ -19,6 +19,7 @@ from berth.core.driver import Driver, DriverError, Listing, Power, Sighting
 from berth.core.instances import STANDING, Instance, Orphan, Status, Wanted, because
 from berth.loops import counting
 from berth.loops.holding import LeaseLost, under, watching
+from berth.loops.proof import is_served
 from berth.loops.world import Report, World
 
 PERIOD_S = 20.0
@@ -84,9 +85,14 @@ def _is_elsewhere(instance: Instance, sighting: Sighting) -> bool:
     """Whether it runs, as it is to, and is reached at another address than its owner was told."""
     if sighting.power is not Power.RUNNING or instance.status is not Status.RUNNING:
         return False
-    if instance.wanted is not Wanted.RUNNING or not sighting.ip or not sighting.ssh_port:
+    if instance.wanted is not Wanted.RUNNING or not sighting.ip:
         return False
-    return (sighting.ip, sighting.ssh_port) != (instance.ip, instance.ssh_port)
+    if instance.launch is not None and is_served(instance):
+        served = next(iter(instance.launch.ports), 0)
+        port, known_port = sighting.ports.get(served), instance.ports.get(served)
+    else:
+        port, known_port = sighting.ssh_port, instance.ssh_port
+    return bool(port) and (sighting.ip, port) != (instance.ip, known_port)
 
 
 async def tick(world: World) -> Report:

@@ -12,7 +12,7 @@ from berth.base.db import Tx
 from berth.base.money import Micros
 from berth.core import billing, catalog, events, volumes
 from berth.core.driver import Power, Sighting
-from berth.core.instances import charging, states, store
+from berth.core.instances import charging, launching, states, store
 from berth.core.instances.announcing import announce
 from berth.core.instances.model import Instance, Orphan, Status, Wanted
 from berth.core.instances.writing import with_address
@@ -77,7 +77,8 @@ def moved(tx: Tx, instance: Instance, sighting: Sighting) -> None:
     if current is None or current.sequence != instance.sequence or current.status is not Status.RUNNING:
         return
     changed = with_address(current, sighting)
-    store.update(tx, instance.id, ip=changed.ip, ssh_port=changed.ssh_port)
+    ports = launching.written_ports(changed.ports)
+    store.update(tx, instance.id, ip=changed.ip, ssh_port=changed.ssh_port, ports=ports)
     _record(tx, events.system(current.project, "loop:observation"), changed, "instance.moved")
 
 
