@@ -281,6 +281,22 @@ def test_a_look_that_is_cut_short_leaves_what_is_known() -> None:
     asyncio.run(test())
 
 
+@pytest.mark.parametrize("odd", [{"id": 9, "dph_total": None}, {"id": 1, "dph_total": 1}, "no offer"])
+def test_a_row_that_is_no_offer_hides_nothing_dearer_than_its_page(odd: object) -> None:
+    async def test() -> None:
+        rows = [{"id": number, "dph_total": number} for number in range(1, 101)]
+
+        async def search(body: dict[str, Any]) -> Mapping[str, Any]:
+            bound = body.get("dph_total", {"gte": 0})["gte"]
+            matching: list[object] = [row for row in rows if row["dph_total"] >= bound]
+            return {"offers": [odd, *matching][:64] if not bound else matching[:64]}
+
+        found = Market(search, lambda: 0.0, pages=3)
+        assert [row["id"] for row in await found.look({})] == list(range(1, 101))
+
+    asyncio.run(test())
+
+
 def test_more_than_a_page_of_one_price_hides_what_is_beyond_it_and_nothing_dearer() -> None:
     async def test(rig: VastaiRig, driver: VastaiDriver) -> None:
         for number, row in enumerate(rig.service.offers.values()):

@@ -62,13 +62,11 @@ class Market:
     async def _next_page(self, query: dict[str, Any]) -> bool:
         """Takes in one page; True when nothing is dearer."""
         first = self._from
-        page = await self._page(query, None if first is None else ("gte", first))
-        is_full = len(page) >= PAGE
+        page, is_full = await self._page(query, None if first is None else ("gte", first))
         if first is not None and is_full and not set(page) - self._in_round:
             # More than a page of one price: what is beyond that page cannot be had, what is dearer can.
             _log.warning("upstream_offers_of_one_price", price=str(first))
-            page = await self._page(query, ("gt", first))
-            is_full = len(page) >= PAGE
+            page, is_full = await self._page(query, ("gt", first))
         fresh = set(page) - self._in_round
         last = max((each.price for each in page.values()), default=None)
         is_over = not fresh or not is_full or last is None or len(self._known) >= MOST_OFFERS
@@ -80,7 +78,10 @@ class Market:
             self._in_round = set()
         return is_over
 
-    async def _page(self, query: dict[str, Any], bound: tuple[str, Decimal] | None) -> dict[int, _Known]:
+    async def _page(
+        self, query: dict[str, Any], bound: tuple[str, Decimal] | None
+    ) -> tuple[dict[int, _Known], bool]:
+        """Its offers, and whether there may be more after it: rows that are no offers fill a page as well."""
         asked = {**query, "order": [["dph_total", "asc"]], "limit": PAGE}
         if bound is not None:
             asked["dph_total"] = {bound[0]: bound[1]}
@@ -92,7 +93,7 @@ class Market:
             price, handle = number(row.get("dph_total")), whole(row.get("ask_contract_id") or row.get("id"))
             if price is not None and price > 0 and handle > 0:
                 found[handle] = _Known(row, price, now)
-        return found
+        return found, len(listed) >= PAGE
 
     def _drop(self, page: dict[int, _Known], first: Decimal | None, last: Decimal | None) -> None:
         """Forgets what was known between two prices and is not in the page any more; None: without a bound.
