@@ -8,6 +8,7 @@ from berth.core import events
 from berth.core.billing import rates
 from berth.core.driver import Abilities, DriverError, Label, Power, RateLimited, Unreachable
 from berth.core.instances import because
+from berth.core.sessions import LaunchMode
 from tests import make
 from tests.conftest import FakeClock
 from tests.world import truth
@@ -443,3 +444,23 @@ async def test_one_provider_that_fails_does_not_hide_another(
         with pytest.raises(ExceptionGroup):
             await world.tick("observation")
     assert world.status(instance) == "error"
+
+
+async def test_the_port_of_its_own_server_is_followed_where_it_moves(
+    world: World, provider: Provider
+) -> None:
+    provider.abilities = Abilities(containers=True)
+    session = await world.running_session(
+        workload_type="inference",
+        launch_mode=LaunchMode.ENTRYPOINT,
+        docker_image="acme/server",
+        exposed_ports=(9000, 9001),
+    )
+    assert session.api_endpoint == "http://192.0.2.1:49000"
+    machine = provider.alive()[0]
+    machine.ports = {9000: 51_234, 9001: 51_235}
+    await world.live(120)
+    assert world.seen(session).api_endpoint == "http://192.0.2.1:51234"
+    machine.ports = {}
+    await world.live(120)
+    assert world.seen(session).api_endpoint == "http://192.0.2.1:51234"

@@ -108,26 +108,6 @@ async def test_an_image_of_its_own_runs_once_its_server_answers(world: World, pr
     assert "probe" not in world.fate.calls
 
 
-async def test_the_port_of_its_own_server_is_followed_where_it_moves(
-    world: World, provider: Provider
-) -> None:
-    provider.abilities = CONTAINERS
-    session = await world.running_session(
-        workload_type="inference",
-        launch_mode=LaunchMode.ENTRYPOINT,
-        docker_image="acme/server",
-        exposed_ports=(9000, 9001),
-    )
-    assert session.api_endpoint == "http://192.0.2.1:49000"
-    machine = provider.alive()[0]
-    machine.ports = {9000: 51_234, 9001: 51_235}
-    await world.live(120)
-    assert world.seen(session).api_endpoint == "http://192.0.2.1:51234"
-    machine.ports = {}
-    await world.live(120)
-    assert world.seen(session).api_endpoint == "http://192.0.2.1:51234"
-
-
 async def test_an_image_whose_server_never_answers_fails_after_ten_minutes(
     world: World, provider: Provider
 ) -> None:
