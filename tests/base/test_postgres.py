@@ -1,6 +1,7 @@
 """PostgreSQL alone: a verb that loses a race is run again, and a server that is gone is said to be."""
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from urllib.parse import quote
 
@@ -133,7 +134,11 @@ def test_a_connection_that_the_server_closed_costs_nothing(
         tx.one("SELECT 1")
         all_are_open.wait(10)
 
-    for verb in (partial(grown.read_now, values), partial(grown.write_now, add_one, "a")):
+    verbs: list[Callable[[], object]] = [
+        lambda: grown.read_now(values),
+        lambda: grown.write_now(add_one, "a"),
+    ]
+    for verb in verbs:
         failed(together([partial(grown.read_now, fill) for _ in range(CONNECTIONS)]))
         _cut_all(database_url)
         verb()
