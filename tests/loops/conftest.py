@@ -24,9 +24,17 @@ def log() -> Iterator[list[EventDict]]:
 @pytest.fixture
 def db(database_url: str, clock: FakeClock) -> Iterator[Database]:
     """As everywhere, but PostgreSQL is asked in the thread of the test: a test here has a thousand transactions."""
-    database = straight.connect(database_url, clock) if is_postgresql(database_url) else connect(database_url, clock)
+    database = (
+        straight.connect(database_url, clock) if is_postgresql(database_url) else connect(database_url, clock)
+    )
     yield database
     database.close()
+
+
+@pytest.fixture
+def apart(engine: str) -> int:
+    """How many calls lie between two deaths: SQLite dies at every call; PostgreSQL takes ten times as long for each."""
+    return 1 if engine == "sqlite" else 3
 
 
 @pytest.fixture
