@@ -26,16 +26,18 @@ from tests import postgres
 
 _EMPTY = """
 DO $$
-DECLARE name text; has_rows boolean;
+DECLARE name text;
 BEGIN
     PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
-        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I)', name) INTO has_rows;
-        IF has_rows THEN EXECUTE format('TRUNCATE %I RESTART IDENTITY', name); END IF;
+        EXECUTE format('DELETE FROM %I', name);
     END LOOP;
+    PERFORM setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S';
 END $$
 """
-"""Creating a database takes a fifth of a second, emptying one a hundredth."""
+"""Creating a database takes a fifth of a second, truncating its tables a twentieth, and this half of that."""
+_TIDIED_AFTER = 25
+"""Rows that were deleted take room until somebody tidies up."""
 ENGINES = ("sqlite", "postgresql")
 ASYNC_LIMIT_S = 60
 _MEMORY = Path("/dev/shm")
@@ -80,6 +82,7 @@ class Databases:
         self._server: str | None = None
         self._template: str | None = None
         self._to_empty: list[str] = []
+        self._emptyings = 0
         self._count = 0
 
     def empty(self, engine: str) -> str:
@@ -123,8 +126,11 @@ class Databases:
         if not self._to_empty:
             return None
         url = self._to_empty.pop()
-        with psycopg.connect(url) as connection:
+        self._emptyings += 1
+        with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(_EMPTY)
+            if self._emptyings % _TIDIED_AFTER == 0:
+                connection.execute("VACUUM")
         return url
 
     def _postgres(self) -> str:

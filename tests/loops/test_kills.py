@@ -124,12 +124,12 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("is_after", [False, True], ids=["before it takes effect", "before it is answered"])
 async def test_killed_at_any_call_there_is_one_instance_and_an_exact_bill(
-    db: Database, clock: FakeClock, scenario: str, is_after: bool
+    db: Database, clock: FakeClock, scenario: str, is_after: bool, apart: int
 ) -> None:
     play, least_calls = SCENARIOS[scenario]
     world = _two_providers(db, clock)
     customer = await world.customer("100000")
-    for call in count(1):
+    for call in count(1, apart):
         for provider in world.providers:
             provider.heals()
         deaths = world.deaths

@@ -158,12 +158,18 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
     ids=["before a call takes effect", "before a call is answered", "before a commit"],
 )
 async def test_killed_anywhere_a_session_is_one_machine_and_an_exact_bill(
-    db: Database, clock: FakeClock, scenario: str, doom: Callable[..., None], is_after: bool, stride: int
+    db: Database,
+    clock: FakeClock,
+    scenario: str,
+    doom: Callable[..., None],
+    is_after: bool,
+    stride: int,
+    apart: int,
 ) -> None:
     play, least_calls = SCENARIOS[scenario]
     world = _two_markets(db, clock)
     customer = await world.customer("100000")
-    for call in count(1, stride):
+    for call in count(1, stride * apart):
         for provider in world.providers:
             provider.heals()
             provider.tells_its_meter = False

@@ -157,12 +157,12 @@ SCENARIOS: dict[str, tuple[Scenario, int]] = {
 @pytest.mark.parametrize("is_after", [False, True], ids=["before it takes effect", "before it is answered"])
 @pytest.mark.parametrize("lag_s", [0, 40], ids=["at once", "listed late"])
 async def test_killed_at_any_call_each_volume_is_there_once_and_paid_for_once(
-    db: Database, clock: FakeClock, scenario: str, is_after: bool, lag_s: int
+    db: Database, clock: FakeClock, scenario: str, is_after: bool, lag_s: int, apart: int
 ) -> None:
     play, least_calls = SCENARIOS[scenario]
     world = _two_providers(db, clock, lag_s)
     customer = await world.customer("100000")
-    for call in count(1):
+    for call in count(1, apart):
         for provider in world.providers:
             provider.heals()
         deaths = world.deaths
