@@ -7,6 +7,7 @@ lost is `OutcomeUnknown`.
 import asyncio
 import io
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 _CONNECTIONS = 16
 _WAIT_S = 10
 _UNDER_WAY = frozenset({"Running", "Pending"})
+_WAIT_ENDED = re.compile(r"context (deadline exceeded|canceled)")
+"""A wait that ended before its operation, in the words in which one that failed for lack of time may say so too."""
 
 Json = Mapping[str, Any]
 
@@ -196,24 +199,36 @@ class Client:
 
     async def _await(self, operation: str, what: str) -> Any:
         """The metadata of what was set going. Raises what its failure means, OutcomeUnknown where its end is not seen."""
-        path = f"{URL(operation).path}/wait"
+        path = URL(operation).path
         ends_at = time.monotonic() + self._config.operation_s
         while time.monotonic() < ends_at:
-            try:
-                raw = await self._exchange("GET", path, {"timeout": str(_WAIT_S)}, None, {})
-            except Unreachable as error:
-                raise OutcomeUnknown(f"{what}: {error}") from error
-            done = raw.json()
-            if done is None or "Operation not found" in str(done.get("error")):
-                raise OutcomeUnknown(f"{what}: its operation is not known any more")
-            if done.get("type") == "error":
-                raise failure_of(str(done.get("error") or ""), what)
-            state = done.get("metadata") or {}
+            state = await self._state_of(path, what)
             if state.get("status") == "Success":
                 return state.get("metadata")
             if state.get("status") not in _UNDER_WAY:
                 raise failure_of(str(state.get("err") or state.get("status")), what)
         raise OutcomeUnknown(f"{what}: still under way")
+
+    async def _state_of(self, operation: str, what: str) -> Json:
+        """An operation, once it has ended or a while has passed. Raises what its failure means, and OutcomeUnknown."""
+        said = ""
+        for path, query in ((f"{operation}/wait", {"timeout": str(_WAIT_S)}), (operation, {})):
+            try:
+                raw = await self._exchange("GET", path, query, None, {})
+            except Unreachable as error:
+                raise OutcomeUnknown(f"{what}: {error}") from error
+            done = raw.json()
+            if done is None or "Operation not found" in str(done.get("error")):
+                raise OutcomeUnknown(f"{what}: its operation is not known any more")
+            if done.get("type") != "error":
+                return done.get("metadata") or {}
+            said = str(done.get("error") or "")
+            # What an operation ended with comes with success as the status: it was sent before the wait began.
+            if raw.status >= 300:  # noqa: PLR2004
+                raise OutcomeUnknown(f"{what}: its operation cannot be asked for: {raw.status} {said}")
+            if not _WAIT_ENDED.fullmatch(said):
+                raise failure_of(said, what)
+        raise OutcomeUnknown(f"{what}: {said}")
 
     def _turn_from(self, number: int) -> None:
         if self._first == number:
