@@ -171,6 +171,7 @@ def use(instance: Json) -> Use:
         ports=frozenset(ports),
         holds=holds,
         born_at=text(instance, "created_at"),
+        is_known=bool(config) or text(instance, "status") in _POWERS,
     )
 
 
