@@ -43,6 +43,8 @@ class Engine:
         """By member and name."""
         self.busy_ports: set[int] = set()
         self.seen: list[str] = []
+        self.kill: tuple[int, Callable[[], object]] | None = None
+        """After how many requests from now the one who asks is killed, before it has the answer, and how."""
         self.most_at_once = 0
         self._at_once = 0
         self._born = 0
@@ -80,6 +82,7 @@ class Engine:
             await self._perform(self._before, request)
             metadata = self._answer(request, content)
             await self._perform(self._after, request)
+            self._maybe_kill()
         except Refusal as refusal:
             body = {"type": "error", "error": refusal.sentence, "error_code": refusal.status}
             return web.json_response(body, status=refusal.status)
@@ -88,6 +91,13 @@ class Engine:
         if isinstance(metadata, web.Response):
             return metadata
         return web.json_response({"type": "sync", "metadata": metadata}, headers={"ETag": _etag(metadata)})
+
+    def _maybe_kill(self) -> None:
+        if self.kill is not None:
+            left, kill = self.kill
+            self.kill = (left - 1, kill) if left > 1 else None
+            if left == 1:
+                kill()
 
     async def _perform(self, planned: list[tuple[str, str, Act]], request: web.Request) -> None:
         for number, (method, end, act) in enumerate(planned):
@@ -120,16 +130,14 @@ class Engine:
         match parts:
             case []:
                 return {"auth": "trusted", "environment": {"server_clustered": True, "certificate": "PEM"}}
-            case ["projects", _] | ["cluster", "members", _, "state"]:
+            case ["projects", _]:
                 return {}
-            case ["cluster", "members"]:
-                return [self._member(name) for name in self.members]
-            case ["cluster", "members", name]:
-                if request.method == "PUT":
-                    self.members[name] = body["config"]
-                return self._member(name)
+            case ["cluster", "members", *rest]:
+                return self._members(request, rest, body)
             case ["resources"]:
                 return self._resources(request.query["target"])
+            case ["storage-pools", _, "resources"]:
+                return {"space": {"total": 1 << 40, "used": 0}}
             case ["operations", _, "wait"]:
                 status, answer = self.waits.pop(0)
                 return web.json_response(answer, status=status)
@@ -138,6 +146,13 @@ class Engine:
             case ["operations"]:
                 return {"running": self.operations}
         raise Refusal(404, f"{request.path}: not found")
+
+    def _members(self, request: web.Request, rest: list[str], body: dict[str, Any]) -> Any:
+        if not rest:
+            return [self._member(name) for name in self.members]
+        if request.method == "PUT":
+            self.members[rest[0]] = body["config"]
+        return self._member(rest[0])
 
     def _member(self, name: str) -> dict[str, Any]:
         url = f"https://192.0.2.{sorted(self.members).index(name) + 1}:8443"

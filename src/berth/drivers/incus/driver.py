@@ -28,7 +28,7 @@ from berth.core.driver import (
     VolumeSighting,
     WithoutTemplates,
 )
-from berth.drivers.incus import disk, names, rooms, translate
+from berth.drivers.incus import disk, moves, names, rooms, translate
 from berth.drivers.incus.client import Client, segment
 from berth.drivers.incus.config import IncusConfig
 from berth.drivers.incus.errors import Changed, Exists, Missing, PortTaken, RunsAlready, StoppedAlready
@@ -108,7 +108,7 @@ class IncusDriver(WithoutTemplates):
             return None
         seen = await self._seen(found)
         if seen.is_unreachable:
-            raise Unreachable(f"{seen.handle}: its host {text(found, 'location')!r} does not answer")
+            raise Unreachable(f"{seen.handle}: on its way, or its host {text(found, 'location')!r} is silent")
         return seen
 
     async def list_own(self, install_id: str) -> Listing:
@@ -140,6 +140,7 @@ class IncusDriver(WithoutTemplates):
 
     async def stop(self, handle: str, *, release: bool = True) -> None:
         async with self._turns.of(handle):
+            await self._ours(handle)
             await self.halt(handle)
             await self.write(handle, lambda found: _holding(found, holds=not release))
 
@@ -169,16 +170,16 @@ class IncusDriver(WithoutTemplates):
 
     async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
         async with self._turns.of(instance_handle):
-            instance = await self._find(instance_handle)
-            if instance is None or translate.label_of(instance) is None:
-                raise Refused(f"{instance_handle}: nothing to attach to")
+            instance = await self._ours(instance_handle)
             await self.volumes.ready_for(mount.volume_handle, instance_handle, text(instance, "location"))
             device = translate.volume_device(mount, self._config.pool)
             await self.write(instance_handle, lambda found: _with_device(found, mount.volume_handle, device))
 
     async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:
         async with self._turns.of(instance_handle):
-            if await self._find(instance_handle) is not None:
+            instance = await self._find(instance_handle)
+            if instance is not None:
+                _check_stays(instance)
                 await self.write(instance_handle, lambda found: _with_device(found, volume_handle, None))
 
     async def resize_volume(self, handle: str, size_gb: int) -> None:
@@ -336,6 +337,7 @@ class IncusDriver(WithoutTemplates):
         found = await self._find(handle)
         if found is None or translate.label_of(found) is None:
             raise Refused(f"{handle}: there is no such instance of ours")
+        _check_stays(found)
         return found
 
     async def _get(self, name: str) -> Json:
@@ -359,6 +361,15 @@ class IncusDriver(WithoutTemplates):
         )
 
 
+def _check_stays(found: Json) -> None:
+    move = moves.of(found)
+    if move is not None:
+        raise Unreachable(
+            f"{text(found, 'name')} is on its way to {move.target}",
+            reason="The instance is being moved to another host.",
+        )
+
+
 def _holding(found: Json, *, holds: bool) -> dict[str, Any] | None:
     """What is off keeps its hardware, or gives it back, its cards out of its devices."""
     devices = found.get("devices") or {}
@@ -372,9 +383,7 @@ def _holding(found: Json, *, holds: bool) -> dict[str, Any] | None:
 
 def _granted(found: Json, cards: Any) -> dict[str, Any]:
     kept = {name: each for name, each in (found.get("devices") or {}).items() if not names.is_our_gpu(name)}
-    return translate.written(
-        found, config={names.HOLDS: "1"}, devices={**kept, **translate.gpu_devices(cards)}
-    )
+    return translate.written(found, config={names.HOLDS: "1"}, devices={**kept, **names.gpu_devices(cards)})
 
 
 def _with_device(found: Json, name: str, device: Mapping[str, str] | None) -> dict[str, Any] | None:

@@ -77,7 +77,7 @@ class Stock:
         listed = translate.rows(
             await self._client.get("/1.0/instances", **{"recursion": "1", "all-projects": "true"})
         )
-        found = [translate.use(instance) for instance in listed]
+        found = [use for instance in listed for use in translate.uses(instance)]
         # What is off and gave its hardware back is seen as well, and takes it again only by its claim.
         seen = {(use.name, use.member) for use in found if use.holds}
         return [*found, *(each for each in self._claims.values() if (each.name, each.member) not in seen)]
