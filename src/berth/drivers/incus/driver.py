@@ -69,6 +69,7 @@ class IncusDriver(WithoutTemplates):
             clones_volumes=True,
             clones_live=True,
             appears_within_s=APPEARS_WITHIN_S,
+            finishes_creates=True,
             limits=("memory", "cpu", "processes", "disk"),
             notes=_NOTES,
         )
