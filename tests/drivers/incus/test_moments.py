@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import pytest
 
 from berth.core.driver import (
@@ -273,3 +274,52 @@ def test_users_other_than_root_can_read_their_keys(tmp_path: Path) -> None:
         assert modes == {"/home/debian/.ssh": "0755", "/home/debian/.ssh/authorized_keys": "0644"}
 
     perform(tmp_path, {"gpu1": []}, test)
+
+
+def test_wherever_a_create_is_killed_the_same_create_finishes_it(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        for requests in itertools.count(1):
+            order = an_order(startup_script="#!/bin/sh\n")
+            run = asyncio.create_task(driver().create(order))
+            engine.kill = (requests, run.cancel)
+            await asyncio.wait([run])
+            if not run.cancelled():
+                break
+            ours = driver()
+            seen = await ours.create(order)
+            assert seen.power is Power.RUNNING, requests
+            assert owners(engine, CARD_ADDRESS) == [seen.handle]
+            key = asyncssh.import_private_key(
+                engine.files[seen.handle]["/etc/ssh/ssh_host_ed25519_key"][1].decode()
+            )
+            assert seen.ssh_host_key_fingerprint == key.get_fingerprint()
+            assert "/var/lib/berth/startup-script" in engine.files[seen.handle]
+            await ours.destroy(seen.handle)
+            assert engine.instances == {}
+        assert requests > 15, "each of them was the last of a call"
+
+    perform(tmp_path, ONE_CARD, test)
+
+
+def test_wherever_a_stop_or_a_start_is_killed_the_same_again_finishes_it(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        seen = await driver().create(an_order())
+
+        async def until_done(act: Callable[[IncusDriver], Awaitable[None]], is_on: bool) -> None:
+            for requests in itertools.count(1):
+                run = asyncio.ensure_future(act(driver()))
+                engine.kill = (requests, run.cancel)
+                await asyncio.wait([run])
+                ours = driver()
+                await act(ours)
+                assert owners(engine, CARD_ADDRESS) == ([seen.handle] if is_on else []), requests
+                free = {each.hardware.name: each.free_units for each in await ours.stock.offers()}
+                assert free[CARD.name] == (0 if is_on else 1)
+                if not run.cancelled():
+                    return
+                await (ours.stop(seen.handle) if is_on else ours.start(seen.handle))
+
+        await until_done(lambda each: each.stop(seen.handle), is_on=False)
+        await until_done(lambda each: each.start(seen.handle), is_on=True)
+
+    perform(tmp_path, ONE_CARD, test)
