@@ -13,11 +13,14 @@ import pytest
 from berth.core.driver import (
     CreateOrder,
     Label,
+    Mount,
     NoCapacity,
     OutcomeUnknown,
     Place,
     Power,
+    Sighting,
     Unreachable,
+    VolumeOrder,
 )
 from berth.drivers.incus import IncusConfig, IncusDriver, Location, TypeSold, names, translate
 from berth.drivers.incus.rooms import Grant
@@ -323,3 +326,53 @@ def test_wherever_a_stop_or_a_start_is_killed_the_same_again_finishes_it(tmp_pat
         await until_done(lambda each: each.start(seen.handle), is_on=True)
 
     perform(tmp_path, ONE_CARD, test)
+
+
+async def a_volume_and_an_instance_elsewhere(driver: Callable[..., IncusDriver]) -> tuple[str, Sighting]:
+    one, other = (driver(locations=(Location(PLACE, frozenset({name})),)) for name in ("gpu1", "gpu2"))
+    volume = await one.create_volume(VolumeOrder(an_order().label, "data", "NVMe", 1, PLACE.code))
+    return volume.handle, await other.create(an_order(PLAIN))
+
+
+def test_a_volume_that_is_long_on_its_way_is_copied_once(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        volume, seen = await a_volume_and_an_instance_elsewhere(driver)
+        ours, is_copied = driver(), asyncio.Event()
+
+        async def takes_long() -> None:
+            await is_copied.wait()
+
+        engine.before("POST", "/volumes/custom", takes_long)
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await ours.attach_volume(seen.handle, Mount(volume, "data"))
+            for touch in (ours.resize_volume(volume, 2), ours.destroy_volume(volume)):
+                with pytest.raises(Unreachable):
+                    await touch
+        is_copied.set()
+        await ours.attach_volume(seen.handle, Mount(volume, "data"))
+        assert engine.count("POST", "/volumes/custom") == 2, "it was made, and copied once"
+        assert list(engine.volumes) == [("gpu2", volume)]
+        assert volume in engine.instances[seen.handle]["devices"]
+
+    perform(tmp_path, {"gpu1": [], "gpu2": []}, test)
+
+
+def test_a_copy_that_another_process_has_under_way_is_let_alone(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        volume, seen = await a_volume_and_an_instance_elsewhere(driver)
+        there = ("gpu2", volume)
+        config = engine.volumes["gpu1", volume]["config"]
+        engine.volumes[there] = {"config": {**config, names.MOVES: "1"}}
+        path = f"/1.0/storage-pools/default/volumes/custom/{volume}?project=default"
+        engine.operations = [{"resources": {"storage_volumes": [path]}}]
+        ours = driver()
+        with pytest.raises(Unreachable):
+            await ours.attach_volume(seen.handle, Mount(volume, "data"))
+        assert there in engine.volumes
+        engine.operations = []
+        await ours.attach_volume(seen.handle, Mount(volume, "data"))
+        assert list(engine.volumes) == [there]
+
+    perform(tmp_path, {"gpu1": [], "gpu2": []}, test)

@@ -138,10 +138,12 @@ def test_wherever_a_run_is_killed_the_next_one_brings_all_to_its_end(tmp_path: P
     async def test(engine: Engine, driver: Driver) -> None:
         for requests in itertools.count(1):
             seen, volume = await with_a_volume(driver)
-            run = asyncio.create_task(emptied(driver()))
+            killed = driver()
+            run = asyncio.create_task(emptied(killed))
             engine.kill = (requests, run.cancel)
-            done, _ = await asyncio.wait([run])
-            if run in done and not run.cancelled():
+            await asyncio.wait([run])
+            await killed.close()
+            if not run.cancelled():
                 break
             operator = driver()
             if then == "empty":

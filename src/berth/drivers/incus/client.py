@@ -90,7 +90,12 @@ class Client:
         answer = await self._ask(method, path, query, json.dumps(body).encode(), headers)
         if not answer.operation:
             return answer.metadata
-        return await self._await(answer.operation, f"{method} {path}")
+        return await self._await(answer.operation, f"{method} {path}", self._config.operation_s)
+
+    async def make_within(self, seconds: float, path: str, body: Json, **query: str) -> Any:
+        """A POST of what may take longer than other changes are given."""
+        answer = await self._ask("POST", path, query, json.dumps(body).encode(), {})
+        return await self._await(answer.operation, f"POST {path}", seconds) if answer.operation else None
 
     async def begin(self, path: str, body: Json, **query: str) -> tuple[str, Json]:
         """A POST that sets something going and does not wait for it: the path of its operation, and what that says."""
@@ -122,7 +127,9 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OutcomeUnknown(f"POST {path}: {error!r}") from error
         answer = _read(raw, what=f"POST {path}", changes=True)
-        return await self._await(answer.operation, f"POST {path}") if answer.operation else answer.metadata
+        if not answer.operation:
+            return answer.metadata
+        return await self._await(answer.operation, f"POST {path}", self._config.operation_s)
 
     async def check_project(self) -> None:
         """Raises BadCredentials where the project is not there: full rights find nothing in it, and no error."""
@@ -197,10 +204,10 @@ class Client:
             self._turn_from(number)
         raise said
 
-    async def _await(self, operation: str, what: str) -> Any:
+    async def _await(self, operation: str, what: str, within_s: float) -> Any:
         """The metadata of what was set going. Raises what its failure means, OutcomeUnknown where its end is not seen."""
         path = URL(operation).path
-        ends_at = time.monotonic() + self._config.operation_s
+        ends_at = time.monotonic() + within_s
         while time.monotonic() < ends_at:
             state = await self._state_of(path, what)
             if state.get("status") == "Success":

@@ -195,6 +195,7 @@ class IncusDriver(WithoutTemplates):
             yield None
 
     async def close(self) -> None:
+        await self.volumes.close()
         await self.client.close()
 
     async def _make(self, order: CreateOrder, name: str, key: asyncssh.SSHKey) -> Json | None:
