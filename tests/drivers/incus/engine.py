@@ -6,8 +6,10 @@ It keeps what it is told and no more. What an engine makes of it is for the real
 import asyncio
 import hashlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -256,16 +258,39 @@ class Engine:
 @asynccontextmanager
 async def answering(engine: Engine, directory: Path) -> AsyncIterator[Path]:
     """The socket that a driver reaches it by."""
-    application = web.Application(client_max_size=1 << 28)
-    application.router.add_route("*", "/{path:.*}", engine.handle)
-    runner = web.AppRunner(application)
-    await runner.setup()
+    runner = await _served(engine)
     path = directory / "engine.socket"
     await web.UnixSite(runner, str(path)).start()
     try:
         yield path
     finally:
         await runner.cleanup()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A member, as it is reached over HTTPS on this host."""
+
+    port: int
+    stop: Act
+
+
+@asynccontextmanager
+async def reached(engine: Engine, context: ssl.SSLContext) -> AsyncIterator[Address]:
+    runner = await _served(engine)
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    try:
+        yield Address(runner.addresses[0][1], runner.cleanup)
+    finally:
+        await runner.cleanup()
+
+
+async def _served(engine: Engine) -> web.AppRunner:
+    application = web.Application(client_max_size=1 << 28)
+    application.router.add_route("*", "/{path:.*}", engine.handle)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    return runner
 
 
 def _etag(metadata: Any) -> str:

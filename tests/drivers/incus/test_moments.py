@@ -1,7 +1,10 @@
 """What happens between two requests to a cluster: others take the same card, answers fail, somebody is killed."""
 
 import asyncio
+import hashlib
 import itertools
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +27,8 @@ from berth.core.driver import (
 )
 from berth.drivers.incus import IncusConfig, IncusDriver, Location, TypeSold, names, translate
 from berth.drivers.incus.rooms import Grant
-from tests.drivers.incus.engine import Engine, answering
+from tests.drivers.incus.engine import Engine, answering, reached
+from tests.drivers.incus.rig import certificate
 
 PLACE = Place("LAB-01", "Laboratory", "FI")
 PLAIN = TypeSold("CPU", 1, 1, 1)
@@ -39,13 +43,13 @@ def perform(directory: Path, cards: dict[str, list[str]], test: Test) -> None:
 
     async def whole() -> None:
         engine, drivers = Engine(cards), list[IncusDriver]()
-        async with answering(engine, directory) as socket:
+        async with answering(engine, directory) as path:
 
             def driver(**settings: Any) -> IncusDriver:
                 config = IncusConfig(
                     types=(PLAIN, CARD),
                     images=(),
-                    socket=socket,
+                    socket=path,
                     locations=(Location(PLACE, frozenset(cards)),),
                 )
                 drivers.append(IncusDriver(replace(config, **settings)))
@@ -376,3 +380,49 @@ def test_a_copy_that_another_process_has_under_way_is_let_alone(tmp_path: Path) 
         assert list(engine.volumes) == [there]
 
     perform(tmp_path, {"gpu1": [], "gpu2": []}, test)
+
+
+def test_a_volume_is_made_where_a_host_answers(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        order = VolumeOrder(an_order().label, "data", "NVMe", 1, PLACE.code)
+        engine.fail("GET", "/storage-pools/default/resources", 503, "Unable to connect")
+        made = await driver().create_volume(order)
+        assert list(engine.volumes) == [("gpu2", made.handle)]
+
+    perform(tmp_path, {"gpu1": [], "gpu2": []}, test)
+
+
+def test_a_member_that_is_frozen_is_passed_over_and_nothing_is_unknown(tmp_path: Path) -> None:
+    async def whole() -> None:
+        certificate(tmp_path, "cluster")
+        certificate(tmp_path, "ours")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "cluster.crt", tmp_path / "cluster.key")
+        der = ssl.PEM_cert_to_DER_cert((tmp_path / "cluster.crt").read_text())
+        engine = Engine({"gpu1": []})
+        async with reached(engine, context) as first, reached(engine, context) as second:
+            driver = IncusDriver(
+                IncusConfig(
+                    types=(PLAIN,),
+                    images=(),
+                    locations=(Location(PLACE, frozenset({"gpu1"})),),
+                    addresses=[f"https://127.0.0.1:{each.port}" for each in (first, second)],
+                    certificate=tmp_path / "ours.crt",
+                    key=tmp_path / "ours.key",
+                    server_fingerprint=hashlib.sha256(der).hexdigest(),
+                    timeout_s=2.0,
+                )
+            )
+            try:
+                order = an_order(PLAIN)
+                await driver.stock.members()
+                await first.stop()
+                # Its kernel takes connections, and nobody answers them.
+                with socket.create_server(("127.0.0.1", first.port)):
+                    body = {"name": names.instance(order.label)}
+                    await driver.client.change("POST", "/1.0/instances", body, target="gpu1")
+                assert list(engine.instances) == [names.instance(order.label)]
+            finally:
+                await driver.close()
+
+    asyncio.run(whole())

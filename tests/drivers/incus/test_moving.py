@@ -159,3 +159,18 @@ def test_wherever_a_run_is_killed_the_next_one_brings_all_to_its_end(tmp_path: P
         assert requests > 20, "each of them was the last of a run"
 
     perform(tmp_path, CARDS, test)
+
+
+def test_while_something_stays_the_engine_does_not_evacuate_it_its_own_way(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Driver) -> None:
+        await with_a_volume(driver)
+        await driver(locations=(Location(PLACE, frozenset({"gpu2"})),)).create(an_order())
+        operator = driver()
+        (moved,) = await emptied(operator)
+        assert (moved.member, moved.problem) == (None, "1H100 fits on no member of LAB-01")
+        assert engine.count("POST", "/1.0/cluster/members/gpu1/state") == 0
+        await operator.destroy(moved.handle)
+        assert await emptied(operator) == []
+        assert engine.count("POST", "/1.0/cluster/members/gpu1/state") == 1
+
+    perform(tmp_path, CARDS, test)

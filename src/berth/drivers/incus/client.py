@@ -25,7 +25,15 @@ from berth.drivers.incus.errors import Missing, error_of, failure_of
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 _CONNECTIONS = 16
 _WAIT_S = 10
+_UPLOAD_S = 3600.0
 _UNDER_WAY = frozenset({"Running", "Pending"})
+_NOT_CONNECTED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    ConnectionRefusedError,
+    FileNotFoundError,
+)
+"""Nothing was sent."""
 _WAIT_ENDED = re.compile(r"context (deadline exceeded|canceled)")
 """A wait that ended before its operation, in the words in which one that failed for lack of time may say so too."""
 
@@ -121,7 +129,7 @@ class Client:
         url = self._url(self._bases[self._first], path, {})
         try:
             async with session.post(
-                url, data=body, headers=dict(headers), timeout=aiohttp.ClientTimeout(total=None)
+                url, data=body, headers=dict(headers), timeout=aiohttp.ClientTimeout(total=_UPLOAD_S)
             ) as response:
                 raw = _Raw(response.status, await _content(response), "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -192,7 +200,7 @@ class Client:
                 raise BadCredentials(
                     f"{what}: its certificate is not the one that is pinned: {error!r}"
                 ) from error
-            except (aiohttp.ClientConnectorError, ConnectionRefusedError, FileNotFoundError) as error:
+            except _NOT_CONNECTED as error:
                 said = Unreachable(f"{what}: {error!r}")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if trust.is_about_our_certificate(error):
@@ -252,7 +260,7 @@ class Client:
                 self._session = aiohttp.ClientSession(
                     connector=await self._connector(),
                     timeout=aiohttp.ClientTimeout(
-                        total=self._config.timeout_s, sock_connect=min(5.0, self._config.timeout_s)
+                        total=self._config.timeout_s, sock_connect=self._config.timeout_s / 4
                     ),
                     trust_env=False,
                 )

@@ -78,14 +78,20 @@ class Mover:
         return [(text(found, "name"), label) for found, label in await self._there(member)]
 
     async def empty(self, member: str) -> AsyncIterator[Moved]:
-        """Takes every instance of ours elsewhere, one after another, then has the engine see to what is left."""
+        """Takes every instance of ours elsewhere, one after another, then has the engine see to what is left.
+
+        Not while one of ours stays: the engine would stop it, or take it out of its location.
+        """
+        stays = False
         for found, label in await self._there(member):
             name = text(found, "name")
             try:
                 yield Moved(name, label, await self._take_elsewhere(name, member))
             except DriverError as error:
+                stays = True
                 yield Moved(name, label, None, error.reason or str(error))
-        await self._set(member, "evacuate")
+        if not stays:
+            await self._set(member, "evacuate")
 
     async def restore(self, member: str) -> None:
         """It takes part again. What left it stays where it went, and what was on its way arrives."""

@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import structlog
+
 from berth.core.driver import (
     Label,
     NoCapacity,
@@ -23,6 +25,7 @@ from berth.drivers.incus.stock import Stock
 from berth.drivers.incus.translate import Json, text
 from berth.drivers.incus.turns import Turns
 
+_log = structlog.get_logger()
 _MOVE_S = 24 * 3600.0
 _ON_ITS_WAY = "The volume is being taken to another host."
 _ELSEWHERE = "The volume is attached to another instance."
@@ -232,9 +235,13 @@ class Volumes:
             if room.location != location or not room.is_open:
                 continue
             pool = segment(self._config.pool)
-            found = await self._client.get(
-                f"/1.0/storage-pools/{pool}/resources", **self._stock.target(room.member)
-            )
+            try:
+                found = await self._client.get(
+                    f"/1.0/storage-pools/{pool}/resources", **self._stock.target(room.member)
+                )
+            except Unreachable as error:
+                _log.warning("pool_not_asked", member=room.member, error=repr(error))
+                continue
             space = found.get("space") or {}
             free = translate.whole(space.get("total")) - translate.whole(space.get("used"))
             if best is None or free > best[0]:
