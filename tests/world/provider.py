@@ -31,31 +31,10 @@ from berth.core.driver import (
     VolumeSighting,
 )
 from tests import make
-from tests.world.parts import Disk, Fault, Machine
+from tests.world.parts import VERBS, Disk, Fault, Machine
 
 FOREVER = 10**9
 _NEVER = Instant(10**18)
-VOLUME_VERBS = (
-    "create_volume",
-    "inspect_volume",
-    "list_own_volumes",
-    "attach_volume",
-    "detach_volume",
-    "resize_volume",
-    "destroy_volume",
-)
-VERBS = (
-    "catalogue",
-    "templates",
-    "create",
-    "inspect",
-    "list_own",
-    "start",
-    "stop",
-    "restart",
-    "destroy",
-    *VOLUME_VERBS,
-)
 
 
 @dataclass

@@ -92,6 +92,7 @@ class IncusDriver(WithoutTemplates):
             if found is not None:
                 if translate.label_of(found) != order.label:
                     raise Refused(f"{name} is there and not ours")
+                _check_stays(found)
                 if translate.was_started(found):
                     return await self._seen(found)
                 # Made by a call that broke off, with a key that nobody has.
