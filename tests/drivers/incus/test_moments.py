@@ -426,3 +426,22 @@ def test_a_member_that_is_frozen_is_passed_over_and_nothing_is_unknown(tmp_path:
                 await driver.close()
 
     asyncio.run(whole())
+
+
+def test_many_that_are_waited_for_leave_room_for_a_question(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        ours, is_done = driver(), asyncio.Event()
+
+        async def takes_long() -> None:
+            await is_done.wait()
+
+        for _ in range(40):
+            engine.before("POST", "/files", takes_long)
+        async with asyncio.TaskGroup() as group:
+            for number in range(40):
+                group.create_task(ours.client.put_file("one", f"/{number}", b"", mode="0600"))
+            await asyncio.sleep(0)
+            await asyncio.wait_for(ours.stock.members(), 2)
+            is_done.set()
+
+    perform(tmp_path, {"gpu1": []}, test)

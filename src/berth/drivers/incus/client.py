@@ -23,7 +23,8 @@ from berth.drivers.incus.config import IncusConfig
 from berth.drivers.incus.errors import Missing, error_of, failure_of
 
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
-_CONNECTIONS = 16
+_CONNECTIONS = 128
+"""More than are waited on at once: what gets none in time would count as sent."""
 _WAIT_S = 10
 _UPLOAD_S = 3600.0
 _UNDER_WAY = frozenset({"Running", "Pending"})
