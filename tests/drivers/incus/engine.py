@@ -138,6 +138,8 @@ class Engine:
                 return self._members(request, rest, body)
             case ["resources"]:
                 return self._resources(request.query["target"])
+            case ["storage-pools", _]:
+                return {"driver": "btrfs"}
             case ["storage-pools", _, "resources"]:
                 return {"space": {"total": 1 << 40, "used": 0}}
             case ["operations", _, "wait"]:
