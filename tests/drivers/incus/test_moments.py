@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import itertools
+import json
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -382,6 +383,17 @@ def test_a_copy_that_another_process_has_under_way_is_let_alone(tmp_path: Path) 
     perform(tmp_path, {"gpu1": [], "gpu2": []}, test)
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+def test_no_answer_about_a_wait_is_one_about_what_is_waited_for(tmp_path: Path, status: int) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        engine.waits = [(status, {"type": "error", "error": "not authorized", "error_code": status})]
+        with pytest.raises(OutcomeUnknown):
+            await driver().create(an_order(PLAIN))
+        assert len(engine.instances) == 1, "it may be starting"
+
+    perform(tmp_path, {"gpu1": []}, test)
+
+
 def test_a_volume_is_made_where_a_host_answers(tmp_path: Path) -> None:
     async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
         order = VolumeOrder(an_order().label, "data", "NVMe", 1, PLACE.code)
@@ -443,5 +455,47 @@ def test_many_that_are_waited_for_leave_room_for_a_question(tmp_path: Path) -> N
             await asyncio.sleep(0)
             await asyncio.wait_for(ours.stock.members(), 2)
             is_done.set()
+
+    perform(tmp_path, {"gpu1": []}, test)
+
+
+def test_a_virtual_machine_is_told_at_its_creation_what_is_its_owners(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        sold = replace(PLAIN, name="VM", is_virtual_machine=True)
+        ours = driver(types=(sold,), ssh="address")
+        script = "#!/bin/sh\necho 'one: {two}' >> /root/said\n"
+        order = an_order(sold, startup_script=script, environment={"GREETING": "hello"})
+        seen = await ours.create(order)
+        found = engine.instances[seen.handle]
+        assert (found["type"], seen.power) == ("virtual-machine", Power.RUNNING)
+        assert seen.handle not in engine.files, "nothing can be written into one that is off"
+        head, _, body = found["config"]["cloud-init.user-data"].partition("\n")
+        assert head == "#cloud-config"
+        said = json.loads(body)
+        key = asyncssh.import_private_key(said["ssh_keys"]["ed25519_private"])
+        assert seen.ssh_host_key_fingerprint == key.get_fingerprint()
+        assert said["users"] == [{"name": "root", "ssh_authorized_keys": ["ssh-ed25519 AAAA"]}]
+        assert (said["hostname"], said["disable_root"]) == ("trainer", False)
+        written = {each["path"]: each["content"] for each in said["write_files"]}
+        assert written["/var/lib/berth/startup-script"] == script
+        assert written["/etc/environment"] == 'GREETING="hello"\n'
+        assert len(said["runcmd"]) == 1
+        assert found["devices"]["berth-init"] == {"type": "disk", "source": "cloud-init:config"}
+
+    perform(tmp_path, {"gpu1": []}, test)
+
+
+def test_a_virtual_machine_whose_create_broke_off_is_started_with_the_key_that_it_has(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        sold = replace(PLAIN, name="VM", is_virtual_machine=True)
+        order = an_order(sold, ssh_user="debian")
+        settings: dict[str, Any] = {"types": (sold,), "ssh": "address"}
+        engine.fail("PUT", "/state", 500, "Some query failed")
+        with pytest.raises(OutcomeUnknown):
+            await driver(**settings).create(order)
+        config = dict(engine.instances[names.instance(order.label)]["config"])
+        seen = await driver(**settings).create(order)
+        assert (seen.power, seen.ssh_user) == (Power.RUNNING, "debian")
+        assert engine.instances[seen.handle]["config"] == config
 
     perform(tmp_path, {"gpu1": []}, test)

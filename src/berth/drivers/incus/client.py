@@ -231,7 +231,7 @@ class Client:
         for path, query in ((f"{operation}/wait", {"timeout": str(_WAIT_S)}), (operation, {})):
             try:
                 raw = await self._exchange("GET", path, query, None, {})
-            except Unreachable as error:
+            except (Unreachable, BadCredentials) as error:
                 raise OutcomeUnknown(f"{what}: {error}") from error
             done = raw.json()
             if done is None or "Operation not found" in str(done.get("error")):

@@ -1,5 +1,6 @@
-"""What is written into an instance's disk before its first start: what is its owner's. Pure."""
+"""What is its owner's in an instance before its first start: written into a container's disk, told to a machine. Pure."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from berth.core.driver import CreateOrder
 from berth.drivers.incus import names
 
 _HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+_SCRIPT = "/var/lib/berth/startup-script"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,38 @@ def files(order: CreateOrder, key: asyncssh.SSHKey) -> Sequence[File]:
     if order.environment:
         found.append(File("/etc/environment", "0644", _environment(order.environment)))
     if order.startup_script:
-        found.append(File("/var/lib/berth/startup-script", "0700", order.startup_script.encode()))
+        found.append(File(_SCRIPT, "0700", order.startup_script.encode()))
     return found
+
+
+def cloud_config(order: CreateOrder, key: asyncssh.SSHKey) -> str:
+    """The same for a virtual machine, into whose disk nothing can be written while it is off: its image reads this once."""
+    user: dict[str, object] = {
+        "name": order.ssh_user,
+        "ssh_authorized_keys": [each.strip() for each in order.ssh_public_keys],
+    }
+    if order.ssh_user != "root":
+        user |= {"sudo": "ALL=(ALL) NOPASSWD:ALL", "shell": "/bin/bash"}
+    written = [
+        {"path": file.path, "permissions": file.mode, "content": (file.content or b"").decode()}
+        for file in files(order, key)
+        if file.path in {"/etc/environment", _SCRIPT}
+    ]
+    said = {
+        "hostname": names.hostname(order.hostname, order.label),
+        "manage_etc_hosts": True,
+        "disable_root": order.ssh_user != "root",
+        "ssh_pwauth": False,
+        "ssh_keys": {
+            "ed25519_private": key.export_private_key().decode(),
+            "ed25519_public": key.export_public_key().decode(),
+        },
+        "users": [user],
+        "write_files": written,
+        "runcmd": [f"{_SCRIPT} >/var/log/startup-script.log 2>&1"] if order.startup_script else [],
+    }
+    # JSON is YAML too.
+    return f"#cloud-config\n{json.dumps(said)}"
 
 
 def _ssh_directory(order: CreateOrder) -> str:

@@ -95,8 +95,9 @@ class IncusDriver(WithoutTemplates):
                 _check_stays(found)
                 if translate.was_started(found):
                     return await self._seen(found)
-                # Made by a call that broke off, with a key that nobody has.
-                await self._tell_key(name, key)
+                if not self._is_machine(order):
+                    # Made by a call that broke off, with a key that nobody has.
+                    await self._tell_key(name, key)
             await self._complete(order, name, key)
             made, members = await asyncio.gather(self._get(name), self.stock.members())
             return self._sighting(made, members)
@@ -209,6 +210,8 @@ class IncusDriver(WithoutTemplates):
         async with self.stock.claim(name, sold, location, only_on=where) as grant:
             body = translate.instance_body(order, sold, grant, self._config)
             body["config"][names.HOST_KEY] = key.get_fingerprint()
+            if sold.is_virtual_machine:
+                body["config"]["cloud-init.user-data"] = disk.cloud_config(order, key)
             try:
                 await self.client.change("POST", "/1.0/instances", body, **self.stock.target(grant.member))
             except Exists:
@@ -227,10 +230,16 @@ class IncusDriver(WithoutTemplates):
 
     async def _furnish(self, order: CreateOrder, name: str, key: asyncssh.SSHKey) -> None:
         """Writes into its disk what is its owner's, before it starts for the first time."""
+        if self._is_machine(order):
+            return
         for files in (disk.directories(order), disk.files(order, key)):
             await _all_of(
                 *(self.client.put_file(name, file.path, file.content, mode=file.mode) for file in files)
             )
+
+    def _is_machine(self, order: CreateOrder) -> bool:
+        name, _, _ = order.provider_offer_id.rpartition("@")
+        return any(sold.name == name and sold.is_virtual_machine for sold in self._config.types)
 
     async def _tell_key(self, name: str, key: asyncssh.SSHKey) -> None:
         fingerprint = key.get_fingerprint()

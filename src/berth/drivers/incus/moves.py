@@ -75,4 +75,4 @@ def of(instance: Json) -> Move | None:
 
 
 def _is_volume(device: Json) -> bool:
-    return device.get("type") == "disk" and bool(device.get("source"))
+    return device.get("type") == "disk" and bool(device.get("source") and device.get("pool"))

@@ -281,6 +281,9 @@ def instance_body(order: CreateOrder, sold: TypeSold, grant: Grant, config: Incu
         **names.gpu_devices(grant.cards),
         **{mount.volume_handle: volume_device(mount, config.pool) for mount in order.mounts},
     }
+    if sold.is_virtual_machine:
+        # For images that find what they are told on a disk only.
+        devices[names.INIT_DEVICE] = {"type": "disk", "source": "cloud-init:config"}
     if config.ssh == "proxy":
         devices[names.SSH_DEVICE] = proxy_device(grant.port)
     return {
