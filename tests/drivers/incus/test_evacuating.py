@@ -16,8 +16,8 @@ from berth.loops import catalog, observation, provisioning
 from berth.loops.world import Courier, Letter, World
 from tests import make
 from tests.conftest import FakeClock
+from tests.drivers.incus.acting import PLACE, PLAIN
 from tests.drivers.incus.engine import Engine, answering
-from tests.drivers.incus.test_moments import PLACE, PLAIN
 
 
 async def _greets(_ip: str, _port: int, _wait_s: float) -> bool:

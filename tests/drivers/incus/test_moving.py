@@ -10,8 +10,8 @@ import pytest
 from berth.core.driver import Mount, NoCapacity, Sighting, Unreachable, VolumeOrder
 from berth.drivers.incus import IncusDriver, Location, names
 from berth.drivers.incus.moving import Moved, Mover
+from tests.drivers.incus.acting import CARD, PLACE, an_order, owners, perform
 from tests.drivers.incus.engine import Engine
-from tests.drivers.incus.test_moments import CARD, PLACE, an_order, owners, perform
 
 HERE, THERE = "0000:41:00.0", "0000:c1:00.0"
 CARDS = {"gpu1": [HERE], "gpu2": [THERE]}
