@@ -36,6 +36,7 @@ class Engine:
     def __init__(self, cards: Mapping[str, list[str]]) -> None:
         self.cards = dict(cards)
         self.members: dict[str, dict[str, str]] = {name: {} for name in cards}
+        self.evacuated: set[str] = set()
         self.silent: set[str] = set()
         """Members that are online, and whose instances are known by their names only."""
         self.instances: dict[str, dict[str, Any]] = {}
@@ -156,11 +157,17 @@ class Engine:
             return [self._member(name) for name in self.members]
         if request.method == "PUT":
             self.members[rest[0]] = body["config"]
+        if request.method == "POST":
+            is_to_go = body["action"] == "evacuate"
+            if is_to_go == (rest[0] in self.evacuated):
+                raise Refusal(400, f"Cluster member is already {body['action']}d")
+            self.evacuated ^= {rest[0]}
         return self._member(rest[0])
 
     def _member(self, name: str) -> dict[str, Any]:
         url = f"https://192.0.2.{sorted(self.members).index(name) + 1}:8443"
-        return {"server_name": name, "status": "Online", "url": url, "config": self.members[name]}
+        status = "Evacuated" if name in self.evacuated else "Online"
+        return {"server_name": name, "status": status, "url": url, "config": self.members[name]}
 
     def _resources(self, member: str) -> dict[str, Any]:
         cards = [{"pci_address": pci, "product": H100} for pci in self.cards[member]]

@@ -137,6 +137,7 @@ def test_nobody_touches_what_is_on_its_way(tmp_path: Path) -> None:
 def test_wherever_a_run_is_killed_the_next_one_brings_all_to_its_end(tmp_path: Path, then: str) -> None:
     async def test(engine: Engine, driver: Driver) -> None:
         for requests in itertools.count(1):
+            engine.evacuated.clear()
             seen, volume = await with_a_volume(driver)
             killed = driver()
             run = asyncio.create_task(emptied(killed))
@@ -171,6 +172,23 @@ def test_while_something_stays_the_engine_does_not_evacuate_it_its_own_way(tmp_p
         assert engine.count("POST", "/1.0/cluster/members/gpu1/state") == 0
         await operator.destroy(moved.handle)
         assert await emptied(operator) == []
+        assert engine.count("POST", "/1.0/cluster/members/gpu1/state") == 1
+
+    perform(tmp_path, CARDS, test)
+
+
+def test_what_its_owner_deletes_on_its_way_does_not_stay(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Driver) -> None:
+        seen, _ = await with_a_volume(driver)
+        server = driver()
+
+        async def its_owner_deletes_it() -> None:
+            await server.destroy(seen.handle)
+
+        engine.before("POST", seen.handle, its_owner_deletes_it)
+        assert await emptied(driver()) == []
+        assert engine.count("POST", "/1.0/cluster/members/gpu1/state") == 1
+        assert await emptied(driver()) == [], "again"
         assert engine.count("POST", "/1.0/cluster/members/gpu1/state") == 1
 
     perform(tmp_path, CARDS, test)

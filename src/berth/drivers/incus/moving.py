@@ -88,9 +88,11 @@ class Mover:
             try:
                 yield Moved(name, label, await self._take_elsewhere(name, member))
             except DriverError as error:
+                if await self._client.find(f"/1.0/instances/{segment(name)}") is None:
+                    continue  # its owner deleted it meanwhile
                 stays = True
                 yield Moved(name, label, None, error.reason or str(error))
-        if not stays:
+        if not stays and not await self._is_evacuated(member):
             await self._set(member, "evacuate")
 
     async def restore(self, member: str) -> None:
@@ -98,8 +100,12 @@ class Mover:
         for found, _ in await self._there(member):
             await self._arrive(text(found, "name"))
         await self.announce(member, None)
-        if text(await self._client.get(f"/1.0/cluster/members/{segment(member)}"), "status") == "Evacuated":
+        if await self._is_evacuated(member):
             await self._set(member, "restore")
+
+    async def _is_evacuated(self, member: str) -> bool:
+        found = await self._client.get(f"/1.0/cluster/members/{segment(member)}")
+        return text(found, "status") == "Evacuated"
 
     async def _configure(self, member: str, key: str, value: str | None) -> None:
         """Sets a key of a member, or takes it out; the others are kept."""
