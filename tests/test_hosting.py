@@ -58,6 +58,7 @@ def test_without_a_price_list_own_hosts_are_not_sold(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
+        ("ram_gb = 120", "ram_gb = 120\nis_virtual_machine = true", "incus.types: 1H100.80S.30V"),
         ('usd_per_hour = "1.71"', 'usd_per_hour = "much"', "usd_per_hour"),
         ('usd_per_hour = "1.71"', 'usd_per_hour = "0"', "usd_per_hour"),
         ("gpu_count = 1\n", "", "gpu_count"),

@@ -41,7 +41,7 @@ class IncusType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spot_usd_per_hour: str | None = None
     """Price of one that may be taken away; none: cost plus margin, which is none are sold."""
     is_virtual_machine: bool = False
-    """Whether it is a virtual machine, where KVM is real; else a container."""
+    """Whether it is a virtual machine, where KVM is real, of an image with cloud-init; else a container."""
     boot_timeout_s: Annotated[int, msgspec.Meta(ge=10, le=7200)] = 300
     """Seconds from its creation to a reachable SSH server."""
 
@@ -197,6 +197,10 @@ def _check(chosen: Incus) -> None:
         if len(names) != len(set(names)):
             raise ValueError(f"incus.{what}: two have one name")
     for sold in chosen.types:
+        if sold.is_virtual_machine and chosen.ssh != "address":
+            raise ValueError(
+                f"incus.types: {sold.name}: a virtual machine is reached at its own address (incus.ssh)"
+            )
         if (sold.gpu_model is not None) != (sold.gpu_count > 0):
             raise ValueError(
                 f"incus.types: {sold.name}: neither gpu_model nor gpu_count goes without the other"

@@ -23,7 +23,8 @@ from berth.core.driver import (
 )
 from tests import make
 from tests.world import truth
-from tests.world.provider import VERBS, Provider
+from tests.world.parts import VERBS
+from tests.world.provider import Provider
 from tests.world.world import Turnable, World
 
 STEPS = 60

@@ -2,11 +2,13 @@
 
 import pytest
 
+from berth.base.clock import seconds_between
 from berth.core import errors
 from berth.core.driver import (
     Abilities,
     BadCredentials,
     DriverError,
+    NoCapacity,
     OutcomeUnknown,
     RateLimited,
     Refused,
@@ -34,6 +36,43 @@ async def test_a_create_without_an_answer_makes_one_instance(
     world.delete(instance)
     await world.settle()
     assert provider.alive() == []
+    await world.calm()
+    world.check()
+
+
+@pytest.mark.parametrize("error", LOST, ids=["lost", "5xx", "hangs"])
+async def test_what_a_create_that_broke_off_left_half_made_is_finished_at_once(
+    world: World, provider: Provider, clock: FakeClock, error: Exception
+) -> None:
+    provider.abilities, provider.is_idempotent = Abilities(finishes_creates=True), True
+    provider.breaks("create", error, after=True)
+    began_at = clock.now()
+    instance = await world.running()
+    assert len(provider.made) == 1
+    assert seconds_between(began_at, clock.now()) < 30
+    world.delete(instance)
+    await world.settle()
+    await world.calm()
+    world.check()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(NoCapacity("its card is gone"), "failed_no_capacity"), (Refused("no such image"), "error")],
+    ids=["no capacity", "refused"],
+)
+async def test_what_cannot_be_finished_is_ended_and_says_why(
+    world: World, provider: Provider, error: Exception, status: str
+) -> None:
+    provider.abilities, provider.is_idempotent = Abilities(finishes_creates=True), True
+    provider.breaks("create", OutcomeUnknown("lost"), after=True)
+    order = await world.order()
+    await world.tick("provisioning")
+    (half,) = provider.made
+    provider.breaks("create", error)
+    await world.settle()
+    assert half not in provider.alive()
+    assert world.status(order) == status
     await world.calm()
     world.check()
 

@@ -68,6 +68,42 @@ async def test_what_came_back_stopped_with_its_host_is_started_and_then_costs_ag
     world.check(at_rest=False)
 
 
+async def test_what_is_started_by_its_host_just_after_it_came_back_stopped_costs_again(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    handle = world.now(instance).handle or ""
+    await world.live(700)
+    provider.lost.add(handle)
+    await _observed(world, clock, 2)
+    provider.lost.clear()
+    provider.machines[handle].power = Power.STOPPED
+    await _observed(world, clock)
+    provider.machines[handle].power = Power.RUNNING
+    await _observed(world, clock)
+    await world.settle()
+    assert world.status(instance) == "running"
+    before = world.charged(instance)
+    await world.live(600)
+    assert world.charged(instance) > before
+    world.check(at_rest=False)
+
+
+async def test_what_comes_back_at_another_address_says_so(
+    world: World, provider: Provider, clock: FakeClock
+) -> None:
+    instance = await world.running()
+    handle = world.now(instance).handle or ""
+    provider.lost.add(handle)
+    await _observed(world, clock, 2)
+    provider.lost.clear()
+    provider.machines[handle].ip = "203.0.113.99"
+    await _observed(world, clock, 2)
+    assert world.now(instance).ip == "203.0.113.99"
+    assert world.events(instance)[-2:] == ["instance.recovered", "instance.moved"]
+    assert world.events(instance).count("instance.moved") == 1
+
+
 async def test_what_is_deleted_while_its_host_is_lost_pays_up_to_the_last_sign_of_life(
     world: World, provider: Provider, clock: FakeClock
 ) -> None:

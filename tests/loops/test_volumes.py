@@ -5,7 +5,7 @@ import pytest
 from berth.base.clock import HOUR
 from berth.base.db import Database
 from berth.core import instances, volumes
-from berth.core.driver import Label, OutcomeUnknown, Refused, Unreachable
+from berth.core.driver import Label, NoCapacity, OutcomeUnknown, Refused, Unreachable
 from berth.core.volumes import Fate, NewVolume, Volume
 from tests import make
 from tests.world import truth
@@ -360,6 +360,19 @@ async def test_a_start_waits_until_volumes_that_move_only_while_it_is_off_have_m
     seen = now(world, volume)
     assert (seen.status, seen.status_reason) == ("detached" if wish == "detach" else "attached", None)
     assert world.now(instance).status == "running"
+    world.check()
+
+
+async def test_a_volume_that_fits_nowhere_near_its_instance_is_not_tried_for_ever(world: World) -> None:
+    customer = await world.customer()
+    await world.open_shop()
+    instance = await world.running(customer)
+    volume = await created(world, customer)
+    world.provider.breaks("attach_volume", NoCapacity("full", reason="The host's storage is full."), times=99)
+    world.act(instances.attach_volume, customer.by, volume.id, instance.id)
+    await world.settle()
+    seen = now(world, volume)
+    assert (seen.status, seen.status_reason) == ("detached", "attach_refused: The host's storage is full.")
     world.check()
 
 

@@ -5,6 +5,28 @@ from dataclasses import dataclass, field
 from berth.base.clock import Instant
 from berth.core.driver import Label, Power
 
+VOLUME_VERBS = (
+    "create_volume",
+    "inspect_volume",
+    "list_own_volumes",
+    "attach_volume",
+    "detach_volume",
+    "resize_volume",
+    "destroy_volume",
+)
+VERBS = (
+    "catalogue",
+    "templates",
+    "create",
+    "inspect",
+    "list_own",
+    "start",
+    "stop",
+    "restart",
+    "destroy",
+    *VOLUME_VERBS,
+)
+
 
 @dataclass
 class Machine:

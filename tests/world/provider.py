@@ -31,30 +31,10 @@ from berth.core.driver import (
     VolumeSighting,
 )
 from tests import make
-from tests.world.parts import Disk, Fault, Machine
+from tests.world.parts import VERBS, Disk, Fault, Machine
 
 FOREVER = 10**9
-VOLUME_VERBS = (
-    "create_volume",
-    "inspect_volume",
-    "list_own_volumes",
-    "attach_volume",
-    "detach_volume",
-    "resize_volume",
-    "destroy_volume",
-)
-VERBS = (
-    "catalogue",
-    "templates",
-    "create",
-    "inspect",
-    "list_own",
-    "start",
-    "stop",
-    "restart",
-    "destroy",
-    *VOLUME_VERBS,
-)
+_NEVER = Instant(10**18)
 
 
 @dataclass
@@ -198,6 +178,8 @@ class Provider:
         self._raise("create")
         known = self.alive(order.label)
         if known and self.is_idempotent:
+            if known[0].until == _NEVER:
+                self._boot(known[0])
             return self._sighting(known[0])
         if order.provider_offer_id in self.secretly_empty or self.free(order.provider_offer_id) < 1:
             raise NoCapacity(f"{self.name}: nothing left of {order.provider_offer_id}")
@@ -210,7 +192,12 @@ class Provider:
         machine.ports = {port: 40_000 + port for port in order.launch.ports} if order.launch else {}
         for disk in disks:
             disk.attached_to.add(machine.handle)
-        self._raise("create", is_after=True)
+        try:
+            self._raise("create", is_after=True)
+        except BaseException:
+            if self.abilities.finishes_creates:
+                machine.power, machine.until = Power.CREATING, _NEVER
+            raise
         return self._sighting(machine)
 
     async def inspect(self, label: Label, handle: str | None) -> Sighting | None:

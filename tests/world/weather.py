@@ -21,8 +21,8 @@ from berth.core.driver import (
 )
 from tests import make
 from tests.world import truth
-from tests.world.parts import Disk, Machine
-from tests.world.provider import VERBS, Provider
+from tests.world.parts import VERBS, Disk, Machine
+from tests.world.provider import Provider
 from tests.world.world import World
 
 

@@ -222,6 +222,7 @@ async def _act(
         await world.db.write(instances.moved, instance, sighting)
     elif verdict is Verdict.BACK and sighting is not None:
         await world.db.write(instances.back, instance, sighting)
+        world.poke("provisioning")
     elif verdict is Verdict.WENT_DOWN:
         await world.db.write(instances.went_down, instance, seen_at=seen_before)
         world.poke("provisioning")

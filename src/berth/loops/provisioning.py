@@ -27,7 +27,7 @@ from berth.core.driver import (
     Unreachable,
 )
 from berth.core.instances import FAILED, Instance, Status, Wanted, because
-from berth.loops import counting, proof
+from berth.loops import counting, looking, proof
 from berth.loops.calls import SENT_WITHIN_S, pause_s, wait_s
 from berth.loops.holding import held_row
 from berth.loops.proof import Proof
@@ -155,7 +155,7 @@ async def _create(world: World, driver: Driver, instance: Instance) -> None:
         await _look_again(world, instance)
         return
     order = await world.db.read(instances.create_order, intended, install_id=world.install_id)
-    if _age_s(world, intended) > SENT_WITHIN_S:
+    if looking.age_s(world, intended) > SENT_WITHIN_S:
         # We were frozen meanwhile, and others may be about to conclude that our call never went out.
         await world.db.write(instances.did_not_happen, intended, retry_s=0)
         return
@@ -210,7 +210,7 @@ async def _not_reached(world: World, instance: Instance, error: Unreachable) -> 
 
 async def _resolve(world: World, driver: Driver, instance: Instance) -> None:
     """Either our label is there, or, once it would surely show, nothing was made and creating is safe again."""
-    sighting, is_gone = await _look_for(world, driver, instance)
+    sighting, is_gone = await looking.look_for(world, driver, instance)
     if sighting is not None:
         await _made(world, instance, sighting)
     elif is_gone:
@@ -220,7 +220,7 @@ async def _resolve(world: World, driver: Driver, instance: Instance) -> None:
 
 
 async def _verify(world: World, driver: Driver, instance: Instance) -> None:
-    sighting, is_gone = await _look_for(world, driver, instance)
+    sighting, is_gone = await looking.look_for(world, driver, instance)
     if sighting is None and is_gone and instance.handle is not None:
         # Should it be there after all, it must not live beside the one that takes its place.
         await _end_at_provider(world, driver, instance, instance.handle)
@@ -233,6 +233,23 @@ async def _verify(world: World, driver: Driver, instance: Instance) -> None:
         reason = because(code, sighting.reason)
         _log.error("boot_failed", instance=instance.id, provider=instance.provider, reason=reason)
         await world.db.write(instances.boot_failed, instance, reason=reason)
+    elif sighting.power is Power.CREATING and driver.abilities.finishes_creates:
+        await _finish(world, driver, instance, sighting.handle)
+    else:
+        await _reach(world, instance, sighting)
+
+
+async def _finish(world: World, driver: Driver, instance: Instance, handle: str) -> None:
+    """Its create broke off: the same once more goes on from there."""
+    order = await world.db.read(instances.create_order, instance, install_id=world.install_id)
+    try:
+        async with asyncio.timeout(world.patience.call_s):
+            sighting = await driver.create(order)
+    except (NoCapacity, Refused) as error:
+        is_sold_out = isinstance(error, NoCapacity)
+        await _end_at_provider(world, driver, instance, handle)
+        reason = because("no_capacity" if is_sold_out else "refused", error.reason)
+        await _fail_over(world, instance, reason, is_sold_out=is_sold_out)
     else:
         await _reach(world, instance, sighting)
 
@@ -294,10 +311,10 @@ async def _fail_over(
 
 async def _is_destroyed(world: World, driver: Driver, instance: Instance) -> bool:
     """Destroys what a boot left; True once that is certainly gone."""
-    sighting, is_gone = await _look_for(world, driver, instance)
+    sighting, is_gone = await looking.look_for(world, driver, instance)
     if sighting is not None:
         await _end_at_provider(world, driver, instance, sighting.handle)
-        sighting, is_gone = await _look_for(world, driver, instance)
+        sighting, is_gone = await looking.look_for(world, driver, instance)
     return sighting is None and is_gone
 
 
@@ -393,7 +410,7 @@ async def _give_up_restart(world: World, driver: Driver, instance: Instance) -> 
 
 async def _destroy(world: World, driver: Driver, instance: Instance) -> None:
     if instance.handle is None:
-        sighting, is_gone = await _look_for(world, driver, instance)
+        sighting, is_gone = await looking.look_for(world, driver, instance)
         if sighting is None:
             await (_confirm_gone if is_gone else _nothing)(world, driver, instance)
             return
@@ -415,7 +432,7 @@ async def _destroy(world: World, driver: Driver, instance: Instance) -> None:
     sighting = await driver.inspect(instance.label(world.install_id), handle)
     if sighting is not None and instance.attempt >= instances.DESTROYS_FAILED:
         await world.db.write(instances.destroy_failed, instance)
-    has_shown = instance.first_running_at is not None or _would_show(world, driver, instance)
+    has_shown = instance.first_running_at is not None or looking.would_show(world, driver, instance)
     await (_confirm_gone if sighting is None and has_shown else _nothing)(world, driver, instance)
 
 
@@ -441,36 +458,6 @@ async def _has_deadline(world: World, instance: Instance) -> bool:
 
 async def _look_again(world: World, instance: Instance) -> None:
     await world.db.write(instances.look_again, instance, retry_s=_pause(world, instance))
-
-
-async def _look_for(world: World, driver: Driver, instance: Instance) -> tuple[Sighting | None, bool]:
-    """What the provider has of it and, when that is nothing, whether it is certain.
-
-    One answer proves no absence: a complete listing must lack it too, after a new instance would surely show.
-    """
-    label, handle = instance.label(world.install_id), instance.handle
-    sighting = await driver.inspect(label, handle)
-    if sighting is not None or not _would_show(world, driver, instance):
-        return sighting, False
-    listing = await driver.list_own(world.install_id)
-    for listed in listing.sightings:
-        if listed.handle == handle or (handle is None and listed.label == label):
-            return listed, False
-    return None, listing.is_complete
-
-
-def _would_show(world: World, driver: Driver, instance: Instance) -> bool:
-    """Whether something that the create of `create_sent_at` made would certainly be found by now."""
-    lag_s = driver.abilities.appears_within_s
-    if instance.create_sent_at is None or lag_s == 0:
-        return True
-    return _age_s(world, instance) > SENT_WITHIN_S + world.patience.call_s + lag_s
-
-
-def _age_s(world: World, instance: Instance) -> int:
-    """Seconds since the create was intended."""
-    sent_at = instance.create_sent_at
-    return 0 if sent_at is None else seconds_between(sent_at, world.clock.now())
 
 
 def _pause(world: World, instance: Instance) -> float:

@@ -215,7 +215,7 @@ async def _attach(world: World, driver: Driver, volume: Volume) -> None:
     try:
         async with asyncio.timeout(world.patience.call_s):
             await driver.attach_volume(handle, volumes.mount_of(volume, attachment))
-    except (Refused, NotSupported) as error:
+    except (NoCapacity, Refused, NotSupported) as error:
         _log.error("volume_not_attached", volume=volume.id, error=repr(error))
         reason = volumes.because("attach_refused", error.reason)
         await world.db.write(instances.volume_not_attached, volume, attachment.instance_id, reason=reason)

@@ -1,5 +1,6 @@
 """Who gets what: cards that nobody shares, places that leave room for large ones, and rivals that yield."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -90,13 +91,26 @@ def test_ports_are_unique_over_all_members_and_run_out() -> None:
 
 def test_of_two_that_grabbed_one_card_or_port_the_later_yields() -> None:
     early, late = a_use("z", "one", 0, born_at="2026-01-01T10"), a_use("a", "one", 0, born_at="2026-01-01T11")
-    assert rooms.rivals(late, [early, late]) == [early]
-    assert rooms.rivals(early, [early, late]) == []
-    assert rooms.rivals(replace(late, member="two"), [early]) == []
-    assert rooms.rivals(replace(late, cards=frozenset()), [early]) == []
+
+    def rivals(mine: Use, uses: list[Use]) -> Sequence[Use]:
+        return rooms.rivals(mine, uses, is_new=True)
+
+    assert rivals(late, [early, late]) == [early]
+    assert rivals(early, [early, late]) == []
+    assert rivals(replace(late, member="two"), [early]) == []
+    assert rivals(replace(late, cards=frozenset()), [early]) == []
     same_port = replace(late, member="two", cards=frozenset(), ports=frozenset({1}))
-    assert rooms.rivals(same_port, [replace(early, ports=frozenset({1}))])
-    assert rooms.rivals(late, [replace(early, holds=False)]) == []
+    assert rivals(same_port, [replace(early, ports=frozenset({1}))])
+    assert rivals(late, [replace(early, holds=False)]) == []
+
+
+def test_who_takes_a_card_again_yields_to_all_and_keeps_its_port() -> None:
+    early, late = a_use("z", "one", 0, born_at="2026-01-01T10"), a_use("a", "one", 0, born_at="2026-01-01T11")
+    assert rooms.rivals(early, [early, late], is_new=False) == [late]
+    assert rooms.rivals(late, [early, late], is_new=False) == [early]
+    port = frozenset({1})
+    apart = [replace(early, ports=port), a_use("a", "one", 1, ports=port)]
+    assert rooms.rivals(apart[0], apart, is_new=False) == []
 
 
 @pytest.mark.parametrize(

@@ -249,11 +249,11 @@ def test_a_member_is_a_room_while_it_answers_and_nobody_empties_it() -> None:
 def test_what_is_not_ours_is_kept_when_an_instance_is_written_back() -> None:
     found = recorded(profiles=["default", "special"], description="mine", architecture="x86_64")
     found["config"]["security.nesting"] = "true"
-    written = translate.written(found, config={names.HOLDS: "0", names.LUGGAGE: None})
+    written = translate.written(found, config={names.HOLDS: "0", names.MOVE: None})
     assert written["profiles"] == ["default", "special"]
     assert written["config"]["security.nesting"] == "true"
     assert written["config"][names.HOLDS] == "0"
-    assert names.LUGGAGE not in written["config"]
+    assert names.MOVE not in written["config"]
     assert written["devices"] == found["devices"]
 
 

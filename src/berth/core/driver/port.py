@@ -60,6 +60,8 @@ class Abilities:
     0: what is not there when the call has ended, or our process has, will never be. Nothing that is asked
     over a network can promise that.
     """
+    finishes_creates: bool = False
+    """What a create that broke off left is being created for good, until the same create is made again and finishes it."""
     limits: Sequence[str] = ()
     """Which per-instance limits are really enforced here: of `memory`, `cpu`, `processes`, `disk`."""
     notes: Sequence[str] = ()

@@ -18,6 +18,7 @@ from berth.core.instances.model import Instance, Orphan, Status, Wanted
 from berth.core.instances.writing import with_address
 
 _PAGE = 1000
+_DOWN = frozenset({Power.STOPPED, Power.FAILED})
 _INTERRUPTION = "instance.interruption_notice"
 FAILURES_TO_ALERT = 3
 """In a row, of an orphan's end: then an event says so, and again each time as many more have failed."""
@@ -57,18 +58,24 @@ def unreachable(tx: Tx, instance: Instance, *, since: Instant) -> None:
 
 
 def back(tx: Tx, instance: Instance, sighting: Sighting) -> None:
-    """It was missing, or its host was, and is there again. Where it runs, its clock does from now on."""
+    """It was missing, or its host was, and is there again. Where it runs, its clock does from now on.
+
+    Where it is off and is to run, it is started again: by us, or by its host before we come to it.
+    """
     current = store.find_any(tx, instance.id)
     if current is None or current.missing_since is None:
         return
-    if (
-        sighting.power is Power.RUNNING
-        and current.status is Status.RUNNING
-        and current.wanted is Wanted.RUNNING
-    ):
+    runs = current.status is Status.RUNNING and current.wanted is Wanted.RUNNING
+    if runs and sighting.power is Power.RUNNING:
         charging.start_clock(tx, current, bills_boot=False)
-    store.update(tx, instance.id, missing_since=None, ip=sighting.ip or current.ip)
-    _record(tx, events.system(current.project, "loop:observation"), current, "instance.recovered")
+    changed = with_address(current, sighting)
+    store.update(tx, instance.id, missing_since=None, ip=changed.ip, ssh_port=changed.ssh_port)
+    by = events.system(current.project, "loop:observation")
+    changed = _record(tx, by, changed, "instance.recovered")
+    if runs and sighting.power in _DOWN and not current.is_restart_wanted:
+        _is_down(tx, changed, seen_at=current.missing_since)
+    elif runs and (changed.ip, changed.ssh_port) != (current.ip, current.ssh_port):
+        _record(tx, by, changed, "instance.moved")
 
 
 def moved(tx: Tx, instance: Instance, sighting: Sighting) -> None:
@@ -116,25 +123,7 @@ def went_down(tx: Tx, instance: Instance, *, seen_at: Instant) -> None:
     current = store.find_any(tx, instance.id)
     if current is None or current.sequence != instance.sequence or current.status is not Status.RUNNING:
         return
-    # Its provider counts the unit as free from now on, and it is still claimed.
-    catalog.uncount_claim(tx, current.id)
-    billing.pause(tx, current.project, current.id, seen_at)
-    store.count_move(tx, current, Status.OFFLINE)
-    store.update(
-        tx,
-        current.id,
-        status=Status.OFFLINE.value,
-        status_changed_at=tx.now,
-        restart_wanted=0,
-        deadline_at=None,
-        due_at=tx.now,
-    )
-    _record(
-        tx,
-        events.system(current.project, "loop:observation"),
-        replace(current, status=Status.OFFLINE),
-        "instance.offline",
-    )
+    _is_down(tx, current, seen_at=seen_at)
 
 
 def is_orphan(tx: Tx, provider: str, sighting: Sighting) -> bool:
@@ -225,7 +214,7 @@ def _cost_per_hour(tx: Tx, instance_id: str, sighting: Sighting) -> int | None:
 
 def _record(
     tx: Tx, by: events.Actor, instance: Instance, event: str, *, evicts_at: Instant | None = None
-) -> None:
+) -> Instance:
     sequence = instance.sequence + 1
     store.update(tx, instance.id, sequence=sequence, updated_at=tx.now)
     changed = replace(instance, sequence=sequence)
@@ -233,6 +222,7 @@ def _record(
         announce(tx, by, event, changed)
     else:
         announce(tx, by, event, changed, evicts_at=evicts_at)
+    return changed
 
 
 def _record_orphan(tx: Tx, orphan: Orphan, event: str, **details: int) -> None:
@@ -248,4 +238,26 @@ def _record_orphan(tx: Tx, orphan: Orphan, event: str, **details: int) -> None:
             "cost_micros_per_hour": orphan.cost_per_hour,
             **details,
         },
+    )
+
+
+def _is_down(tx: Tx, current: Instance, *, seen_at: Instant) -> None:
+    # Its provider counts the unit as free from now on, and it is still claimed.
+    catalog.uncount_claim(tx, current.id)
+    billing.pause(tx, current.project, current.id, seen_at)
+    store.count_move(tx, current, Status.OFFLINE)
+    store.update(
+        tx,
+        current.id,
+        status=Status.OFFLINE.value,
+        status_changed_at=tx.now,
+        restart_wanted=0,
+        deadline_at=None,
+        due_at=tx.now,
+    )
+    _record(
+        tx,
+        events.system(current.project, "loop:observation"),
+        replace(current, status=Status.OFFLINE),
+        "instance.offline",
     )

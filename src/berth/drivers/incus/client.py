@@ -7,6 +7,7 @@ lost is `OutcomeUnknown`.
 import asyncio
 import io
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -22,9 +23,20 @@ from berth.drivers.incus.config import IncusConfig
 from berth.drivers.incus.errors import Missing, error_of, failure_of
 
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
-_CONNECTIONS = 16
+_CONNECTIONS = 128
+"""More than are waited on at once: what gets none in time would count as sent."""
 _WAIT_S = 10
+_UPLOAD_S = 3600.0
 _UNDER_WAY = frozenset({"Running", "Pending"})
+_NOT_CONNECTED = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    ConnectionRefusedError,
+    FileNotFoundError,
+)
+"""Nothing was sent."""
+_WAIT_ENDED = re.compile(r"context (deadline exceeded|canceled)")
+"""A wait that ended before its operation, in the words in which one that failed for lack of time may say so too."""
 
 Json = Mapping[str, Any]
 
@@ -87,7 +99,12 @@ class Client:
         answer = await self._ask(method, path, query, json.dumps(body).encode(), headers)
         if not answer.operation:
             return answer.metadata
-        return await self._await(answer.operation, f"{method} {path}")
+        return await self._await(answer.operation, f"{method} {path}", self._config.operation_s)
+
+    async def make_within(self, seconds: float, path: str, body: Json, **query: str) -> Any:
+        """A POST of what may take longer than other changes are given."""
+        answer = await self._ask("POST", path, query, json.dumps(body).encode(), {})
+        return await self._await(answer.operation, f"POST {path}", seconds) if answer.operation else None
 
     async def begin(self, path: str, body: Json, **query: str) -> tuple[str, Json]:
         """A POST that sets something going and does not wait for it: the path of its operation, and what that says."""
@@ -113,13 +130,15 @@ class Client:
         url = self._url(self._bases[self._first], path, {})
         try:
             async with session.post(
-                url, data=body, headers=dict(headers), timeout=aiohttp.ClientTimeout(total=None)
+                url, data=body, headers=dict(headers), timeout=aiohttp.ClientTimeout(total=_UPLOAD_S)
             ) as response:
                 raw = _Raw(response.status, await _content(response), "")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OutcomeUnknown(f"POST {path}: {error!r}") from error
         answer = _read(raw, what=f"POST {path}", changes=True)
-        return await self._await(answer.operation, f"POST {path}") if answer.operation else answer.metadata
+        if not answer.operation:
+            return answer.metadata
+        return await self._await(answer.operation, f"POST {path}", self._config.operation_s)
 
     async def check_project(self) -> None:
         """Raises BadCredentials where the project is not there: full rights find nothing in it, and no error."""
@@ -182,7 +201,7 @@ class Client:
                 raise BadCredentials(
                     f"{what}: its certificate is not the one that is pinned: {error!r}"
                 ) from error
-            except (aiohttp.ClientConnectorError, ConnectionRefusedError, FileNotFoundError) as error:
+            except _NOT_CONNECTED as error:
                 said = Unreachable(f"{what}: {error!r}")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if trust.is_about_our_certificate(error):
@@ -194,26 +213,38 @@ class Client:
             self._turn_from(number)
         raise said
 
-    async def _await(self, operation: str, what: str) -> Any:
+    async def _await(self, operation: str, what: str, within_s: float) -> Any:
         """The metadata of what was set going. Raises what its failure means, OutcomeUnknown where its end is not seen."""
-        path = f"{URL(operation).path}/wait"
-        ends_at = time.monotonic() + self._config.operation_s
+        path = URL(operation).path
+        ends_at = time.monotonic() + within_s
         while time.monotonic() < ends_at:
-            try:
-                raw = await self._exchange("GET", path, {"timeout": str(_WAIT_S)}, None, {})
-            except Unreachable as error:
-                raise OutcomeUnknown(f"{what}: {error}") from error
-            done = raw.json()
-            if done is None or "Operation not found" in str(done.get("error")):
-                raise OutcomeUnknown(f"{what}: its operation is not known any more")
-            if done.get("type") == "error":
-                raise failure_of(str(done.get("error") or ""), what)
-            state = done.get("metadata") or {}
+            state = await self._state_of(path, what)
             if state.get("status") == "Success":
                 return state.get("metadata")
             if state.get("status") not in _UNDER_WAY:
                 raise failure_of(str(state.get("err") or state.get("status")), what)
         raise OutcomeUnknown(f"{what}: still under way")
+
+    async def _state_of(self, operation: str, what: str) -> Json:
+        """An operation, once it has ended or a while has passed. Raises what its failure means, and OutcomeUnknown."""
+        said = ""
+        for path, query in ((f"{operation}/wait", {"timeout": str(_WAIT_S)}), (operation, {})):
+            try:
+                raw = await self._exchange("GET", path, query, None, {})
+            except (Unreachable, BadCredentials) as error:
+                raise OutcomeUnknown(f"{what}: {error}") from error
+            done = raw.json()
+            if done is None or "Operation not found" in str(done.get("error")):
+                raise OutcomeUnknown(f"{what}: its operation is not known any more")
+            if done.get("type") != "error":
+                return done.get("metadata") or {}
+            said = str(done.get("error") or "")
+            # What an operation ended with comes with success as the status: it was sent before the wait began.
+            if raw.status >= 300:  # noqa: PLR2004
+                raise OutcomeUnknown(f"{what}: its operation cannot be asked for: {raw.status} {said}")
+            if not _WAIT_ENDED.fullmatch(said):
+                raise failure_of(said, what)
+        raise OutcomeUnknown(f"{what}: {said}")
 
     def _turn_from(self, number: int) -> None:
         if self._first == number:
@@ -230,7 +261,7 @@ class Client:
                 self._session = aiohttp.ClientSession(
                     connector=await self._connector(),
                     timeout=aiohttp.ClientTimeout(
-                        total=self._config.timeout_s, sock_connect=min(5.0, self._config.timeout_s)
+                        total=self._config.timeout_s, sock_connect=self._config.timeout_s / 4
                     ),
                     trust_env=False,
                 )

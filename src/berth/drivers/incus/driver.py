@@ -6,7 +6,7 @@ memory that another process would miss: who has which card is read off the devic
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import asyncssh
@@ -28,9 +28,9 @@ from berth.core.driver import (
     VolumeSighting,
     WithoutTemplates,
 )
-from berth.drivers.incus import names, rooms, translate
+from berth.drivers.incus import disk, moves, names, rooms, translate
 from berth.drivers.incus.client import Client, segment
-from berth.drivers.incus.config import IncusConfig, TypeSold
+from berth.drivers.incus.config import IncusConfig
 from berth.drivers.incus.errors import Changed, Exists, Missing, PortTaken, RunsAlready, StoppedAlready
 from berth.drivers.incus.stock import Stock
 from berth.drivers.incus.translate import Json, text
@@ -41,6 +41,8 @@ APPEARS_WITHIN_S = 30
 _STOP_GRACE_S = 10
 _WRITES = 5
 """How often a change is tried anew that somebody else's came before."""
+_PORTS = 16
+"""How many are tried where something else listens on those that no instance has."""
 _NOTES = (
     "Containers share their host's kernel: fit for tenants who are not hostile. Virtual machines have not been exercised.",
     "GPUs are given to instances by PCI address; this has been exercised with stand-ins, not with cards.",
@@ -67,6 +69,7 @@ class IncusDriver(WithoutTemplates):
             clones_volumes=True,
             clones_live=True,
             appears_within_s=APPEARS_WITHIN_S,
+            finishes_creates=True,
             limits=("memory", "cpu", "processes", "disk"),
             notes=_NOTES,
         )
@@ -81,19 +84,23 @@ class IncusDriver(WithoutTemplates):
         )
 
     async def create(self, order: CreateOrder) -> Sighting:
-        hardware = order.hardware
-        async with self._turns.of(names.instance(order.label)):
-            found = await self._find(names.instance(order.label))
+        name = names.instance(order.label)
+        async with self._turns.of(name):
+            key, found = disk.host_key(name), await self._find(name)
             if found is None:
-                sold, location = self.stock.sold(
-                    order.provider_offer_id, hardware.vcpu_count, hardware.ram_gb, hardware.gpu_count
-                )
-                found = await self._make(order, sold, location)
-            if translate.label_of(found) != order.label:
-                raise Refused(f"{text(found, 'name')} is there and not ours")
-            if not translate.was_started(found):
-                await self._complete(order, text(found, "name"))
-            return await self._seen(await self._get(text(found, "name")))
+                found = await self._make(order, name, key)
+            if found is not None:
+                if translate.label_of(found) != order.label:
+                    raise Refused(f"{name} is there and not ours")
+                _check_stays(found)
+                if translate.was_started(found):
+                    return await self._seen(found)
+                if not self._is_machine(order):
+                    # Made by a call that broke off, with a key that nobody has.
+                    await self._tell_key(name, key)
+            await self._complete(order, name, key)
+            made, members = await asyncio.gather(self._get(name), self.stock.members())
+            return self._sighting(made, members)
 
     async def inspect(self, label: Label, handle: str | None) -> Sighting | None:
         found = await self._find(handle or names.instance(label))
@@ -104,7 +111,7 @@ class IncusDriver(WithoutTemplates):
             return None
         seen = await self._seen(found)
         if seen.is_unreachable:
-            raise Unreachable(f"{seen.handle}: its host {text(found, 'location')!r} does not answer")
+            raise Unreachable(f"{seen.handle}: on its way, or its host {text(found, 'location')!r} is silent")
         return seen
 
     async def list_own(self, install_id: str) -> Listing:
@@ -125,13 +132,18 @@ class IncusDriver(WithoutTemplates):
     async def start(self, handle: str, order: CreateOrder | None = None) -> None:  # noqa: ARG002 - its disk is here
         async with self._turns.of(handle):
             found = await self._ours(handle)
-            if translate.use(found).holds:
-                await self.boot(handle)
-            else:
+            has = translate.use(found)
+            if not has.holds:
                 await self._take_again(found)
+                return
+            if has.cards and text(found, "status") == "Stopped":
+                # It may have been given them by a process that was killed before it looked who else was.
+                await self._check_or_yield(handle)
+            await self.boot(handle)
 
     async def stop(self, handle: str, *, release: bool = True) -> None:
         async with self._turns.of(handle):
+            await self._ours(handle)
             await self.halt(handle)
             await self.write(handle, lambda found: _holding(found, holds=not release))
 
@@ -161,16 +173,16 @@ class IncusDriver(WithoutTemplates):
 
     async def attach_volume(self, instance_handle: str, mount: Mount) -> None:
         async with self._turns.of(instance_handle):
-            instance = await self._find(instance_handle)
-            if instance is None or translate.label_of(instance) is None:
-                raise Refused(f"{instance_handle}: nothing to attach to")
+            instance = await self._ours(instance_handle)
             await self.volumes.ready_for(mount.volume_handle, instance_handle, text(instance, "location"))
             device = translate.volume_device(mount, self._config.pool)
             await self.write(instance_handle, lambda found: _with_device(found, mount.volume_handle, device))
 
     async def detach_volume(self, instance_handle: str, volume_handle: str) -> None:
         async with self._turns.of(instance_handle):
-            if await self._find(instance_handle) is not None:
+            instance = await self._find(instance_handle)
+            if instance is not None:
+                _check_stays(instance)
                 await self.write(instance_handle, lambda found: _with_device(found, volume_handle, None))
 
     async def resize_volume(self, handle: str, size_gb: int) -> None:
@@ -185,77 +197,71 @@ class IncusDriver(WithoutTemplates):
             yield None
 
     async def close(self) -> None:
+        await self.volumes.close()
         await self.client.close()
 
-    async def _make(self, order: CreateOrder, sold: TypeSold, location: str) -> Json:
-        """The instance as it is before its first start."""
-        name = names.instance(order.label)
+    async def _make(self, order: CreateOrder, name: str, key: asyncssh.SSHKey) -> Json | None:
+        """Makes the instance as it is before its first start. What is there by that name already, if anything is."""
+        hardware = order.hardware
+        sold, location = self.stock.sold(
+            order.provider_offer_id, hardware.vcpu_count, hardware.ram_gb, hardware.gpu_count
+        )
         where = await self.volumes.members_of([mount.volume_handle for mount in order.mounts])
         async with self.stock.claim(name, sold, location, only_on=where) as grant:
             body = translate.instance_body(order, sold, grant, self._config)
+            body["config"][names.HOST_KEY] = key.get_fingerprint()
+            if sold.is_virtual_machine:
+                body["config"]["cloud-init.user-data"] = disk.cloud_config(order, key)
             try:
                 await self.client.change("POST", "/1.0/instances", body, **self.stock.target(grant.member))
             except Exists:
                 # Made by a call whose answer was lost, or by another process.
                 return await self._get(name)
-        try:
-            await self.stock.check(name)
-        except NoCapacity:
-            await self._remove(name)
-            raise
-        return await self._get(name)
+        return None
 
-    async def _complete(self, order: CreateOrder, name: str) -> None:
+    async def _complete(self, order: CreateOrder, name: str, key: asyncssh.SSHKey) -> None:
         """Starts what was made for the first time. What the hosts cannot start is not left lying there."""
         try:
-            await self._furnish(order, name)
+            await _all_of(self.stock.check(name, is_new=True), self._furnish(order, name, key))
             await self.boot(name)
         except (NoCapacity, Refused):
             await self._remove(name)
             raise
 
-    async def _furnish(self, order: CreateOrder, name: str) -> None:
+    async def _furnish(self, order: CreateOrder, name: str, key: asyncssh.SSHKey) -> None:
         """Writes into its disk what is its owner's, before it starts for the first time."""
-        put = self.client.put_file
-        home = "/root" if order.ssh_user == "root" else f"/home/{order.ssh_user}"
-        keys = "".join(f"{key.strip()}\n" for key in order.ssh_public_keys)
-        hostname = names.hostname(order.hostname, order.label)
-        await self._put_host_key(name)
-        await put(name, f"{home}/.ssh", None, mode="0700")
-        await put(name, f"{home}/.ssh/authorized_keys", keys.encode(), mode="0600")
-        await put(name, "/etc/hostname", f"{hostname}\n".encode(), mode="0644")
-        await put(name, "/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n".encode(), mode="0644")
-        if order.environment:
-            await put(name, "/etc/environment", _environment(order.environment), mode="0644")
-        if order.startup_script:
-            await put(name, "/var/lib/berth", None, mode="0700")
-            await put(name, "/var/lib/berth/startup-script", order.startup_script.encode(), mode="0700")
+        if self._is_machine(order):
+            return
+        for files in (disk.directories(order), disk.files(order, key)):
+            await _all_of(
+                *(self.client.put_file(name, file.path, file.content, mode=file.mode) for file in files)
+            )
 
-    async def _put_host_key(self, name: str) -> None:
-        """A key for its SSH server, whose fingerprint its owner can be told."""
-        key, path = (
-            asyncssh.generate_private_key("ssh-ed25519", comment=name),
-            "/etc/ssh/ssh_host_ed25519_key",
-        )
-        await self.client.put_file(name, path, key.export_private_key(), mode="0600")
-        await self.client.put_file(name, f"{path}.pub", key.export_public_key(), mode="0644")
+    def _is_machine(self, order: CreateOrder) -> bool:
+        name, _, _ = order.provider_offer_id.rpartition("@")
+        return any(sold.name == name and sold.is_virtual_machine for sold in self._config.types)
+
+    async def _tell_key(self, name: str, key: asyncssh.SSHKey) -> None:
         fingerprint = key.get_fingerprint()
         await self.write(name, lambda now: translate.written(now, config={names.HOST_KEY: fingerprint}))
 
     async def boot(self, name: str) -> None:
-        try:
-            await self._act(name, "start")
-        except RunsAlready:
-            return
-        except PortTaken:
-            await self._move_port(name)
-            await self._act(name, "start")
+        for _ in range(_PORTS):
+            try:
+                await self._act(name, "start")
+            except RunsAlready:
+                return
+            except PortTaken:
+                await self._move_port(name)
+            else:
+                return
+        raise NoCapacity(f"{name}: something listens on every port that was tried")
 
     async def _move_port(self, name: str) -> None:
-        """Something that is no instance listens on its port: it gets another."""
-        uses = await self.stock.uses()
-        taken = {port for use in uses for port in use.ports}
-        port = rooms.free_port([*uses], range(max(taken, default=0) + 1, self.stock.ports.stop))
+        """Something that is no instance listens on its port: it gets the next that none has."""
+        uses, ports = await self.stock.uses(), self.stock.ports
+        mine = next((port for use in uses if use.name == name for port in use.ports), ports.start)
+        port = rooms.free_port(uses, [*range(mine + 1, ports.stop), *range(ports.start, mine)])
         await self.write(
             name, lambda found: _with_device(found, names.SSH_DEVICE, translate.proxy_device(port))
         )
@@ -295,11 +301,19 @@ class IncusDriver(WithoutTemplates):
         location = place.code if place else ""
         async with self.stock.claim(name, sold, location, only_on={member}) as grant:
             await self.write(name, lambda now: _granted(now, grant.cards))
+        if grant.cards:
+            await self._check_or_yield(name)
         try:
-            await self.stock.check(name)
             await self.boot(name)
         except (NoCapacity, Refused):
             # Of any other error it may run all the same.
+            await self.write(name, lambda now: _holding(now, holds=False))
+            raise
+
+    async def _check_or_yield(self, name: str) -> None:
+        try:
+            await self.stock.check(name, is_new=False)
+        except NoCapacity:
             await self.write(name, lambda now: _holding(now, holds=False))
             raise
 
@@ -335,6 +349,7 @@ class IncusDriver(WithoutTemplates):
         found = await self._find(handle)
         if found is None or translate.label_of(found) is None:
             raise Refused(f"{handle}: there is no such instance of ours")
+        _check_stays(found)
         return found
 
     async def _get(self, name: str) -> Json:
@@ -358,6 +373,15 @@ class IncusDriver(WithoutTemplates):
         )
 
 
+def _check_stays(found: Json) -> None:
+    move = moves.of(found)
+    if move is not None:
+        raise Unreachable(
+            f"{text(found, 'name')} is on its way to {move.target}",
+            reason="The instance is being moved to another host.",
+        )
+
+
 def _holding(found: Json, *, holds: bool) -> dict[str, Any] | None:
     """What is off keeps its hardware, or gives it back, its cards out of its devices."""
     devices = found.get("devices") or {}
@@ -371,9 +395,7 @@ def _holding(found: Json, *, holds: bool) -> dict[str, Any] | None:
 
 def _granted(found: Json, cards: Any) -> dict[str, Any]:
     kept = {name: each for name, each in (found.get("devices") or {}).items() if not names.is_our_gpu(name)}
-    return translate.written(
-        found, config={names.HOLDS: "1"}, devices={**kept, **translate.gpu_devices(cards)}
-    )
+    return translate.written(found, config={names.HOLDS: "1"}, devices={**kept, **names.gpu_devices(cards)})
 
 
 def _with_device(found: Json, name: str, device: Mapping[str, str] | None) -> dict[str, Any] | None:
@@ -386,8 +408,8 @@ def _with_device(found: Json, name: str, device: Mapping[str, str] | None) -> di
     return translate.written(found, devices=devices)
 
 
-def _environment(values: Mapping[str, str]) -> bytes:
-    lines = (
-        f'{name}="{value}"\n' for name, value in values.items() if "\n" not in value and '"' not in value
-    )
-    return "".join(lines).encode()
+async def _all_of(*calls: Awaitable[None]) -> None:
+    """All of them at once, each brought to its end. Raises what the first of those that failed raised."""
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -1,6 +1,7 @@
 """How what is ours is named at Incus, and which of its keys are ours."""
 
 import re
+from collections.abc import Sequence
 
 from berth.core.driver import Label
 
@@ -18,9 +19,10 @@ GPUS = "user.gpus"
 """How many an instance has, or a member: what the placement script counts."""
 EVACUATES_AT = "user.berth.evacuates_at"
 """Of a member: when its instances are to leave it, in microseconds since the epoch."""
-LUGGAGE = "user.berth.luggage"
-"""Volumes that were taken off an instance so that it can be moved, as JSON: they are put back where it arrives."""
+MOVE = "user.berth.move"
+"""Of an instance that is on its way to another member: where to, and what was taken off it, as JSON."""
 SSH_DEVICE = "berth-ssh"
+INIT_DEVICE = "berth-init"
 ROOT_DEVICE = "root"
 _VOLUME_PREFIX = "v-"
 _GPU_PREFIX = "berth-gpu"
@@ -42,6 +44,14 @@ def volume(label: Label) -> str:
 
 def gpu_device(number: int) -> str:
     return f"{_GPU_PREFIX}{number}"
+
+
+def gpu_devices(cards: Sequence[str]) -> dict[str, dict[str, str]]:
+    """By the names of the devices; `cards` are PCI addresses."""
+    return {
+        gpu_device(number): {"type": "gpu", "gputype": "physical", "pci": pci}
+        for number, pci in enumerate(cards)
+    }
 
 
 def is_our_gpu(device: str) -> bool:

@@ -55,6 +55,8 @@ class Use:
     """False: it is off and its hardware was given back."""
     born_at: str = ""
     """When it was created, in the engine's words, which sort by time."""
+    is_known: bool = True
+    """False: its member did not say what it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class Grant:
 
 def left(room: Room, uses: Iterable[Use]) -> Left:
     there = [use for use in uses if use.member == room.member and use.holds]
+    if not all(use.is_known for use in there):
+        return Left(room, 0, 0, ())
     taken = {pci for use in there for pci in use.cards}
     has_all = any(use.has_all_cards for use in there)
     return Left(
@@ -127,7 +131,7 @@ def place(
     return Grant(best.room.member, best.grant(sold), free_port(uses, ports))
 
 
-def free_port(uses: Iterable[Use], ports: range) -> int:
+def free_port(uses: Iterable[Use], ports: Iterable[int]) -> int:
     """One that no instance listens on, on whichever member: so it may move. Raises NoCapacity."""
     taken = {port for use in uses for port in use.ports}
     for port in ports:
@@ -136,19 +140,27 @@ def free_port(uses: Iterable[Use], ports: range) -> int:
     raise NoCapacity("every port for SSH is taken")
 
 
-def rivals(mine: Use, uses: Iterable[Use]) -> Sequence[Use]:
-    """Those that were given what `mine` has, and came first: of two that grabbed one card at once, the later yields."""
+def rivals(mine: Use, uses: Iterable[Use], *, is_new: bool) -> Sequence[Use]:
+    """Those that were given what `mine` has, and to whom it yields.
+
+    Of two that are made at once the later yields. One that takes cards again, or takes others, yields to all: who was
+    made meanwhile looked before those were written, and saw nobody.
+    """
+    others = [use for use in uses if use.name != mine.name and use.holds]
+    if not is_new:
+        return [use for use in others if _have_one_card(mine, use)]
     return [
         use
-        for use in uses
-        if use.name != mine.name
-        and use.holds
-        and (use.born_at, use.name) < (mine.born_at, mine.name)
-        and (
-            (use.member == mine.member and bool(use.cards & mine.cards or (use.has_all_cards and mine.cards)))
-            or bool(use.ports & mine.ports)
-        )
+        for use in others
+        if (use.born_at, use.name) < (mine.born_at, mine.name)
+        and (_have_one_card(mine, use) or use.ports & mine.ports)
     ]
+
+
+def _have_one_card(mine: Use, other: Use) -> bool:
+    return mine.member == other.member and bool(
+        mine.cards & other.cards or (other.has_all_cards and mine.cards)
+    )
 
 
 def units(sold: TypeSold, rooms: Iterable[Room], uses: Sequence[Use], location: str) -> int:

@@ -7,7 +7,15 @@ from typing import Any
 
 import structlog
 
-from berth.core.driver import BadCredentials, DriverError, NoCapacity, Place, ProviderOffer, Refused
+from berth.core.driver import (
+    BadCredentials,
+    DriverError,
+    NoCapacity,
+    Place,
+    ProviderOffer,
+    Refused,
+    Unreachable,
+)
 from berth.drivers.incus import rooms, translate
 from berth.drivers.incus.client import Client
 from berth.drivers.incus.config import ALL_HOSTS, IncusConfig, TypeSold
@@ -69,9 +77,10 @@ class Stock:
         listed = translate.rows(
             await self._client.get("/1.0/instances", **{"recursion": "1", "all-projects": "true"})
         )
-        found = [translate.use(instance) for instance in listed]
-        seen = {use.name for use in found}
-        return [*found, *(claim for claim in self._claims.values() if claim.name not in seen)]
+        found = [use for instance in listed for use in translate.uses(instance)]
+        # What is off and gave its hardware back is seen as well, and takes it again only by its claim.
+        seen = {(use.name, use.member) for use in found if use.holds}
+        return [*found, *(each for each in self._claims.values() if (each.name, each.member) not in seen)]
 
     async def offers(self) -> list[ProviderOffer]:
         there, uses = await asyncio.gather(self.rooms(is_fresh=True), self.uses())
@@ -120,12 +129,19 @@ class Stock:
         finally:
             self._claims.pop(name, None)
 
-    async def check(self, name: str) -> None:
-        """Raises NoCapacity where another process gave the same card or port away before us."""
+    async def check(self, name: str, *, is_new: bool) -> None:
+        """Raises NoCapacity where another process gave the same card or port away, and is not the one to yield.
+
+        Raises Unreachable where nobody can say so.
+        """
         uses = await self.uses()
-        mine = next((use for use in uses if use.name == name), None)
-        if mine is not None and (others := rooms.rivals(mine, uses)):
-            raise NoCapacity(f"{name}: {others[0].name} was given the same before")
+        mine = [use for use in uses if use.name == name]
+        where = {use.member for use in mine}
+        if not mine or not all(use.is_known for use in uses if use.member in where):
+            raise Unreachable(f"{name}: what else is on {sorted(where)} cannot be seen")
+        for each in mine:
+            if others := rooms.rivals(each, uses, is_new=is_new):
+                raise NoCapacity(f"{name}: {others[0].name} was given the same before")
 
     async def _room(self, member: Json, *, is_fresh: bool) -> Room:
         name = text(member, "server_name")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from berth.base.clock import Instant
@@ -17,7 +18,7 @@ from berth.core.driver import (
     Sighting,
     VolumeSighting,
 )
-from berth.drivers.incus import names
+from berth.drivers.incus import moves, names
 from berth.drivers.incus.config import ImageSold, IncusConfig, TypeSold
 from berth.drivers.incus.rooms import Card, Grant, Room, Use
 
@@ -171,7 +172,27 @@ def use(instance: Json) -> Use:
         ports=frozenset(ports),
         holds=holds,
         born_at=text(instance, "created_at"),
+        is_known=bool(config) or text(instance, "status") in _POWERS,
     )
+
+
+def uses(instance: Json) -> Sequence[Use]:
+    """What it has where it is, and what is kept for it where it goes."""
+    has, move = use(instance), moves.of(instance)
+    if move is None:
+        return [has]
+    is_there = has.member == move.target
+    if not is_there:
+        # It may come to stay.
+        has = replace(has, cards=has.cards | move.cards_left())
+    bound = replace(
+        has,
+        member=move.target,
+        vcpus=0 if is_there else has.vcpus,
+        ram_mb=0 if is_there else has.ram_mb,
+        cards=frozenset(move.cards),
+    )
+    return [has, bound]
 
 
 def label_of(holder: Json) -> Label | None:
@@ -204,14 +225,16 @@ def sighting(instance: Json, config: IncusConfig, *, host: str | None, evicts_at
         is_unreachable = False
     if power is Power.STOPPED and not was_started(instance):
         power = Power.CREATING
-    uses = use(instance)
+    # While it is taken elsewhere it is neither to be started nor to be taken for gone.
+    is_unreachable = is_unreachable or moves.of(instance) is not None
+    has = use(instance)
     user = (instance.get("config") or {}).get("user.berth.ssh_user")
     return Sighting(
         label=label_of(instance),
         handle=text(instance, "name"),
         power=power,
         ip=address_of(instance) if config.ssh == "address" else host,
-        ssh_port=SSH_PORT if config.ssh == "address" else min(uses.ports, default=None),
+        ssh_port=SSH_PORT if config.ssh == "address" else min(has.ports, default=None),
         ssh_user=str(user) if user else "root",
         ssh_host_key_fingerprint=(instance.get("config") or {}).get(names.HOST_KEY),
         evicts_at=evicts_at,
@@ -255,9 +278,12 @@ def instance_body(order: CreateOrder, sold: TypeSold, grant: Grant, config: Incu
             "pool": config.pool,
             "size": f"{order.os_volume_gb}GiB",
         },
-        **gpu_devices(grant.cards),
+        **names.gpu_devices(grant.cards),
         **{mount.volume_handle: volume_device(mount, config.pool) for mount in order.mounts},
     }
+    if sold.is_virtual_machine:
+        # For images that find what they are told on a disk only.
+        devices[names.INIT_DEVICE] = {"type": "disk", "source": "cloud-init:config"}
     if config.ssh == "proxy":
         devices[names.SSH_DEVICE] = proxy_device(grant.port)
     return {
@@ -266,13 +292,6 @@ def instance_body(order: CreateOrder, sold: TypeSold, grant: Grant, config: Incu
         "source": {"type": "image", "alias": order.image_slug},
         "config": settings,
         "devices": devices,
-    }
-
-
-def gpu_devices(cards: Sequence[str]) -> dict[str, dict[str, str]]:
-    return {
-        names.gpu_device(number): {"type": "gpu", "gputype": "physical", "pci": pci}
-        for number, pci in enumerate(cards)
     }
 
 

@@ -1,8 +1,11 @@
 """Volumes as Incus's custom volumes. One on a pool of its member's own goes where it is wanted while nobody has it."""
 
+import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any
+
+import structlog
 
 from berth.core.driver import (
     Label,
@@ -22,6 +25,9 @@ from berth.drivers.incus.stock import Stock
 from berth.drivers.incus.translate import Json, text
 from berth.drivers.incus.turns import Turns
 
+_log = structlog.get_logger()
+_MOVE_S = 24 * 3600.0
+_ON_ITS_WAY = "The volume is being taken to another host."
 _ELSEWHERE = "The volume is attached to another instance."
 
 
@@ -31,6 +37,8 @@ class Volumes:
         self._client = client
         self._stock = stock
         self._turns = turns
+        self._moves: dict[str, asyncio.Task[None]] = {}
+        """Of this process, by handle: they go on when whoever asked for one has no more time."""
         self._base = f"/1.0/storage-pools/{segment(config.pool)}/volumes/custom"
 
     async def check_pool(self) -> None:
@@ -71,6 +79,7 @@ class Volumes:
         )
 
     async def resize(self, handle: str, size_gb: int) -> None:
+        self._check_stays(handle)
         volume = await self._get(handle)
         has_gb = translate.volume_sighting(volume, is_ready=True).size_gb
         if size_gb < has_gb:
@@ -81,6 +90,7 @@ class Volumes:
             )
 
     async def destroy(self, handle: str) -> None:
+        self._check_stays(handle)
         async with self._turns.of(handle):
             volume = await self._find(handle)
             if volume is None:
@@ -96,6 +106,8 @@ class Volumes:
     async def ready_for(self, handle: str, instance: str, member: str) -> None:
         """Sees to it that the instance, on `member`, can have it. Raises Refused where another has it."""
         async with self._turns.of(handle):
+            if (move := self._moves.get(handle)) is not None:
+                await asyncio.shield(move)
             volume = await self._find(handle)
             if volume is None or translate.label_of(volume) is None:
                 raise Refused(f"{handle}: there is no such volume of ours")
@@ -103,12 +115,13 @@ class Volumes:
             if any(each != instance for each in has):
                 raise Refused(f"{handle}: attached to {has}", reason=_ELSEWHERE)
             if not has and text(volume, "location") not in {"", member, translate.STANDALONE}:
-                await self.move(volume, member)
+                await self._move(volume, member)
 
     async def members_of(self, handles: Sequence[str]) -> Collection[str] | None:
         """Where an instance can be that gets these from its first boot on; None: anywhere. Raises Refused."""
         where: set[str] = set()
         for handle in handles:
+            self._check_stays(handle)
             volume = await self._find(handle)
             if volume is None or translate.label_of(volume) is None:
                 raise Refused(f"{handle}: there is no such volume of ours")
@@ -122,13 +135,34 @@ class Volumes:
             )
         return where or None
 
-    async def move(self, volume: Json, member: str) -> None:
-        """Takes it, attached to nothing, to another member: copied there, and only then deleted here.
+    async def close(self) -> None:
+        """What is on its way is left to whoever takes it up."""
+        for move in self._moves.values():
+            move.cancel()
+        await asyncio.gather(*self._moves.values(), return_exceptions=True)
+
+    async def _move(self, volume: Json, member: str) -> None:
+        """Takes it, attached to nothing, to another member. That may take longer than who asks for it can wait."""
+        name = text(volume, "name")
+        move = asyncio.create_task(self._copy_over(volume, member))
+        self._moves[name] = move
+
+        def forget(_: asyncio.Task[None]) -> None:
+            del self._moves[name]
+
+        move.add_done_callback(forget)
+        await asyncio.shield(move)
+
+    async def _copy_over(self, volume: Json, member: str) -> None:
+        """Copies it there, and only then deletes it here.
 
         Of two that go by one name the one that moved less often is whole; the other was left by a move that broke off.
         """
         name, there = text(volume, "name"), text(volume, "location")
-        for leftover in (await self._all(name))[1:]:
+        leftovers = (await self._all(name))[1:]
+        if leftovers and name in await self._copying():
+            raise Unreachable(f"{name}: another process takes it to another member", reason=_ON_ITS_WAY)
+        for leftover in leftovers:
             await self._client.change("DELETE", self._path(name), {}, **self._at(leftover))
         config = {key: value for key, value in volume["config"].items() if not key.startswith("volatile.")}
         config[names.MOVES] = str(_moves(volume) + 1)
@@ -153,7 +187,7 @@ class Volumes:
             "config": config,
             "source": source,
         }
-        await self._client.change("POST", self._base, body, **self._stock.target(member))
+        await self._client.make_within(_MOVE_S, self._base, body, **self._stock.target(member))
         await self._client.change("DELETE", self._path(name), {}, **self._at(volume))
 
     async def _make(self, order: VolumeOrder, name: str) -> None:
@@ -201,9 +235,13 @@ class Volumes:
             if room.location != location or not room.is_open:
                 continue
             pool = segment(self._config.pool)
-            found = await self._client.get(
-                f"/1.0/storage-pools/{pool}/resources", **self._stock.target(room.member)
-            )
+            try:
+                found = await self._client.get(
+                    f"/1.0/storage-pools/{pool}/resources", **self._stock.target(room.member)
+                )
+            except Unreachable as error:
+                _log.warning("pool_not_asked", member=room.member, error=repr(error))
+                continue
             space = found.get("space") or {}
             free = translate.whole(space.get("total")) - translate.whole(space.get("used"))
             if best is None or free > best[0]:
@@ -211,6 +249,10 @@ class Volumes:
         if best is None:
             raise NoCapacity(f"no member of {location} answers", reason="No host has room at the moment.")
         return best[1]
+
+    def _check_stays(self, handle: str) -> None:
+        if handle in self._moves:
+            raise Unreachable(f"{handle} is on its way to another member", reason=_ON_ITS_WAY)
 
     def _check_sold(self, order: VolumeOrder) -> None:
         for kind in translate.volume_types(self._config, self._stock.places()):
