@@ -26,7 +26,8 @@ _QUIET_S = 20.0
 """How long nothing may be heard before the connection is asked whether it still lives."""
 _ANSWER_S = 10.0
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.2, 10.0
-_CLOCKS_APART_S = 2.0
+CLOCKS_APART_S = 2
+"""By how much clocks may differ before anybody is told."""
 _PAYLOAD = re.compile(r"(?P<sender>[0-9a-f]{8})(?P<names>( [a-z_]{1,40}){1,32})", re.ASCII)
 _log = structlog.get_logger()
 
@@ -103,7 +104,7 @@ async def _compare_clocks(connection: psycopg.AsyncConnection[Any]) -> None:
     )
     row = await answer.fetchone()
     apart_s = 0.0 if row is None else abs(row[0] - SystemClock().now()) / SECOND
-    if apart_s > _CLOCKS_APART_S:
+    if apart_s >= CLOCKS_APART_S:
         _log.error("clock_differs", from_database_s=round(apart_s, 1))
 
 

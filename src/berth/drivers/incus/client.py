@@ -16,6 +16,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from berth.base import permits
 from berth.core.driver import BadCredentials, DriverError, OutcomeUnknown, Refused, Unreachable
 from berth.drivers.incus import trust
 from berth.drivers.incus.config import IncusConfig
@@ -176,6 +177,7 @@ class Client:
                     data=None if body is None else io.BytesIO(body),
                     headers={"Content-Type": "application/json", **headers},
                     allow_redirects=False,
+                    trace_request_ctx=changes,
                 ) as response:
                     return _Raw(response.status, await _content(response), response.headers.get("ETag", ""))
             except aiohttp.ClientConnectorCertificateError as error:
@@ -233,6 +235,7 @@ class Client:
                         total=self._config.timeout_s, sock_connect=min(5.0, self._config.timeout_s)
                     ),
                     trust_env=False,
+                    trace_configs=[permits.tracing()],
                 )
             return self._session
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from berth.base import permits
 from berth.base.clock import SECOND, Clock
 from berth.core.driver import DriverError, OutcomeUnknown, RateLimited, Unreachable
 from berth.drivers.vastai.config import VastaiConfig
@@ -173,6 +174,7 @@ class Client:
                 headers=headers,
                 allow_redirects=False,
                 middlewares=(_once,) if changes else (),
+                trace_request_ctx=changes,
             ) as response:
                 read = await response.content.read(ANSWER_LIMIT_BYTES + 1)
                 while len(read) <= ANSWER_LIMIT_BYTES and (more := await response.content.read(65536)):
@@ -195,6 +197,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=self._config.timeout_s),
                 json_serialize=_written,
                 trust_env=False,
+                trace_configs=[permits.tracing()],
             )
         return self._session
 
