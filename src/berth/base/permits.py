@@ -7,9 +7,6 @@ whoever sends something that changes anything looks once more, as late as it can
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import SimpleNamespace
-
-import aiohttp
 
 
 def _nothing_forbids() -> None:
@@ -32,23 +29,3 @@ def under(check: Callable[[], None]) -> Iterator[None]:
 def check() -> None:
     """Raises what the block's own check raises."""
     _current.get()()
-
-
-def tracing() -> aiohttp.TraceConfig:
-    """Has a session look once more when it has the connection and sends next: requests whose `trace_request_ctx` is true.
-
-    One that is stopped at its body, which is sent in a task of its own, fails as if the connection were lost.
-    """
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(_look)
-    trace.on_request_chunk_sent.append(_look)
-    return trace
-
-
-async def _look(
-    _session: aiohttp.ClientSession,
-    context: SimpleNamespace,
-    _sent: aiohttp.TraceRequestHeadersSentParams | aiohttp.TraceRequestChunkSentParams,
-) -> None:
-    if context.trace_request_ctx:
-        check()

@@ -16,8 +16,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from berth.base import permits
 from berth.core.driver import BadCredentials, DriverError, OutcomeUnknown, Refused, Unreachable
+from berth.drivers import sending
 from berth.drivers.incus import trust
 from berth.drivers.incus.config import IncusConfig
 from berth.drivers.incus.errors import Missing, error_of, failure_of
@@ -235,7 +235,7 @@ class Client:
                         total=self._config.timeout_s, sock_connect=min(5.0, self._config.timeout_s)
                     ),
                     trust_env=False,
-                    trace_configs=[permits.tracing()],
+                    trace_configs=[sending.looking()],
                 )
             return self._session
 

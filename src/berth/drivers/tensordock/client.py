@@ -12,8 +12,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from berth.base import permits
 from berth.core.driver import DriverError, OutcomeUnknown, RateLimited, Unreachable
+from berth.drivers import sending
 from berth.drivers.tensordock.config import TensorDockConfig
 from berth.drivers.tensordock.errors import error_of, loads, refusal
 from berth.drivers.tensordock.pace import Pace
@@ -100,7 +100,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=self._config.timeout_s),
                 headers={"Accept": "application/json"},
                 trust_env=False,
-                trace_configs=[permits.tracing()],
+                trace_configs=[sending.looking()],
             )
         return self._session
 

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from berth.base import permits
 from berth.base.clock import SECOND, Clock
 from berth.core.driver import DriverError, OutcomeUnknown, RateLimited, Unreachable
+from berth.drivers import sending
 from berth.drivers.vastai.config import VastaiConfig
 from berth.drivers.vastai.errors import Problem, QuotaUsedUp, create_error_of, error_of, problem_of
 from berth.drivers.vastai.limits import Kind, Limits
@@ -197,7 +197,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=self._config.timeout_s),
                 json_serialize=_written,
                 trust_env=False,
-                trace_configs=[permits.tracing()],
+                trace_configs=[sending.looking()],
             )
         return self._session
 

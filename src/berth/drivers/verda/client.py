@@ -14,8 +14,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from berth.base import permits
 from berth.core.driver import BadCredentials, DriverError, OutcomeUnknown, Unreachable
+from berth.drivers import sending
 from berth.drivers.verda.config import VerdaConfig
 from berth.drivers.verda.errors import TokenRefused, error_of
 from berth.drivers.verda.limits import Limits
@@ -196,7 +196,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=self._config.timeout_s),
                 headers={"Accept": "application/json"},
                 trust_env=False,
-                trace_configs=[permits.tracing()],
+                trace_configs=[sending.looking()],
             )
         return self._session
 

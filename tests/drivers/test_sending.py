@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from berth.base import permits
+from berth.drivers import sending
 
 
 class Ended(Exception):
@@ -51,7 +52,7 @@ async def server() -> AsyncIterator[tuple[str, list[str]]]:
 
 @asynccontextmanager
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(trace_configs=[permits.tracing()]) as opened:
+    async with aiohttp.ClientSession(trace_configs=[sending.looking()]) as opened:
         yield opened
 
 
