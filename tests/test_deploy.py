@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,17 @@ def test_files_that_the_page_names_are_there() -> None:
         assert list(ROOT.glob(name)), name
     for name in re.findall(r"\]\(\.\./(deploy/[\w./-]+)\)", PAGE):
         assert (ROOT / name).exists(), name
+
+
+def test_a_shell_reads_the_settings_that_the_services_have() -> None:
+    """An address with an ampersand, unquoted, is no setting for a shell: commands would work on another database."""
+    example = DEPLOY / "berth.env.example"
+    lines = [line for line in example.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    read = "set -a; . " + shlex.quote(str(example)) + "; exec env"
+    done = subprocess.run(["sh", "-c", read], env={}, capture_output=True, text=True, check=True)
+    seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    for line in lines:
+        name, _, value = line.partition("=")
+        assert seen[name] == value.strip("'"), name
+        # Only root reads what is in there; systemd does so for the settings, and nobody for a path in them.
+        assert "/etc/berth/" not in value
