@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import yaml
 
-from berth import cli
+from berth import app, cli, serving
 from berth.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -104,3 +104,20 @@ def test_a_shell_reads_the_settings_that_the_services_have() -> None:
         assert seen[name] == value.strip("'"), name
         # Only root reads what is in there; systemd does so for the settings, and nobody for a path in them.
         assert "/etc/berth/" not in value
+
+
+def test_the_proxy_gives_idle_connections_up_before_the_server_does() -> None:
+    """Otherwise an order may be sent on a connection that is just being closed, and is answered with 502."""
+    text = (DEPLOY / "nginx" / "berth.conf").read_text("utf-8")
+    kept = [int(seconds) for seconds in re.findall(r"^ +keepalive_timeout (\d+)s;$", text, re.MULTILINE)]
+    assert kept
+    assert max(kept) < serving.KEEP_ALIVE_S
+
+
+def test_whoever_waits_for_ready_waits_as_long_as_that_may_take() -> None:
+    """A provider that does not answer holds `/ready` up for a while, and must not keep a replica from its requests."""
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+    assert int(found["services"]["serve"]["healthcheck"]["start_period"].removesuffix("s")) > app.SWEEP_S
+    tries = re.findall(r"curl --retry (\d+) --retry-delay 1 --retry-connrefused -fsS \S+/ready", PAGE)
+    assert len(tries) == PAGE.count("/ready") - PAGE.count("`GET /ready`")
+    assert all(int(each) > app.SWEEP_S for each in tries)
