@@ -121,3 +121,10 @@ def test_whoever_waits_for_ready_waits_as_long_as_that_may_take() -> None:
     tries = re.findall(r"curl --retry (\d+) --retry-delay 1 --retry-connrefused -fsS \S+/ready", PAGE)
     assert len(tries) == PAGE.count("/ready") - PAGE.count("`GET /ready`")
     assert all(int(each) > app.SWEEP_S for each in tries)
+
+
+def test_a_system_call_that_a_unit_denies_fails_and_kills_nobody() -> None:
+    """Libraries try what they can do without: numpy's places its memory with one that is denied, when it is loaded."""
+    for unit in UNITS:
+        text = unit.read_text("utf-8")
+        assert ("SystemCallFilter=" in text) == ("SystemCallErrorNumber=EPERM" in text), unit.name
