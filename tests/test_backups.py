@@ -13,7 +13,7 @@ import pytest
 
 from berth import backups, migrations
 from berth.base.clock import SystemClock
-from berth.base.db import Database, Tx, connect
+from berth.base.db import Database, Tx, connect, sqlite_path
 from berth.base.db_rows import snapshot, target
 from berth.core import instances, ledger, projects
 from berth.core.projects import KeySpec
@@ -23,6 +23,7 @@ from tests.conftest import ENGINES, Databases
 from tests.core.books import rows
 
 PEPPER = b"p" * 32
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -277,3 +278,49 @@ def _load_half(url: str) -> None:
 
 def _falsify(tx: Tx) -> None:
     tx.run("UPDATE accounts SET balance_micros = balance_micros + 1")
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_what_a_killed_server_left_beside_its_database_is_not_read_into_the_restored_one(
+    settings: Settings, tmp_path: Path, suffix: str
+) -> None:
+    """SQLite would take it for the newest changes of whatever file has the name."""
+    backups.save(settings, tmp_path / "backup")
+    place = Settings(data_dir=tmp_path / "second")
+    place.data_dir.mkdir()
+    left = place.data_dir / f"{sqlite_path(place.database).name}{suffix}"
+    left.write_bytes(b"precious")
+    with pytest.raises(SettingsError, match="there is something of a database already"):
+        bring(tmp_path / "backup", place)
+    assert left.read_bytes() == b"precious"
+    assert not sqlite_path(place.database).exists()
+
+
+def test_what_root_brings_back_belongs_to_whom_the_directory_belongs_to(
+    settings: Settings, empty: Settings, tmp_path: Path
+) -> None:
+    """The service, which is not root, must be able to read it."""
+    empty.data_dir.mkdir()
+    if os.geteuid() == 0:
+        os.chown(empty.data_dir, NOBODY, NOBODY)
+    owner = empty.data_dir.stat()
+    backups.save(settings, tmp_path / "backup")
+    with backups.alone(empty):
+        bring(tmp_path / "backup", empty)
+    made = list(empty.data_dir.iterdir())
+    assert {path.name for path in made} >= {"pepper", "credentials.json", "serve.lock"}
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(owner.st_uid, owner.st_gid)}
+
+
+def test_an_older_backup_is_not_loaded_past_the_revisions_that_came_since(
+    settings: Settings, databases: Databases, tmp_path: Path
+) -> None:
+    """What they make of the rows there are would be left out."""
+    backups.save(settings, tmp_path / "backup")
+    revision = migrations.newest().encode()
+    _rewrite(tmp_path / "backup", "manifest.json", lambda text: text.replace(b'"%b"' % revision, b'"0014"'))
+    url = databases.migrated("postgresql")
+    with pytest.raises(SettingsError, match="another schema"):
+        bring(tmp_path / "backup", Settings(data_dir=tmp_path / "second", database_url=url))
+    with target(url) as unchanged:
+        assert all(unchanged.is_empty(table) for table in unchanged.tables())

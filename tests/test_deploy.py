@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 import yaml
 
-from berth import cli
+from berth import app, cli, serving
 from berth.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -89,3 +90,41 @@ def test_files_that_the_page_names_are_there() -> None:
         assert list(ROOT.glob(name)), name
     for name in re.findall(r"\]\(\.\./(deploy/[\w./-]+)\)", PAGE):
         assert (ROOT / name).exists(), name
+
+
+def test_a_shell_reads_the_settings_that_the_services_have() -> None:
+    """An address with an ampersand, unquoted, is no setting for a shell: commands would work on another database."""
+    example = DEPLOY / "berth.env.example"
+    lines = [line for line in example.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    read = "set -a; . " + shlex.quote(str(example)) + "; exec env"
+    done = subprocess.run(["sh", "-c", read], env={}, capture_output=True, text=True, check=True)
+    seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    for line in lines:
+        name, _, value = line.partition("=")
+        assert seen[name] == value.strip("'"), name
+        # Only root reads what is in there; systemd does so for the settings, and nobody for a path in them.
+        assert "/etc/berth/" not in value
+
+
+def test_the_proxy_gives_idle_connections_up_before_the_server_does() -> None:
+    """Otherwise an order may be sent on a connection that is just being closed, and is answered with 502."""
+    text = (DEPLOY / "nginx" / "berth.conf").read_text("utf-8")
+    kept = [int(seconds) for seconds in re.findall(r"^ +keepalive_timeout (\d+)s;$", text, re.MULTILINE)]
+    assert kept
+    assert max(kept) < serving.KEEP_ALIVE_S
+
+
+def test_whoever_waits_for_ready_waits_as_long_as_that_may_take() -> None:
+    """A provider that does not answer holds `/ready` up for a while, and must not keep a replica from its requests."""
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+    assert int(found["services"]["serve"]["healthcheck"]["start_period"].removesuffix("s")) > app.SWEEP_S
+    tries = re.findall(r"curl --retry (\d+) --retry-delay 1 --retry-connrefused -fsS \S+/ready", PAGE)
+    assert len(tries) == PAGE.count("/ready") - PAGE.count("`GET /ready`")
+    assert all(int(each) > app.SWEEP_S for each in tries)
+
+
+def test_a_system_call_that_a_unit_denies_fails_and_kills_nobody() -> None:
+    """Libraries try what they can do without: numpy's places its memory with one that is denied, when it is loaded."""
+    for unit in UNITS:
+        text = unit.read_text("utf-8")
+        assert ("SystemCallFilter=" in text) == ("SystemCallErrorNumber=EPERM" in text), unit.name

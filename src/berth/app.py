@@ -54,7 +54,7 @@ from berth.settings import Period as SoldPeriod
 from berth.settings import Settings, SettingsError
 
 _FIRST_CATALOGUE_S = 10.0
-_SWEEP_S = 120.0
+SWEEP_S = 120.0
 """How long a start is not ready while a provider was not looked at as a whole."""
 _CATALOGUE_PERIODS_S = {"vastai": 60, "tensordock": 30}
 """What marketplaces sell changes by the minute, and asking them costs them more than asking others."""
@@ -134,7 +134,7 @@ class Process:
         self.runner.start()
         if self.signals is not None:
             self.signals.start()
-        self._patience = asyncio.get_running_loop().call_later(_SWEEP_S, self._stop_waiting)
+        self._patience = asyncio.get_running_loop().call_later(SWEEP_S, self._stop_waiting)
         self.listening = [
             asyncio.create_task(listen(name, telling, self.runner.poke))
             for name, driver in self.drivers.items()
@@ -174,7 +174,7 @@ class Process:
         # One provider that cannot be reached must not keep everything else from being sold.
         missing = self.context.readiness.give_up()
         if missing:
-            _log.warning("sweep_not_complete", providers=sorted(missing), seconds=_SWEEP_S)
+            _log.warning("sweep_not_complete", providers=sorted(missing), seconds=SWEEP_S)
 
 
 async def listen(provider: str, driver: Telling, poke: Callable[[str], None]) -> None:

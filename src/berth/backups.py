@@ -31,6 +31,8 @@ from berth.settings import Settings, SettingsError, read
 FORMAT = 1
 _MANIFEST = "manifest.json"
 _PEPPER, _CREDENTIALS = "secrets/pepper", "secrets/credentials.json"
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a file, and reads into whatever has that name."""
 _SMALL_BYTES = 1024 * 1024
 """The most that the manifest, or a secret, may be."""
 
@@ -94,9 +96,15 @@ def restore(
 ) -> None:
     """Bring a backup back, into an empty database and data directory. Nothing that exists is overwritten."""
     settings = read({"data_dir": data_dir, "database_url": database_url})
-    with opened(file) as (archive, manifest), _alone(settings):
+    with opened(file) as (archive, manifest), alone(settings):
         bring_back(settings, archive, manifest, despite_books=despite_books)
-    _tell(f"{manifest.rows} rows as of {manifest.made_at}; the books agree. Start `berth serve` when ready.")
+    problems = books(settings.database) if despite_books else []
+    for problem in problems:
+        _tell(problem)
+    agreement = "disagree" if problems else "agree"
+    _tell(
+        f"{manifest.rows} rows as of {manifest.made_at}; the books {agreement}. Start `berth serve` when ready."
+    )
     _tell(
         f"What was made at providers after that is unknown here: it is reported, and destroyed"
         f" {settings.loops.orphan_grace_s} seconds later (loops.orphan_grace_s)."
@@ -184,18 +192,24 @@ def bring_back(
         if (secret := _secret(archive, manifest, name)) is not None and not _is_there(path, secret)
     ]
     if is_postgresql(settings.database):
-        _check_empty(settings.database)
+        _check_empty(settings.database, manifest.revision)
         _fill(settings.database, archive, manifest, despite_books=despite_books)
         _keep(secrets)
         return
     path = sqlite_path(settings.database)
     if path.exists():
         raise SettingsError(f"{path}: there is a database already")
+    for suffix in _BESIDE:
+        left = path.with_name(path.name + suffix)
+        if left.exists():
+            raise SettingsError(f"{left}: there is something of a database already")
     fresh = path.with_name(f"{path.name}.restoring")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         _remove(fresh)
-        os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        _hand_over(descriptor, fresh)
+        os.close(descriptor)
         _fill(f"sqlite:///{fresh}", archive, manifest, despite_books=despite_books)
         _keep(secrets)
         fresh.rename(path)
@@ -203,7 +217,14 @@ def bring_back(
         _remove(fresh)
 
 
-def _check_empty(url: str) -> None:
+def _check_empty(url: str, revision: str) -> None:
+    with db_rows.snapshot(url) as seen:
+        there = seen.revision()
+    if there not in {None, revision}:
+        # What the revisions between make of rows would not be made of those of the backup.
+        raise SettingsError(
+            f"the database has another schema, {there}, than the backup, {revision}: give one without tables"
+        )
     with db_rows.target(url) as target:
         full = [table for table in target.tables() if not target.is_empty(table)]
     if full:
@@ -286,13 +307,14 @@ def _keep(secrets: Sequence[tuple[Path, bytes]]) -> None:
     for path, secret in secrets:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            _hand_over(file.fileno(), path)
             file.write(secret)
             file.flush()
             os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def alone(settings: Settings) -> Iterator[None]:
     """Keeps `berth serve` from starting on the directory meanwhile."""
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (settings.data_dir / "serve.lock").open("w", encoding="ascii") as file:
@@ -300,7 +322,15 @@ def _alone(settings: Settings) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise SettingsError(f"`berth serve` uses {settings.data_dir}") from error
+        _hand_over(file.fileno(), settings.data_dir / "serve.lock")
         yield
+
+
+def _hand_over(descriptor: int, path: Path) -> None:
+    """Root restores what a service of its own account is to read: its files are the directory's owner's."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _remove(path: Path) -> None:

@@ -21,6 +21,8 @@ HEADER_DEADLINE_S = 30.0
 BODY_DEADLINE_S = 60.0
 """How long its body may take from there, however it drips in."""
 CONNECTIONS = 4096
+KEEP_ALIVE_S = 5
+"""How long a connection may be idle between two requests; a proxy gives them up before that."""
 _BACKLOG = 2048
 _NOTICE_STEP_S = 0.1
 
@@ -172,6 +174,7 @@ def serve(
         "date_header": False,
         "limit_concurrency": CONNECTIONS,
         "backlog": _BACKLOG,
+        "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": settings.drain_s,
     }
     config = uvicorn.Config(application, **options)

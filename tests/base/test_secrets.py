@@ -1,5 +1,6 @@
 """Secrets: made once, readable by their owner alone, the same for every process that starts."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +53,12 @@ def test_processes_that_start_at_once_agree_on_one_secret(tmp_path: Path) -> Non
     seen = {process.communicate(timeout=30)[0].strip() for process in processes}
     assert seen == {path.read_bytes().hex()}
     assert [entry.name for entry in tmp_path.iterdir()] == ["pepper"]
+
+
+def test_a_pepper_that_is_there_is_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """As systemd and containers hand it over: in a directory that is for reading alone."""
+    path = tmp_path / "pepper"
+    path.write_bytes(b"p" * 32)
+    os.utime(tmp_path, (0, 0))
+    assert secrets.load_or_create(path) == b"p" * 32
+    assert tmp_path.stat().st_mtime == 0

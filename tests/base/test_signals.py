@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
-from berth.base.clock import SystemClock
+from berth.base.clock import Instant, SystemClock, after
 from berth.base.db import connect
 from berth.base.db_signals import CHANNEL, NAMES_AT_ONCE, Signals, heard
 from tests.conftest import Databases
@@ -109,6 +110,41 @@ async def test_strangers_on_the_channel_end_nothing(url: str) -> None:
         one.tell("provisioning")
         await other.has("provisioning")
         assert other.names == ["provisioning"]
+
+
+async def test_a_clock_that_goes_wrong_later_is_told_of_once(url: str) -> None:
+    """Leases are told by it, so what was right when the process began has to stay right."""
+    database, clock = connect(url, SystemClock()), _Drifting()
+    signals = Signals(url, database, lambda _name: None, clock=clock, quiet_s=0.01)
+    with capture_logs() as logs:
+        signals.start()
+        async with asyncio.timeout(WITHIN_S):
+            await clock.is_read(3)
+            assert logs == []
+            for off_s in (10, 0, -10):
+                clock.off_s = off_s
+                await clock.is_read(3)
+        await signals.stop()
+    database.close()
+    assert [log["event"] for log in logs] == ["clock_differs", "clock_differs"]
+    assert all(9 < log["from_database_s"] < 11 for log in logs)
+
+
+class _Drifting:
+    """The host's clock, off by so many seconds."""
+
+    def __init__(self) -> None:
+        self.off_s = 0
+        self._reads = 0
+
+    def now(self) -> Instant:
+        self._reads += 1
+        return after(SystemClock().now(), seconds=self.off_s)
+
+    async def is_read(self, times: int) -> None:
+        until = self._reads + times
+        while self._reads < until:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_connection_that_was_cut_is_made_again(url: str) -> None:

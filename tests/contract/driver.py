@@ -13,6 +13,7 @@ from typing import Protocol
 
 import pytest
 
+from berth.base import permits
 from berth.core.driver import (
     CreateOrder,
     Driver,
@@ -114,6 +115,14 @@ async def until_gone(driver: Driver, label: Label) -> None:
 
 def labels(listing: Listing) -> list[str]:
     return sorted(str(sighting.label) for sighting in listing.sightings if sighting.power != Power.DELETING)
+
+
+class Forbidden(Exception):
+    """Nothing may be changed any more."""
+
+
+def _forbid() -> None:
+    raise Forbidden
 
 
 class DriverContract:
@@ -283,6 +292,23 @@ class DriverContract:
             await driver.start(handle, order)
             await until_running(driver, order.label)
             assert await free() == taken
+
+        perform(open_rig, test)
+
+    def test_what_may_not_be_done_any_more_is_not_done(self, open_rig: OpenRig) -> None:
+        """Whoever asked may lose the right to it while the driver is at work, between any two of its calls."""
+
+        async def test(rig: Rig, driver: Driver) -> None:
+            order, another = rig.order(), rig.order()
+            handle = (await driver.create(order)).handle
+            await until_running(driver, order.label)
+            for call in (lambda: driver.create(another), lambda: driver.destroy(handle)):
+                with permits.under(_forbid), pytest.raises(Forbidden):
+                    await call()
+            assert await driver.inspect(another.label, None) is None
+            sighting = await driver.inspect(order.label, handle)
+            assert sighting is not None
+            assert sighting.power is Power.RUNNING
 
         perform(open_rig, test)
 

@@ -8,6 +8,7 @@ import pytest
 from berth.base import leases
 from berth.base.clock import SECOND, Instant, after
 from berth.base.db import Database, DatabaseUnavailable, Tx
+from berth.base.db_signals import CLOCKS_APART_S
 from berth.core import instances, volumes, webhooks
 from berth.core.driver import Label
 from berth.loops import deliveries
@@ -87,6 +88,16 @@ async def test_a_driver_is_asked_nothing_once_the_lease_has_ended(
     for call in (lambda: driver.destroy("a"), lambda: driver.list_own("a")):
         with pytest.raises(LeaseLost):
             await call()
+
+
+async def test_whose_clock_is_behind_begins_nothing_that_another_may_begin(
+    world: World, clock: FakeClock
+) -> None:
+    """Clocks may differ by so much without anybody being told, and what is sent takes a while to arrive."""
+    async with held(world.loops, since=clock.now(), seconds=PATIENCE.lease_s, renew=_yes) as hold:
+        clock.advance(seconds=PATIENCE.lease_s - 2 * CLOCKS_APART_S)
+        with pytest.raises(LeaseLost):
+            hold.check()
 
 
 async def test_a_row_is_renewed_by_its_holder_alone(db: Database, clock: FakeClock) -> None:

@@ -15,18 +15,19 @@ import psycopg
 import structlog
 
 from berth.base import secrets
-from berth.base.clock import SECOND, SystemClock
+from berth.base.clock import SECOND, Clock, SystemClock
 from berth.base.db import Database, DatabaseUnavailable, Tx
 from berth.base.postgres import connection_options
 
 CHANNEL = "berth_signals"
 NAMES_AT_ONCE = 32
 _GATHER_S = 0.05
-_QUIET_S = 20.0
-"""How long nothing may be heard before the connection is asked whether it still lives."""
+QUIET_S = 20.0
+"""How long it is listened before the connection is asked whether it still lives, and for the time."""
 _ANSWER_S = 10.0
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.2, 10.0
-_CLOCKS_APART_S = 2.0
+CLOCKS_APART_S = 2
+"""By how much clocks may differ before anybody is told."""
 _PAYLOAD = re.compile(r"(?P<sender>[0-9a-f]{8})(?P<names>( [a-z_]{1,40}){1,32})", re.ASCII)
 _log = structlog.get_logger()
 
@@ -34,8 +35,20 @@ _log = structlog.get_logger()
 class Signals:
     """One process's ear and mouth. Lives in the event loop's thread; listens on one connection of its own."""
 
-    def __init__(self, url: str, db: Database, hear: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        db: Database,
+        hear: Callable[[str], None],
+        *,
+        clock: Clock | None = None,
+        quiet_s: float = QUIET_S,
+    ) -> None:
         self._url = url
+        # Not the process's own, which stands still rather than run backwards.
+        self._clock_of: Callable[[], Clock] = SystemClock if clock is None else lambda: clock
+        self._quiet_s = quiet_s
+        self._is_clock_wrong = False
         self._db = db
         self._hear = hear
         self._sender = secrets.token()
@@ -87,24 +100,23 @@ class Signals:
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True, **options) as connection:
             await connection.execute(f"LISTEN {CHANNEL}")
             self.is_listening.set()
-            await _compare_clocks(connection)
             while True:
-                async for notice in connection.notifies(timeout=_QUIET_S):
+                async with asyncio.timeout(_ANSWER_S):
+                    await self._compare_clocks(connection)
+                async for notice in connection.notifies(timeout=self._quiet_s):
                     for name in heard(notice.payload, self._sender):
                         self._hear(name)
-                async with asyncio.timeout(_ANSWER_S):
-                    await connection.execute("SELECT 1")
 
-
-async def _compare_clocks(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Leases are told by each host's own clock: one that goes wrong takes from others too early, or holds too long."""
-    answer = await connection.execute(
-        "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
-    )
-    row = await answer.fetchone()
-    apart_s = 0.0 if row is None else abs(row[0] - SystemClock().now()) / SECOND
-    if apart_s > _CLOCKS_APART_S:
-        _log.error("clock_differs", from_database_s=round(apart_s, 1))
+    async def _compare_clocks(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Leases are told by each host's own: one that goes wrong takes from others too early, or holds too long."""
+        answer = await connection.execute(
+            "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+        )
+        row = await answer.fetchone()
+        apart_s = 0.0 if row is None else abs(row[0] - self._clock_of().now()) / SECOND
+        was_wrong, self._is_clock_wrong = self._is_clock_wrong, apart_s >= CLOCKS_APART_S
+        if self._is_clock_wrong and not was_wrong:
+            _log.error("clock_differs", from_database_s=round(apart_s, 1))
 
 
 def heard(payload: str, own: str) -> list[str]:

@@ -71,6 +71,9 @@ def _cipher(pepper: bytes) -> AESGCM:
 
 def load_or_create(path: Path) -> bytes:
     """The secret kept in `path` (mode 0600), made at first use. Safe when two processes start at once."""
+    # As systemd and containers hand it over, it is where nothing can be written.
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:

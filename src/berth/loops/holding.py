@@ -11,8 +11,8 @@ from typing import Any, Concatenate, Protocol, TypeVar, cast
 
 import structlog
 
-from berth.base import leases
-from berth.base.clock import Clock, Instant, after
+from berth.base import leases, permits
+from berth.base.clock import SECOND, Clock, Instant
 from berth.base.db import DatabaseUnavailable, P, R, Tx
 from berth.base.leases import Lease
 from berth.core.driver import Driver
@@ -20,6 +20,8 @@ from berth.loops.world import World
 
 _RENEWALS = 3
 """How often a lease is renewed within its time, so that one renewal may fail."""
+_SPARED = 6
+"""What part of a lease, its last, nothing is begun in: others' clocks may be ahead, and a call takes a while to arrive."""
 _log = structlog.get_logger()
 
 
@@ -28,7 +30,7 @@ class LeaseLost(Exception):
 
 
 class Hold:
-    """A lease, and until when it is certainly ours."""
+    """A lease, and until when anything may be begun under it."""
 
     def __init__(self, clock: Clock, until: Instant) -> None:
         self._clock = clock
@@ -56,9 +58,11 @@ class _Guarded:
         if not callable(member):
             return member
 
-        def call(*args: Any, **kwargs: Any) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
             self._hold.check()
-            return member(*args, **kwargs)
+            # One verb may be many calls to the provider, each of which may come after a freeze.
+            with permits.under(self._hold.check):
+                return await member(*args, **kwargs)
 
         return call
 
@@ -78,7 +82,7 @@ async def held(
     is cut off with LeaseLost. Work that is cut off because the process ends leaves `give_back` to be called once
     nothing of it can be under way any more.
     """
-    hold = Hold(world.clock, after(since, seconds=seconds))
+    hold = Hold(world.clock, _until(since, seconds))
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
@@ -134,6 +138,10 @@ async def held_row(
         _log.warning("lease_lost", id=row.id)
 
 
+def _until(since: Instant, seconds: int) -> Instant:
+    return Instant(since + seconds * SECOND * (_SPARED - 1) // _SPARED)
+
+
 async def _keep_renewing(
     world: World, hold: Hold, limit: asyncio.Timeout, seconds: int, renew: Callable[[], Awaitable[bool]]
 ) -> None:
@@ -141,7 +149,7 @@ async def _keep_renewing(
     while True:
         await asyncio.sleep(seconds / _RENEWALS)
         # Both before the question: whatever the answer took is not ours.
-        asked_at, until = running.time(), after(world.clock.now(), seconds=seconds)
+        asked_at, until = running.time(), _until(world.clock.now(), seconds)
         try:
             is_ours = await renew()
         except DatabaseUnavailable as error:

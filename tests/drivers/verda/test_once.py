@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from berth.base.clock import SECOND, Instant
 from berth.core.driver import OutcomeUnknown
-from tests.drivers.verda.rig import open_verda
+from berth.loops.holding import Hold, LeaseLost
+from tests.drivers.verda.rig import VerdaRig, open_verda
 
 
 def test_a_copy_whose_answer_was_lost_is_made_once() -> None:
@@ -21,3 +23,29 @@ def test_a_copy_whose_answer_was_lost_is_made_once() -> None:
             await driver.close()
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("last", ["GET /instances", "GET /ssh-keys", "POST /ssh-keys"])
+def test_who_freezes_in_the_middle_of_a_create_past_its_lease_does_not_send_it(last: str) -> None:
+    async def test() -> None:
+        async with open_verda() as rig:
+            hold = Hold(_StandsStillAfter(rig, last), Instant(30 * SECOND))
+            driver = rig.driver()
+            with pytest.raises(LeaseLost):
+                await hold.guard(driver).create(rig.order())
+            assert rig.service.calls[last] == 1
+            assert rig.service.instances == {}
+            await driver.close()
+
+    asyncio.run(test())
+
+
+class _StandsStillAfter:
+    """The clock of a process that is stopped for a minute once a call was answered."""
+
+    def __init__(self, rig: VerdaRig, call: str) -> None:
+        self._calls = rig.service.calls
+        self._call = call
+
+    def now(self) -> Instant:
+        return Instant(60 * SECOND if self._calls[self._call] else SECOND)

@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from berth.core.driver import BadCredentials, DriverError, OutcomeUnknown, Refused, Unreachable
+from berth.drivers import sending
 from berth.drivers.incus import trust
 from berth.drivers.incus.config import IncusConfig
 from berth.drivers.incus.errors import Missing, error_of, failure_of
@@ -195,6 +196,7 @@ class Client:
                     data=None if body is None else io.BytesIO(body),
                     headers={"Content-Type": "application/json", **headers},
                     allow_redirects=False,
+                    trace_request_ctx=changes,
                 ) as response:
                     return _Raw(response.status, await _content(response), response.headers.get("ETag", ""))
             except aiohttp.ClientConnectorCertificateError as error:
@@ -264,6 +266,7 @@ class Client:
                         total=self._config.timeout_s, sock_connect=self._config.timeout_s / 4
                     ),
                     trust_env=False,
+                    trace_configs=[sending.looking()],
                 )
             return self._session
 

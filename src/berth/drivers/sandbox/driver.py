@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from berth.base import permits
 from berth.core.driver import (
     Abilities,
     Catalogue,
@@ -196,6 +197,7 @@ class SandboxDriver(WithoutTemplates):
             self._recovery = loop.run_in_executor(self._threads, lambda: _guarded(self._instances.recover))
         # One caller's impatience is not the others'.
         await asyncio.shield(self._recovery)
+        permits.check()
         return await loop.run_in_executor(self._threads, lambda: _guarded(work))
 
 

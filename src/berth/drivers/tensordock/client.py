@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from berth.core.driver import DriverError, OutcomeUnknown, RateLimited, Unreachable
+from berth.drivers import sending
 from berth.drivers.tensordock.config import TensorDockConfig
 from berth.drivers.tensordock.errors import error_of, loads, refusal
 from berth.drivers.tensordock.pace import Pace
@@ -74,7 +75,12 @@ class Client:
         headers = {"Authorization": f"Bearer {self._config.api_token}"}
         try:
             async with self._open().request(
-                method, url, json=body, headers=headers, allow_redirects=False
+                method,
+                url,
+                json=body,
+                headers=headers,
+                allow_redirects=False,
+                trace_request_ctx=changes,
             ) as response:
                 read = await response.content.read(ANSWER_LIMIT_BYTES + 1)
                 while len(read) <= ANSWER_LIMIT_BYTES and (more := await response.content.read(65536)):
@@ -94,6 +100,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=self._config.timeout_s),
                 headers={"Accept": "application/json"},
                 trust_env=False,
+                trace_configs=[sending.looking()],
             )
         return self._session
 

@@ -16,6 +16,7 @@ from yarl import URL
 
 from berth.base.clock import SECOND, Clock
 from berth.core.driver import DriverError, OutcomeUnknown, RateLimited, Unreachable
+from berth.drivers import sending
 from berth.drivers.vastai.config import VastaiConfig
 from berth.drivers.vastai.errors import Problem, QuotaUsedUp, create_error_of, error_of, problem_of
 from berth.drivers.vastai.limits import Kind, Limits
@@ -173,6 +174,7 @@ class Client:
                 headers=headers,
                 allow_redirects=False,
                 middlewares=(_once,) if changes else (),
+                trace_request_ctx=changes,
             ) as response:
                 read = await response.content.read(ANSWER_LIMIT_BYTES + 1)
                 while len(read) <= ANSWER_LIMIT_BYTES and (more := await response.content.read(65536)):
@@ -195,6 +197,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=self._config.timeout_s),
                 json_serialize=_written,
                 trust_env=False,
+                trace_configs=[sending.looking()],
             )
         return self._session
 

@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from berth.core.driver import BadCredentials, DriverError, OutcomeUnknown, Unreachable
+from berth.drivers import sending
 from berth.drivers.verda.config import VerdaConfig
 from berth.drivers.verda.errors import TokenRefused, error_of
 from berth.drivers.verda.limits import Limits
@@ -132,6 +133,7 @@ class Client:
                 headers=headers,
                 allow_redirects=False,
                 middlewares=(_once,) if changes else (),
+                trace_request_ctx=changes,
             ) as response:
                 read = await response.content.read(ANSWER_LIMIT_BYTES + 1)
                 while len(read) <= ANSWER_LIMIT_BYTES and (more := await response.content.read(65536)):
@@ -194,6 +196,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=self._config.timeout_s),
                 headers={"Accept": "application/json"},
                 trust_env=False,
+                trace_configs=[sending.looking()],
             )
         return self._session
 
