@@ -155,8 +155,11 @@ class Process:
         await self.context.known_keys.settle()
         if self.context.rates is not None:
             await self.context.rates.settle()
-        for driver in self.drivers.values():
-            await driver.close()
+        for name, driver in self.drivers.items():
+            try:
+                await driver.close()
+            except Exception as error:  # noqa: BLE001 - what is held must be given back all the same
+                _log.warning("driver_not_closed", provider=name, error=repr(error))
         await self.sender.close()
         # Last, when nothing that was begun under them is under way any more.
         with contextlib.suppress(DatabaseUnavailable):

@@ -24,6 +24,7 @@ from berth.base import db_rows
 from berth.base.clock import SystemClock, rfc3339
 from berth.base.db import connect, is_postgresql, sqlite_path
 from berth.base.db_rows import Snapshot, Target
+from berth.base.secrets import keep_names
 from berth.commanding import DatabaseUrl, DataDir
 from berth.core import ledger
 from berth.settings import Settings, SettingsError, read
@@ -125,6 +126,7 @@ def save(settings: Settings, file: Path) -> Manifest:
             raw.flush()
             os.fsync(raw.fileno())
         os.link(part, file)  # unlike a rename it never replaces what is there
+        keep_names(file.parent)
     except FileExistsError as error:
         raise SettingsError(f"{file}: exists already") from error
     finally:

@@ -83,13 +83,13 @@ def load_or_create(path: Path) -> bytes:
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(fresh, path)
-            _keep(path.parent)
+            keep_names(path.parent)
     finally:
         fresh.unlink(missing_ok=True)
     return path.read_bytes()
 
 
-def _keep(directory: Path) -> None:
+def keep_names(directory: Path) -> None:
     """Makes the names in `directory` durable: a pepper lost with the power would lock everybody out."""
     opened = os.open(directory, os.O_RDONLY)
     try:
