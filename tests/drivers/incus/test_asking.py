@@ -174,3 +174,21 @@ def test_many_that_are_waited_for_leave_room_for_a_question(tmp_path: Path) -> N
             is_done.set()
 
     perform(tmp_path, {"gpu1": []}, test)
+
+
+_MOUNTED = 'Failed to write backup file: Failed to create mount directory "/x/one": mkdir /x/one: file exists'
+
+
+@pytest.mark.parametrize(("method", "end"), [("POST", "/files"), ("PUT", "")])
+def test_two_requests_that_mount_a_disk_in_one_moment_cost_nobody_an_order(
+    tmp_path: Path, method: str, end: str
+) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        ours, order = driver(), an_order(PLAIN)
+        engine.fail("POST", f"{names.instance(order.label)}/files", 500, "no route to host")
+        with pytest.raises(OutcomeUnknown):
+            await ours.create(order)
+        engine.fail(method, f"{names.instance(order.label)}{end}", 400, _MOUNTED)
+        assert (await ours.create(order)).power is Power.RUNNING
+
+    perform(tmp_path, {"gpu1": []}, test)

@@ -21,6 +21,7 @@ from berth.core.driver import (
 from berth.drivers.incus import IncusConfig, Location, TypeSold, names, translate
 from berth.drivers.incus.errors import (
     Changed,
+    Colliding,
     Exists,
     Missing,
     PortTaken,
@@ -46,6 +47,7 @@ ORDER = CreateOrder(
     os_volume_gb=50,
 )
 
+_MOUNTED = 'Failed to write backup file: Failed to create mount directory "/x/one": mkdir /x/one: file exists'
 _TAKEN = (
     'Failed creating instance record: Add instance info to the database: Failed to create "instances" entry: '
     "UNIQUE constraint failed: instances.project_id, instances.name"
@@ -83,6 +85,7 @@ def recorded(**changes: Any) -> dict[str, Any]:
         (404, "Project not found", BadCredentials, None),
         (500, _TAKEN, Exists, None),
         (409, "Volume by that name already exists", Exists, None),
+        (400, _MOUNTED, Colliding, None),
         (500, "The instance is already running", RunsAlready, None),
         (500, "The instance is already stopped", StoppedAlready, None),
         (400, "Instance is running", Unreachable, None),

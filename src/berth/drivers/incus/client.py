@@ -21,13 +21,17 @@ from berth.core.driver import BadCredentials, DriverError, OutcomeUnknown, Refus
 from berth.drivers import sending
 from berth.drivers.incus import trust
 from berth.drivers.incus.config import IncusConfig
-from berth.drivers.incus.errors import Missing, error_of, failure_of
+from berth.drivers.incus.errors import Colliding, Missing, error_of, failure_of
 
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 _CONNECTIONS = 128
 """More than are waited on at once: what gets none in time would count as sent."""
 _WAIT_S = 10
 _UPLOAD_S = 3600.0
+COLLISIONS = 5
+"""How often is asked again what failed because somebody else's request mounted the same disk."""
+PAUSE_S = 0.1
+"""Between two such."""
 _UNDER_WAY = frozenset({"Running", "Pending"})
 _NOT_CONNECTED = (
     aiohttp.ClientConnectorError,
@@ -123,7 +127,16 @@ class Client:
             "X-Incus-gid": "0",
             "Content-Type": "application/octet-stream",
         }
-        await self._ask("POST", f"/1.0/instances/{segment(instance)}/files", {"path": path}, content, headers)
+        where = f"/1.0/instances/{segment(instance)}/files"
+        for turn in range(1, COLLISIONS + 1):
+            try:
+                await self._ask("POST", where, {"path": path}, content, headers)
+            except Colliding:
+                if turn == COLLISIONS:
+                    raise
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return
 
     async def upload(self, path: str, body: aiohttp.FormData, headers: Mapping[str, str]) -> Any:
         """What is too large for an ordinary request, such as an image."""

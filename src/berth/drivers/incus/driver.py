@@ -29,9 +29,17 @@ from berth.core.driver import (
     WithoutTemplates,
 )
 from berth.drivers.incus import disk, moves, names, rooms, translate
-from berth.drivers.incus.client import Client, segment
+from berth.drivers.incus.client import PAUSE_S, Client, segment
 from berth.drivers.incus.config import IncusConfig
-from berth.drivers.incus.errors import Changed, Exists, Missing, PortTaken, RunsAlready, StoppedAlready
+from berth.drivers.incus.errors import (
+    Changed,
+    Colliding,
+    Exists,
+    Missing,
+    PortTaken,
+    RunsAlready,
+    StoppedAlready,
+)
 from berth.drivers.incus.stock import Stock
 from berth.drivers.incus.translate import Json, text
 from berth.drivers.incus.turns import Turns
@@ -341,6 +349,9 @@ class IncusDriver(WithoutTemplates):
             try:
                 await self.client.change("PUT", path, body, etag=answer.etag)
             except Changed:
+                continue
+            except Colliding:
+                await asyncio.sleep(PAUSE_S)
                 continue
             return
         raise Unreachable(f"{name}: others change it all the time")

@@ -36,6 +36,7 @@ _PORT_BUSY = re.compile(r"bind: address already in use")
 _RUNS = re.compile(r"already running")
 _STOPPED = re.compile(r"already stopped|(?:Instance|The instance) is (?:not running|already stopped)")
 _IS_RUNNING = re.compile(r"^Instance is running$")
+_COLLIDES = re.compile(r"Failed to create mount directory .*file exists")
 _BUSY = re.compile(
     r"(?i:busy running an? \"?\w+\"? operation|operation.* in progress|resource temporarily unavailable|"
     r"device or resource busy|Instance is busy)"
@@ -72,6 +73,10 @@ class PortTaken(Refused):
 
 class Changed(Refused):
     """What was to be written over is not what was read."""
+
+
+class Colliding(OutcomeUnknown):
+    """Two requests mounted one disk in the same moment. It is soon over, and what was asked for may be done."""
 
 
 def error_of(status: int, sentence: str, *, changes: bool, what: str) -> DriverError:
@@ -128,6 +133,7 @@ _MEANINGS = (
     (_GPU_GONE, _gpu_gone),
     (_PORT_BUSY, PortTaken),
     (_GPU_BUSY, _gpu_busy),
+    (_COLLIDES, Colliding),
     (_EXISTS, Exists),
     (_GONE, Missing),
     (_IMAGE, _image),
