@@ -128,3 +128,23 @@ def test_a_system_call_that_a_unit_denies_fails_and_kills_nobody() -> None:
     for unit in UNITS:
         text = unit.read_text("utf-8")
         assert ("SystemCallFilter=" in text) == ("SystemCallErrorNumber=EPERM" in text), unit.name
+
+
+def test_the_box_may_do_what_an_instance_is_made_with() -> None:
+    """Of a host name, a /proc that nothing covers, namespaces and the host's devices; without one none starts."""
+    text = (DEPLOY / "systemd" / "berth-sandbox.service").read_text("utf-8")
+    set_here = set(re.findall(r"^(\w+)=", text, re.MULTILINE))
+    assert set_here.isdisjoint(
+        {
+            "DeviceAllow",
+            "PrivateDevices",
+            "PrivateUsers",
+            "ProcSubset",
+            "ProtectHostname",
+            "ProtectKernelLogs",
+            "ProtectKernelTunables",
+            "ProtectProc",
+            "RestrictNamespaces",
+            "SystemCallFilter",
+        }
+    )
