@@ -1,5 +1,6 @@
 """PostgreSQL alone: a verb that loses a race is run again, and a server that is gone is said to be."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -204,6 +205,32 @@ def test_one_that_is_frozen_in_a_transaction_loses_its_locks_to_the_others(
     assert grown.read_now(values) == ["2", "1"]
     assert len(tries) == 2
     freezing.close()
+    grown.close()
+
+
+async def test_a_server_that_is_away_makes_the_hundredth_wait_no_longer_than_the_first(
+    grown: PostgresDatabase, database_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waited its turn for the whole patience of those before it: a request got its 503 after minutes."""
+    monkeypatch.setattr("berth.base.postgres._POOL_TIMEOUT_S", 1.0)
+    away = PostgresDatabase("postgresql://berth@/berth?host=/nowhere", clock)
+    async with asyncio.timeout(8):
+        outcomes = await asyncio.gather(
+            *(away.read(values) for _ in range(10 * CONNECTIONS)),
+            away.write(put, "c"),
+            return_exceptions=True,
+        )
+    assert all(isinstance(outcome, DatabaseUnavailable) for outcome in outcomes)
+    away._pool.conninfo = database_url  # as when the server is back where it was
+    async with asyncio.timeout(8):
+        while True:
+            try:
+                assert await away.read(values) == ["0", "0"]
+            except DatabaseUnavailable:
+                continue
+            break
+    assert away._patience_s() == 1.0  # a short outage may be waited for again
+    away.close()
     grown.close()
 
 

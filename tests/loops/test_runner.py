@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
+from structlog.typing import EventDict
 
 from berth.base.clock import Instant
+from berth.base.db import DatabaseUnavailable
 from berth.loops.loop import Loop, Runner
 from berth.loops.world import Report
 from berth.loops.world import World as LoopWorld
@@ -158,6 +160,22 @@ async def test_a_failing_tick_is_tried_again_later_and_later(world: World) -> No
     assert (health.failures, health.last_failure) == (4, "ValueError('no')")
     assert health.last_tick_at == world.clock.now()
     assert health.last_report == Report()
+    await runner.stop(grace_s=1)
+
+
+async def test_a_database_that_is_away_is_said_once_until_it_is_back(
+    world: World, log: list[EventDict]
+) -> None:
+    """By each of hundreds of workers, with a traceback, it would fill the disk."""
+    gone = DatabaseUnavailable("gone")
+    tick = Counted([gone, gone, Report(has_more=True), gone, gone, Report(has_more=True), ValueError("no")])
+    loop = Loop("one", tick, NEVER_S, backoff_first_s=POLL_S, backoff_most_s=POLL_S)
+    runner = Runner(world.loops, [loop])
+    runner.start()
+    await until(lambda: tick.count >= 8)
+    failures = [entry for entry in log if entry["event"] == "loop_failed"]
+    assert [entry.get("error") for entry in failures] == ["gone", "gone", None]
+    assert runner.health["one"].failures == 5
     await runner.stop(grace_s=1)
 
 

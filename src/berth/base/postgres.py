@@ -27,6 +27,8 @@ _ATTEMPTS = 5
 _TURNS = CONNECTIONS + _ATTEMPTS
 """With those in which it could not begin: after a restart of the server every connection of the pool is dead."""
 _POOL_TIMEOUT_S = 10.0
+_AWAY_TIMEOUT_S = 0.05
+"""As that, once it was waited out in vain and until the server answers: those that queue must not each wait so long."""
 _STATEMENTS_KEPT = 2048
 _RECONNECT_S = 5.0
 """How long the pool tries by itself; the next verb has it try again, without the long pauses it had got to."""
@@ -93,6 +95,7 @@ class PostgresDatabase:
             open=True,
         )
         self._is_closed = False
+        self._is_away = False
         self._counting = Lock()
         self._transactions = 0
         self._seconds = 0.0
@@ -127,17 +130,22 @@ class PostgresDatabase:
 
         def begin(tx: Tx) -> R:
             begun.append(tx)
+            self._is_away = False
             return verb(tx, *args, **kwargs)
 
         for turn in range(1, _TURNS + 1):
             connection: psycopg.Connection[Row] | None = None
             try:
-                with self._pool.connection() as connection:
+                with self._pool.connection(self._patience_s()) as connection:
                     return self._read(connection, begin)
             except (*_GONE, PoolTimeout) as error:
+                self._is_away |= isinstance(error, PoolTimeout)
                 if turn == _TURNS or len(begun) == _ATTEMPTS or not _is_broken(connection):
                     raise DatabaseUnavailable(str(error)) from error
         raise AssertionError("unreachable")
+
+    def _patience_s(self) -> float:
+        return _AWAY_TIMEOUT_S if self._is_away else _POOL_TIMEOUT_S
 
     def _read(self, connection: psycopg.Connection[Row], verb: Callable[[Tx], R]) -> R:
         connection.read_only = True
@@ -170,10 +178,11 @@ class PostgresDatabase:
             connection: psycopg.Connection[Row] | None = None
             is_committing = False
             try:
-                with self._pool.connection() as connection:
+                with self._pool.connection(self._patience_s()) as connection:
                     began = perf_counter()
                     with connection.transaction():
                         begun += 1
+                        self._is_away = False
                         tx = PostgresTx(connection, self._clock.now(), self.on_signal)
                         result = verb(tx)
                         is_committing = True
@@ -185,6 +194,7 @@ class PostgresDatabase:
                 if begun == _ATTEMPTS or turn == _TURNS:
                     raise DatabaseUnavailable(f"lost {begun} races in a row: {error}") from error
             except (*_GONE, PoolTimeout) as error:
+                self._is_away |= isinstance(error, PoolTimeout)
                 # A connection that was lost before the commit was sent, as by a restart of the server, left nothing.
                 is_last = begun == _ATTEMPTS or turn == _TURNS
                 if is_last or is_committing or not _is_broken(connection):

@@ -12,6 +12,7 @@ from time import perf_counter
 import structlog
 
 from berth.base.clock import SECOND, Instant
+from berth.base.db import DatabaseUnavailable
 from berth.base.meters import Reading
 from berth.loops.world import Report, World
 
@@ -64,6 +65,7 @@ class Runner:
         self._timers: dict[str, _Timer] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._working: set[str] = set()
+        self._cut_off: set[str] = set()
         self._is_stopping = False
         self.health = {loop.name: Health() for loop in loops}
 
@@ -164,6 +166,7 @@ class Runner:
         """Runs one tick; returns the seconds until the next."""
         began = perf_counter()
         report = await loop.tick(self.world)
+        self._cut_off.discard(loop.name)
         health = self.health[loop.name]
         health.ticks += 1
         health.last_tick_at = self.world.clock.now()
@@ -179,7 +182,12 @@ class Runner:
         health = self.health[loop.name]
         health.failures += 1
         health.last_failure = repr(error)
-        _log.error("loop_failed", loop=loop.name, exc_info=error)
+        if not isinstance(error, DatabaseUnavailable):
+            _log.error("loop_failed", loop=loop.name, exc_info=error)
+        elif loop.name not in self._cut_off:
+            # Once until the loop ticks again: hundreds of workers find out, and none knows more than the first.
+            self._cut_off.add(loop.name)
+            _log.error("loop_failed", loop=loop.name, error=str(error))
 
     def _wake_in(self, name: str, delay_s: float) -> None:
         """Keeps the earliest wake-up of a loop."""
