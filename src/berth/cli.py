@@ -255,7 +255,7 @@ def _introduce(process: app.Process) -> None:
 
 
 def _tell(sentence: str) -> None:
-    Console(stderr=True).print(sentence, highlight=False, markup=False)
+    Console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 async def _work(process: app.Process) -> None:
