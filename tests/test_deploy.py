@@ -148,3 +148,14 @@ def test_the_box_may_do_what_an_instance_is_made_with() -> None:
             "SystemCallFilter",
         }
     )
+
+
+def test_a_backup_that_fails_is_tried_again_before_the_next_night() -> None:
+    """A night that was missed is made up for as the host starts, when the database may not answer yet."""
+    text = (DEPLOY / "systemd" / "berth-backup.service").read_text("utf-8")
+    assert "Persistent=yes" in (DEPLOY / "systemd" / "berth-backup.timer").read_text("utf-8")
+    assert re.search(r"^After=.*\bpostgresql\.service$", text, re.MULTILINE)
+    assert "Restart=on-failure" in text
+    # An end to it: those of an hour reach further than their pauses take.
+    assert re.search(r"^RestartSec=5min$", text, re.MULTILINE)
+    assert re.search(r"^StartLimitIntervalSec=1h$\n^StartLimitBurst=6$", text, re.MULTILINE)
