@@ -159,3 +159,11 @@ def test_a_backup_that_fails_is_tried_again_before_the_next_night() -> None:
     # An end to it: those of an hour reach further than their pauses take.
     assert re.search(r"^RestartSec=5min$", text, re.MULTILINE)
     assert re.search(r"^StartLimitIntervalSec=1h$\n^StartLimitBurst=6$", text, re.MULTILINE)
+
+
+def test_the_proxy_passes_on_what_replicas_say_while_the_database_is_away() -> None:
+    """A 503 that is tried at the other counts as a failure: of a few, no replica would be asked, and 502 be answered."""
+    text = (DEPLOY / "nginx" / "berth.conf").read_text("utf-8")
+    assert "http_503" in text
+    replicas = re.findall(r"^ +server 127\.0\.0\.1:\d+ (.*);$", text, re.MULTILINE)
+    assert replicas == ["max_fails=0"] * 2
