@@ -182,7 +182,7 @@ class Runner:
         health = self.health[loop.name]
         health.failures += 1
         health.last_failure = repr(error)
-        if not isinstance(error, DatabaseUnavailable):
+        if not _is_cut_off(error):
             _log.error("loop_failed", loop=loop.name, exc_info=error)
         elif loop.name not in self._cut_off:
             # Once until the loop ticks again: hundreds of workers find out, and none knows more than the first.
@@ -216,3 +216,10 @@ def _is_survivable(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_is_survivable(each) for each in error.exceptions)
     return isinstance(error, Exception | asyncio.CancelledError)
+
+
+def _is_cut_off(error: BaseException) -> bool:
+    """Whether it is the database that is away, and nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_cut_off(each) for each in error.exceptions)
+    return isinstance(error, DatabaseUnavailable)
