@@ -209,11 +209,10 @@ def test_one_that_is_frozen_in_a_transaction_loses_its_locks_to_the_others(
 
 
 async def test_a_server_that_is_away_makes_the_hundredth_wait_no_longer_than_the_first(
-    grown: PostgresDatabase, database_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    grown: PostgresDatabase, database_url: str, clock: FakeClock
 ) -> None:
     """Each waited its turn for the whole patience of those before it: a request got its 503 after minutes."""
-    monkeypatch.setattr("berth.base.postgres._POOL_TIMEOUT_S", 1.0)
-    away = PostgresDatabase("postgresql://berth@/berth?host=/nowhere", clock)
+    away = PostgresDatabase("postgresql://berth@/berth?host=/nowhere", clock, patience_s=1.0)
     async with asyncio.timeout(8):
         outcomes = await asyncio.gather(
             *(away.read(values) for _ in range(10 * CONNECTIONS)),

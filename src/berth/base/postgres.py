@@ -82,7 +82,9 @@ class PostgresTx:
 class PostgresDatabase:
     is_shared = True
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, *, patience_s: float = _POOL_TIMEOUT_S) -> None:
+        """`patience_s`: how long a verb waits for a server that answered the one before it."""
+        self._usual_patience_s = patience_s
         self.on_signal: Callable[[str], None] = ignore_signal
         self._clock = clock
         self._pool: ConnectionPool[psycopg.Connection[Row]] = ConnectionPool(
@@ -90,7 +92,7 @@ class PostgresDatabase:
             kwargs=connection_options(url),
             min_size=1,
             max_size=CONNECTIONS,
-            timeout=_POOL_TIMEOUT_S,
+            timeout=patience_s,
             reconnect_timeout=_RECONNECT_S,
             open=True,
         )
@@ -145,7 +147,7 @@ class PostgresDatabase:
         raise AssertionError("unreachable")
 
     def _patience_s(self) -> float:
-        return _AWAY_TIMEOUT_S if self._is_away else _POOL_TIMEOUT_S
+        return _AWAY_TIMEOUT_S if self._is_away else self._usual_patience_s
 
     def _read(self, connection: psycopg.Connection[Row], verb: Callable[[Tx], R]) -> R:
         connection.read_only = True
