@@ -167,3 +167,19 @@ def test_the_proxy_passes_on_what_replicas_say_while_the_database_is_away() -> N
     assert "http_503" in text
     replicas = re.findall(r"^ +server 127\.0\.0\.1:\d+ (.*);$", text, re.MULTILINE)
     assert replicas == ["max_fails=0"] * 2
+
+
+def test_an_upgrade_takes_everything_along_that_an_install_put_somewhere() -> None:
+    """What is left behind is of the release before: a unit that was mended would go on as it was."""
+    install, upgrade = (PAGE.split(f"## {title}")[1].split("\n## ")[0] for title in ("Install", "Upgrades"))
+    start = PAGE.split("## Start")[1].split("\n## ")[0]
+    put = re.findall(r"^install -m .* /opt/berth/source/.*$", install + start, re.MULTILINE)
+    assert len(put) == 2
+    assert all(line in upgrade for line in put)
+    assert "systemctl daemon-reload" in upgrade
+
+
+def test_the_page_asks_for_no_program_that_a_bare_debian_lacks() -> None:
+    asked = set(" ".join(re.findall(r"^apt install (.*)$", PAGE, re.MULTILINE)).split())
+    assert {"curl", "git", "nginx", "openssl", "postgresql", "python3-venv"} <= asked
+    assert not re.search(r"^\s*sudo\b", PAGE, re.MULTILINE)
