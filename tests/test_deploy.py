@@ -10,7 +10,8 @@ import msgspec
 import pytest
 import yaml
 
-from berth import app, cli, serving
+from berth import cli, serving
+from berth.process import SWEEP_S
 from berth.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -117,10 +118,10 @@ def test_the_proxy_gives_idle_connections_up_before_the_server_does() -> None:
 def test_whoever_waits_for_ready_waits_as_long_as_that_may_take() -> None:
     """A provider that does not answer holds `/ready` up for a while, and must not keep a replica from its requests."""
     found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
-    assert int(found["services"]["serve"]["healthcheck"]["start_period"].removesuffix("s")) > app.SWEEP_S
+    assert int(found["services"]["serve"]["healthcheck"]["start_period"].removesuffix("s")) > SWEEP_S
     tries = re.findall(r"curl --retry (\d+) --retry-delay 1 --retry-connrefused -fsS \S+/ready", PAGE)
     assert len(tries) == PAGE.count("/ready") - PAGE.count("`GET /ready`")
-    assert all(int(each) > app.SWEEP_S for each in tries)
+    assert all(int(each) > SWEEP_S for each in tries)
 
 
 def test_a_system_call_that_a_unit_denies_fails_and_kills_nobody() -> None:

@@ -27,6 +27,7 @@ from berth.base.db_rows import Snapshot, Target
 from berth.base.secrets import keep_names
 from berth.commanding import DatabaseUrl, DataDir
 from berth.core import ledger
+from berth.process import release_everything
 from berth.settings import Settings, SettingsError, read
 
 FORMAT = 1
@@ -247,7 +248,7 @@ def _fill(url: str, archive: zipfile.ZipFile, manifest: Manifest, *, despite_boo
                 target.clear(table)
         raise SettingsError("the books in it disagree: " + "; ".join(problems))
     with contextlib.closing(connect(url, SystemClock())) as database:
-        database.write_now(app.release_everything)
+        database.write_now(release_everything)
 
 
 def _load(target: Target, archive: zipfile.ZipFile, name: str, part: Part) -> None:

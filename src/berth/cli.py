@@ -34,6 +34,7 @@ from berth.core import events, ledger, projects
 from berth.core.errors import Refusal
 from berth.core.events import Search
 from berth.incus_operating import incus_cli
+from berth.process import Process
 from berth.project_commands import project_cli, shown
 from berth.settings import Settings, SettingsError, read
 
@@ -244,7 +245,7 @@ def _create_default(tx: Tx, settings: Settings, pepper: bytes) -> bool:
     return True
 
 
-def _introduce(process: app.Process) -> None:
+def _introduce(process: Process) -> None:
     """Says where the credentials are, and what an operator must know of each provider before trusting it."""
     settings = process.settings
     if process.database.write_now(_create_default, settings, process.context.pepper):
@@ -258,7 +259,7 @@ def _tell(sentence: str) -> None:
     Console(stderr=True).print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
-async def _work(process: app.Process) -> None:
+async def _work(process: Process) -> None:
     stopping = asyncio.Event()
     running = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,6 +11,7 @@ from berth import app
 from berth.core import instances, keys
 from berth.core.driver import Driver
 from berth.core.instances import Instance, Status
+from berth.process import Process
 from berth.settings import read
 from tests import make
 from tests.drivers.vastai.account import API_KEY
@@ -25,7 +26,7 @@ LIMIT_S = 50
 class Shop:
     """A Berth over the stand-in, and a customer with a key."""
 
-    def __init__(self, process: app.Process, service: Service) -> None:
+    def __init__(self, process: Process, service: Service) -> None:
         self.process = process
         self.service = service
         self.db = process.database

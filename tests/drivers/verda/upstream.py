@@ -20,6 +20,7 @@ from berth import app, operating
 from berth.base import clock, ids, money, secrets
 from berth.core.driver import CreateOrder, Label, Sighting, VolumeOrder
 from berth.drivers.verda import VerdaConfig, VerdaDriver
+from berth.process import Process
 from berth.settings import Settings, read
 from tests.drivers.sandbox.rig import PORTS_PER_WORKER, SandboxRig
 
@@ -42,7 +43,7 @@ class _Server(uvicorn.Server):
 class BerthRig:
     """One project at an upstream, as an operator has it, and the customers' key."""
 
-    def __init__(self, process: app.Process, base_url: str, client: tuple[str, str]) -> None:
+    def __init__(self, process: Process, base_url: str, client: tuple[str, str]) -> None:
         self.process = process
         self.install_id = INSTALL_ID
         self._config = VerdaConfig(base_url, *client)
