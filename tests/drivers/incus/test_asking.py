@@ -192,3 +192,29 @@ def test_two_requests_that_mount_a_disk_in_one_moment_cost_nobody_an_order(
         assert (await ours.create(order)).power is Power.RUNNING
 
     perform(tmp_path, {"gpu1": []}, test)
+
+
+def test_what_another_call_is_still_making_is_let_alone_until_it_is_made(tmp_path: Path) -> None:
+    async def test(engine: Engine, driver: Callable[..., IncusDriver]) -> None:
+        ours, order = driver(), an_order(PLAIN)
+        name = names.instance(order.label)
+        engine.fail("POST", f"{name}/files", 500, "no route to host")
+        with pytest.raises(OutcomeUnknown):
+            await ours.create(order)
+        engine.operations = [
+            {"id": "7", "resources": {"instances": [f"/1.0/instances/{name}?project=default"]}}
+        ]
+        touched = len(engine.seen)
+        seen_before_its_end: list[str] = []
+
+        async def is_made() -> None:
+            seen_before_its_end.extend(engine.seen[touched:])
+            engine.operations = []
+
+        engine.waits = [(200, {"type": "sync", "metadata": {"status": "Success"}})]
+        engine.before("GET", "/operations/7/wait", is_made)
+        assert (await ours.create(order)).power is Power.RUNNING
+        assert seen_before_its_end
+        assert all(each.startswith("GET ") for each in seen_before_its_end)
+
+    perform(tmp_path, {"gpu1": []}, test)

@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -117,6 +118,27 @@ class Client:
         state = answer.metadata if isinstance(answer.metadata, dict) else {}
         found = state.get("metadata")
         return URL(answer.operation).path, found if isinstance(found, dict) else {}
+
+    async def under_way(self) -> Mapping[str, str]:
+        """The names of what operations are at work on, each with the path of one of them."""
+        found = await self.get("/1.0/operations", recursion="1")
+        running = found.get("running") or () if isinstance(found, dict) else ()
+        return {
+            str(path).rpartition("/")[2].partition("?")[0]: f"/1.0/operations/{operation.get('id')}"
+            for operation in running
+            for paths in (operation.get("resources") or {}).values()
+            for path in paths or ()
+        }
+
+    async def ended(self, name: str) -> None:
+        """Waits until nothing is at work on it any more, whatever became of that. Raises Unreachable when it goes on and on."""
+        for _ in range(COLLISIONS):
+            operation = (await self.under_way()).get(name)
+            if operation is None:
+                return
+            with suppress(DriverError):
+                await self._await(operation, f"GET {operation}", self._config.operation_s)
+        raise Unreachable(f"{name}: somebody is at work on it all the time")
 
     async def put_file(self, instance: str, path: str, content: bytes | None, *, mode: str) -> None:
         """Writes a file of root's, or makes a directory where there is no `content`; what is there is written over."""

@@ -94,7 +94,7 @@ class IncusDriver(WithoutTemplates):
     async def create(self, order: CreateOrder) -> Sighting:
         name = names.instance(order.label)
         async with self._turns.of(name):
-            key, found = disk.host_key(name), await self._find(name)
+            key, found = disk.host_key(name), await self._find_made(name)
             if found is None:
                 found = await self._make(order, name, key)
             if found is not None:
@@ -223,9 +223,20 @@ class IncusDriver(WithoutTemplates):
             try:
                 await self.client.change("POST", "/1.0/instances", body, **self.stock.target(grant.member))
             except Exists:
-                # Made by a call whose answer was lost, or by another process.
-                return await self._get(name)
+                # By a call whose answer was lost, or by another process.
+                found = await self._find_made(name)
+                if found is None:
+                    raise Unreachable(f"{name}: making it has just failed for somebody else") from None
+                return found
         return None
+
+    async def _find_made(self, name: str) -> Json | None:
+        """As it is once the call that makes it has ended: to touch it before would break what that call is making."""
+        found = await self._find(name)
+        if found is None or translate.was_started(found):
+            return found
+        await self.client.ended(name)
+        return await self._find(name)
 
     async def _complete(self, order: CreateOrder, name: str, key: asyncssh.SSHKey) -> None:
         """Starts what was made for the first time. What the hosts cannot start is not left lying there."""

@@ -53,7 +53,7 @@ class Volumes:
         async with self._turns.of(name):
             if await self._find(name) is None:
                 await self._make(order, name)
-            return self._seen(await self._get(name), await self._copying())
+            return self._seen(await self._get(name), await self._client.under_way())
 
     async def inspect(self, label: Label, handle: str | None) -> VolumeSighting | None:
         found = await self._find(handle or names.volume(label))
@@ -62,7 +62,7 @@ class Volumes:
             return None
         if translate.label_of(found) != label:
             return None
-        return self._seen(found, await self._copying() if _is_copy(found) else ())
+        return self._seen(found, await self._client.under_way() if _is_copy(found) else ())
 
     async def list_own(self, install_id: str) -> VolumeListing:
         await self._client.check_project()
@@ -71,7 +71,7 @@ class Volumes:
             for volume in await self._list()
             if (label := translate.label_of(volume)) is not None and label.install_id == install_id
         ]
-        copying = await self._copying() if any(_is_copy(volume) for volume in ours) else ()
+        copying = await self._client.under_way() if any(_is_copy(volume) for volume in ours) else ()
         # One that is on its way to another member is on both until it has arrived.
         by_name = {text(volume, "name"): volume for volume in sorted(ours, key=_moves, reverse=True)}
         return VolumeListing(
@@ -160,7 +160,7 @@ class Volumes:
         """
         name, there = text(volume, "name"), text(volume, "location")
         leftovers = (await self._all(name))[1:]
-        if leftovers and name in await self._copying():
+        if leftovers and name in await self._client.under_way():
             raise Unreachable(f"{name}: another process takes it to another member", reason=_ON_ITS_WAY)
         for leftover in leftovers:
             await self._client.change("DELETE", self._path(name), {}, **self._at(leftover))
@@ -261,17 +261,6 @@ class Volumes:
                     return
                 raise Refused(f"{order.size_gb} GB: sold from {kind.min_size_gb} to {kind.max_size_gb}")
         raise Refused(f"{order.type} is not sold in {order.location}")
-
-    async def _copying(self) -> Collection[str]:
-        """Names of the volumes that an operation is at work on."""
-        found = await self._client.get("/1.0/operations", recursion="1")
-        running = found.get("running") or () if isinstance(found, dict) else ()
-        return {
-            str(path).rpartition("/")[2].partition("?")[0]
-            for operation in translate.rows(list(running))
-            for paths in (operation.get("resources") or {}).values()
-            for path in paths or ()
-        }
 
     def _seen(self, volume: Json, copying: Collection[str]) -> VolumeSighting:
         is_ready = not _is_copy(volume) or text(volume, "name") not in copying
