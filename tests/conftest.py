@@ -151,16 +151,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sessions", type=int, default=24, metavar="COUNT", help="sessions in the storm")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that mostly wait for servers come first, so that the others have the cores meanwhile."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores, for the same reason."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.fixture(scope="session")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     directory = tmp_path_factory.mktemp("databases")
