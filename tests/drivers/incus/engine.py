@@ -53,7 +53,7 @@ class Engine:
         self._born = 0
         self._before: list[tuple[str, str, Act]] = []
         self._after: list[tuple[str, str, Act]] = []
-        self.operations: list[dict[str, Any]] = []
+        self.operations: list[Any] = []
         self.waits: list[tuple[int, dict[str, Any]]] = []
         """What each wait for an operation is answered with, in turn; while there are any, starts are operations."""
 

@@ -202,7 +202,8 @@ def test_what_another_call_is_still_making_is_let_alone_until_it_is_made(tmp_pat
         with pytest.raises(OutcomeUnknown):
             await ours.create(order)
         engine.operations = [
-            {"id": "7", "resources": {"instances": [f"/1.0/instances/{name}?project=default"]}}
+            "no operation",
+            {"id": "7", "resources": {"instances": [f"/1.0/instances/{name}?project=default"]}},
         ]
         touched = len(engine.seen)
         seen_before_its_end: list[str] = []

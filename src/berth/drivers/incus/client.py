@@ -126,6 +126,7 @@ class Client:
         return {
             str(path).rpartition("/")[2].partition("?")[0]: f"/1.0/operations/{operation.get('id')}"
             for operation in running
+            if isinstance(operation, dict)
             for paths in (operation.get("resources") or {}).values()
             for path in paths or ()
         }
