@@ -85,6 +85,12 @@ class Client:
         """Which address answered last."""
         self._opening = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
+        self._pinned = b""
+        """The cluster's certificate, once it was seen."""
+        self._shown: trust.Files = ()
+        """What the session shows, as its files were."""
+        self._retired: list[aiohttp.ClientSession] = []
+        """Sessions of certificates that were renewed since: what was asked on them is still answered."""
 
     async def get(self, path: str, **query: str) -> Any:
         return (await self.read(path, **query)).metadata
@@ -198,8 +204,9 @@ class Client:
             raise Unreachable(f"events: {error!r}") from error
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (*self._retired, self._session):
+            if session is not None:
+                await session.close()
 
     async def _ask(
         self,
@@ -295,21 +302,35 @@ class Client:
 
     async def _open(self) -> aiohttp.ClientSession:
         async with self._opening:
+            shown = trust.files(self._config)
             if self._session is None:
-                self._session = aiohttp.ClientSession(
-                    connector=await self._connector(),
-                    timeout=aiohttp.ClientTimeout(
-                        total=self._config.timeout_s, sock_connect=self._config.timeout_s / 4
-                    ),
-                    trust_env=False,
-                    trace_configs=[sending.looking()],
-                )
+                self._session, self._shown = await self._made(), shown
+            elif shown != self._shown:
+                # A renewal writes two files: until they belong together, what was shown before is good enough.
+                with suppress(DriverError):
+                    renewed = await self._made()
+                    self._retired.append(self._session)
+                    self._session, self._shown = renewed, shown
             return self._session
+
+    async def _made(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=await self._connector(),
+            timeout=aiohttp.ClientTimeout(
+                total=self._config.timeout_s, sock_connect=self._config.timeout_s / 4
+            ),
+            trust_env=False,
+            trace_configs=[sending.looking()],
+        )
 
     async def _connector(self) -> aiohttp.BaseConnector:
         if not self._config.addresses:
             return aiohttp.UnixConnector(str(self._config.socket), limit=_CONNECTIONS)
-        return aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=await trust.context(self._config))
+        context = trust.context(self._config)
+        if not self._pinned:
+            self._pinned = await trust.pinned(self._config)
+        context.load_verify_locations(cadata=self._pinned)
+        return aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context)
 
 
 def segment(text: str) -> str:

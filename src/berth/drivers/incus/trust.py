@@ -25,14 +25,34 @@ _ALERTS = (
 )
 
 
-async def context(config: IncusConfig) -> ssl.SSLContext:
-    """Raises BadCredentials for another certificate than the pinned, for none of ours or an expired one, and Unreachable."""
+Files = tuple[tuple[int, int], ...]
+"""When ours was written and what it is on the disk: another one is another certificate or key."""
+
+
+def files(config: IncusConfig) -> Files:
+    """Of what `context` would show now. Nothing where there is none, or half."""
+    try:
+        found = [path.stat() for path in (config.certificate, config.key) if path is not None]
+    except OSError:
+        return ()
+    return tuple((each.st_mtime_ns, each.st_ino) for each in found)
+
+
+def context(config: IncusConfig) -> ssl.SSLContext:
+    """One that shows ours and trusts nobody yet. Raises BadCredentials for none of ours, half of one or an expired one."""
     chosen = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     chosen.check_hostname = False
     chosen.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     chosen.minimum_version = ssl.TLSVersion.TLSv1_2
-    _show_ours(chosen, config)
-    chosen.load_verify_locations(cadata=await _pinned(config))
+    if config.certificate is None or config.key is None:
+        raise BadCredentials("incus.certificate and incus.key: both are needed with incus.addresses")
+    try:
+        ours = x509.load_pem_x509_certificate(config.certificate.read_bytes())
+        chosen.load_cert_chain(config.certificate, config.key)
+    except (OSError, ValueError, ssl.SSLError) as error:
+        raise BadCredentials(f"incus.certificate: {error}") from error
+    if int(ours.not_valid_after_utc.timestamp()) <= SystemClock().now() // SECOND:
+        raise BadCredentials(f"incus.certificate: it expired at {ours.not_valid_after_utc.isoformat()}")
     return chosen
 
 
@@ -45,20 +65,8 @@ def fingerprint(text: str) -> str:
     return text.replace(":", "").strip().lower()
 
 
-def _show_ours(chosen: ssl.SSLContext, config: IncusConfig) -> None:
-    if config.certificate is None or config.key is None:
-        raise BadCredentials("incus.certificate and incus.key: both are needed with incus.addresses")
-    try:
-        ours = x509.load_pem_x509_certificate(config.certificate.read_bytes())
-        chosen.load_cert_chain(config.certificate, config.key)
-    except (OSError, ValueError, ssl.SSLError) as error:
-        raise BadCredentials(f"incus.certificate: {error}") from error
-    if int(ours.not_valid_after_utc.timestamp()) <= SystemClock().now() // SECOND:
-        raise BadCredentials(f"incus.certificate: it expired at {ours.not_valid_after_utc.isoformat()}")
-
-
-async def _pinned(config: IncusConfig) -> bytes:
-    """The certificate, in DER, of the first member that can be reached. Raises BadCredentials for any but the pinned."""
+async def pinned(config: IncusConfig) -> bytes:
+    """The certificate, in DER, of the first member that can be reached. Raises Unreachable, and BadCredentials for another."""
     said = "no address"
     for address in config.addresses:
         url = URL(address)
