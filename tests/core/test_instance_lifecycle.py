@@ -390,6 +390,16 @@ def test_a_restart_that_does_not_answer_leaves_it_running_and_says_why(db: Datab
     assert after.status_reason == "restart_timeout"
 
 
+def test_a_restart_that_fails_after_its_owner_deleted_it_is_not_why_it_ended(db: Database) -> None:
+    made = make.instance(db, "running")
+    db.write_now(instances.restart, make.owner(made), made.id)
+    db.write_now(instances.delete, make.owner(made), made.id, make.RULES)
+    after = make.seen(db, made, instances.restart_unconfirmed, reason="restart_refused")
+    assert (after.status, after.status_reason, after.due_at) == ("deleting", None, after.updated_at)
+    told = [each.type for each in db.read_now(events.list_for, make.owner(made), made.id)]
+    assert "instance.unreachable" not in told
+
+
 def test_what_is_missing_is_noted_once_and_forgotten_when_it_is_back(db: Database, clock: FakeClock) -> None:
     made = make.instance(db, "running")
     since = clock.now()

@@ -62,7 +62,9 @@ def plan(volume: Volume, now: Instant) -> Step:
         is_over = volume.wanted is Wanted.PURGED or (volume.purge_at is not None and volume.purge_at <= now)
         if is_over:
             return Step.DESTROY
-        return Step.RESOLVE if volume.is_unresolved else Step.NOTHING
+        if volume.is_unresolved:
+            return Step.RESOLVE
+        return Step.RESIZE if volume.is_growing else Step.NOTHING
     if volume.handle is None:
         if volume.wanted is not Wanted.KEPT:
             return Step.NOTHING
@@ -72,7 +74,7 @@ def plan(volume: Volume, now: Instant) -> Step:
     next_link = volumes.work(volume)
     if next_link is not None and next_link.link is Link.DETACHING:
         return Step.DETACH
-    if volume.wanted_size_gb > volume.size_gb:
+    if volume.is_growing:
         return Step.RESIZE
     return Step.NOTHING if next_link is None else Step.ATTACH
 
@@ -249,9 +251,15 @@ async def _resize(world: World, driver: Driver, volume: Volume) -> None:
             await driver.resize_volume(volume.handle, volume.wanted_size_gb)
     except (NoCapacity, Refused, NotSupported) as error:
         _log.error("volume_not_resized", volume=volume.id, error=repr(error))
-        await world.db.write(
-            volumes.not_resized, volume, reason=volumes.because("resize_refused", error.reason)
-        )
+        # An attempt before this one, whose answer was lost, may have gone through.
+        sighting = await driver.inspect_volume(volume.label(world.install_id), volume.handle)
+        if sighting is None:
+            await _look_again(world, volume)
+        elif sighting.size_gb > volume.size_gb:
+            await world.db.write(volumes.resized, volume, sighting.size_gb)
+        else:
+            reason = volumes.because("resize_refused", error.reason)
+            await world.db.write(volumes.not_resized, volume, reason=reason)
     else:
         await world.db.write(volumes.resized, volume, volume.wanted_size_gb)
 

@@ -317,6 +317,8 @@ def restart_unconfirmed(tx: Tx, leased: Instance, *, reason: str) -> Instance | 
     current = current_of(tx, leased)
     if current is None:
         return None
+    if current.status is not Status.RUNNING or current.wanted is not Wanted.RUNNING:
+        return keep(tx, replace(current, due_at=tx.now))  # its owner was first, and that is why it ends
     changed = replace(current, is_restart_wanted=False, deadline_at=None, status_reason=reason, due_at=tx.now)
     return keep(tx, changed, event="instance.unreachable", reason=reason)
 

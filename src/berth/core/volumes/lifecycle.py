@@ -189,7 +189,6 @@ def resized(tx: Tx, leased: Volume, size_gb: int) -> Volume | None:
     current = _current(tx, leased)
     if current is None or size_gb <= current.size_gb:
         return current
-    # Who deleted it meanwhile took the wish back, and it grew all the same.
     changed = replace(current, size_gb=size_gb, wanted_size_gb=max(current.wanted_size_gb, size_gb))
     if changed.wanted is Wanted.KEPT and changed.born_with is None:
         cost = changed.cost_micros_per_gb_month * size_gb

@@ -202,6 +202,11 @@ class Volume:
         return self.handle is None and self.create_sent_at is not None
 
     @property
+    def is_growing(self) -> bool:
+        """Whether it was told to grow and nobody knows yet whether it has."""
+        return self.handle is not None and self.cloning_from is None and self.wanted_size_gb > self.size_gb
+
+    @property
     def is_permanently_deleted(self) -> bool:
         """Nothing brings it back."""
         return self.wanted is Wanted.PURGED and self.status is Status.DELETED

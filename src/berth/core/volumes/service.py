@@ -214,8 +214,7 @@ def _attaching(tx: Tx, volume: Volume, host: Host, mount_path: str | None) -> At
 
 def _end(tx: Tx, by: Actor, volume: Volume, wanted: Wanted) -> Volume:
     billing.finish_storage(tx, volume.project, volume.id, tx.now)
-    changed = replace(volume, wanted=wanted, wanted_size_gb=volume.size_gb)
-    return write(tx, by, changed, "volume.deleted")
+    return write(tx, by, replace(volume, wanted=wanted), "volume.deleted")
 
 
 def _choose(tx: Tx, spec: NewVolume, location: str, hosts: Sequence[Host]) -> VolumeType:

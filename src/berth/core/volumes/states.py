@@ -117,11 +117,10 @@ def due_at(volume: Volume, now: Instant) -> Instant | None:
     if volume.is_boot_disk or volume.gone_at is not None:
         return None
     if volume.wanted is not Wanted.KEPT and not volume.attachments:
-        # Whether anything was made is found out for the trash too.
-        return now if volume.wanted is Wanted.PURGED or volume.is_unresolved else volume.purge_at
+        # What was made, and whether it has grown, is found out for the trash too.
+        is_open = volume.is_unresolved or volume.is_growing
+        return now if volume.wanted is Wanted.PURGED or is_open else volume.purge_at
     if volume.handle is None:
         return now if volume.wanted is Wanted.KEPT else None
-    has_more = (
-        volume.wanted_size_gb > volume.size_gb or volume.cloning_from is not None or work(volume) is not None
-    )
+    has_more = volume.is_growing or volume.cloning_from is not None or work(volume) is not None
     return now if has_more else None
