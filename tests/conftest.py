@@ -85,10 +85,10 @@ class Databases:
         self._emptyings = 0
         self._count = 0
 
-    def empty(self, engine: str) -> str:
-        """The URL of a database without a schema."""
+    def empty(self, engine: str, *, encoding: str = "UTF8") -> str:
+        """The URL of a database without a schema. `encoding` is PostgreSQL's."""
         if engine == "postgresql":
-            return postgres.create_database(self._postgres())
+            return postgres.create_database(self._postgres(), encoding=encoding)
         self._count += 1
         return f"sqlite:///{self._files / f'{self._count}.sqlite3'}"
 

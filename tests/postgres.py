@@ -110,14 +110,16 @@ def running(directory: Path, settings: Mapping[str, str] = SETTINGS) -> Iterator
         shutil.rmtree(place, ignore_errors=True)
 
 
-def create_database(server_url: str, *, template: str | None = None) -> str:
+def create_database(server_url: str, *, template: str | None = None, encoding: str = "UTF8") -> str:
     """The URL of a fresh database: empty, or a copy of the one at the URL `template`.
 
     Nobody may be connected to `template`: migrate one database, close it, and copy it for every test.
     """
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-        sql.Identifier(name), sql.Identifier(_database_name(template) if template else "template0")
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} ENCODING {}").format(
+        sql.Identifier(name),
+        sql.Identifier(_database_name(template) if template else "template0"),
+        sql.Literal(encoding),
     )
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(statement)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from berth import migrations
 from berth.base.clock import SystemClock
-from berth.base.db import connect, is_postgresql
+from berth.base.db import DatabaseUnavailable, connect, is_postgresql
 from berth.core import ledger
 from tests.conftest import ENGINES, Databases
 
@@ -51,6 +51,28 @@ def test_an_empty_database_gets_the_schema(empty_url: str) -> None:
     database = connect(empty_url, SystemClock())
     assert database.read_now(ledger.verify) == []
     database.close()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_keeps_text_otherwise_than_in_utf_8_is_refused(
+    databases: Databases, encoding: str
+) -> None:
+    url = databases.empty("postgresql", encoding=encoding)
+    with pytest.raises(DatabaseUnavailable, match=f"{encoding}.*UTF8"):
+        migrations.upgrade(url)
+    databases.drop(url)
+
+
+def test_what_the_client_of_postgresql_would_say_by_itself_is_not_asked(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
+    url = databases.empty("postgresql")
+    migrations.upgrade(url)
+    database = connect(url, SystemClock())
+    assert database.read_now(lambda tx: tx.one("SELECT :text", text="Zürich")) == ("Zürich",)
+    database.close()
+    databases.drop(url)
 
 
 def test_upgrading_again_changes_nothing_and_keeps_the_rows(empty_url: str) -> None:

@@ -218,6 +218,8 @@ def connection_options(url: str, *, idle_s: int = _IDLE_S) -> dict[str, Any]:
         "fallback_application_name": "berth",
     }
     chosen = {name: value for name, value in defaults.items() if name not in own}
+    # Whatever the environment says: an answer in another encoding would be bytes, or not be at all.
+    chosen["client_encoding"] = "UTF8"
     return {**chosen, "options": f"{_OPTIONS.format(idle_s=idle_s)} {own.get('options') or ''}".rstrip()}
 
 

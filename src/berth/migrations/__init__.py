@@ -20,7 +20,8 @@ TABLE_LOCK = "10s"
 def upgrade(url: str, revision: str = "head", *, lock_timeout: str = TABLE_LOCK) -> None:
     """Brings the database at `url` to the newest revision, or to `revision`. Several processes may do so at once.
 
-    Raises DatabaseUnavailable where PostgreSQL cannot be reached, or a table is in use for too long.
+    Raises DatabaseUnavailable where PostgreSQL cannot be reached or does not keep text in UTF-8, or a table is in use for
+    too long.
     """
     config = _config(url)
     config.attributes["lock_timeout"] = lock_timeout

@@ -9,14 +9,21 @@ import structlog
 from alembic import context
 from alembic.util import CommandError
 
+from berth.base.db import DatabaseUnavailable
+
 _MIGRATION_LOCK = 4_270_718_001
 """Any constant of our own: the advisory lock that keeps two migrating processes apart."""
 
 
 def _run() -> None:
-    engine = sa.create_engine(context.config.attributes["url"], poolclass=sa.NullPool)
+    url = sa.make_url(context.config.attributes["url"])
+    is_postgresql = url.get_backend_name() == "postgresql"
+    engine = sa.create_engine(
+        url, poolclass=sa.NullPool, connect_args={"client_encoding": "UTF8"} if is_postgresql else {}
+    )
     with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
+        if is_postgresql:
+            _check_encoding(connection)
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             # Only now: for another process that migrates everybody waits as long as it takes.
             limit = context.config.attributes.get("lock_timeout", "0")
@@ -29,6 +36,15 @@ def _run() -> None:
             with context.begin_transaction():
                 context.run_migrations()
     engine.dispose()
+
+
+def _check_encoding(connection: sa.Connection) -> None:
+    encoding = connection.execute(sa.text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        raise DatabaseUnavailable(
+            f"the database keeps text in {encoding}, and Berth needs UTF8: make it with"
+            " `createdb --encoding UTF8 --template template0`"
+        )
 
 
 def _is_newer() -> bool:
