@@ -85,3 +85,17 @@ async def test_the_trash_keeps_what_has_grown_meanwhile(world: World) -> None:
     world.act(volumes.purge, customer.by, volume.id)
     await world.settle()
     assert world.provider.disks == {}
+
+
+async def test_what_is_deleted_says_nothing_of_a_growth_that_is_refused(world: World) -> None:
+    customer = await world.customer()
+    volume = world.act(instances.create_volume, customer.by, NewVolume("data", 100, "NVMe"), "FIN-01", ())
+    await world.settle()
+    world.act(volumes.resize, customer.by, volume.id, 200)
+    world.act(volumes.trash, customer.by, volume.id)
+    world.provider.breaks("resize_volume", Refused("no"))
+    await world.settle()
+    seen = now(world, volume)
+    assert (seen.status_reason, seen.size_gb, seen.wanted_size_gb) == (None, 100, 100)
+    assert seen.due_at == seen.purge_at
+    assert truth.event_types(world.db, volume.id)[-1] == "volume.deleted"

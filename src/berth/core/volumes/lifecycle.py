@@ -202,8 +202,10 @@ def not_resized(tx: Tx, leased: Volume, *, reason: str) -> Volume | None:
     current = _current(tx, leased)
     if current is None:
         return None
-    changed = replace(current, wanted_size_gb=current.size_gb, status_reason=reason)
-    return _keep(tx, changed, "volume.resize_failed", reason=reason)
+    changed = replace(current, wanted_size_gb=current.size_gb)
+    if current.wanted is not Wanted.KEPT:
+        return _keep(tx, changed)  # nobody waits for it any more
+    return _keep(tx, replace(changed, status_reason=reason), "volume.resize_failed", reason=reason)
 
 
 def intend_destroy(tx: Tx, leased: Volume) -> Volume | None:
