@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -314,6 +315,24 @@ def test_certificates_that_are_not_accepted_are_bad_credentials() -> None:
             with pytest.raises(BadCredentials):
                 await driver.list_own(rig.install_id)
             await driver.close()
+
+    perform(test)
+
+
+def test_a_certificate_that_is_put_in_the_place_of_another_is_shown_from_then_on() -> None:
+    async def test(rig: IncusRig, _: IncusDriver) -> None:
+        directory = rig.cluster.directory
+        certificate(directory, "shown")
+        files = {"certificate": directory / "shown.crt", "key": directory / "shown.key"}
+        driver = rig.driver(**files)
+        with pytest.raises(BadCredentials):
+            await driver.list_own(rig.install_id)
+        shutil.copy(directory / "ours.key", files["key"])
+        with pytest.raises(BadCredentials):
+            await driver.list_own(rig.install_id)
+        shutil.copy(directory / "ours.crt", files["certificate"])
+        assert (await driver.list_own(rig.install_id)).is_complete
+        await driver.close()
 
     perform(test)
 
