@@ -219,8 +219,14 @@ async def _attach(world: World, driver: Driver, volume: Volume) -> None:
             await driver.attach_volume(handle, volumes.mount_of(volume, attachment))
     except (NoCapacity, Refused, NotSupported) as error:
         _log.error("volume_not_attached", volume=volume.id, error=repr(error))
-        reason = volumes.because("attach_refused", error.reason)
-        await world.db.write(instances.volume_not_attached, volume, attachment.instance_id, reason=reason)
+        sighting = await _despite_refusal(world, driver, volume)
+        if sighting is None:
+            await _look_again(world, volume)
+        elif handle in sighting.attached_to:
+            await world.db.write(volumes.attached, volume, attachment.instance_id)
+        else:
+            reason = volumes.because("attach_refused", error.reason)
+            await world.db.write(instances.volume_not_attached, volume, attachment.instance_id, reason=reason)
     else:
         await world.db.write(volumes.attached, volume, attachment.instance_id)
     await _wake(world, attachment.instance_id)
@@ -237,8 +243,14 @@ async def _detach(world: World, driver: Driver, volume: Volume) -> None:
             await driver.detach_volume(handle, volume.handle)
     except (Refused, NotSupported) as error:
         _log.error("volume_not_detached", volume=volume.id, error=repr(error))
-        reason = volumes.because("detach_refused", error.reason)
-        await world.db.write(instances.volume_not_detached, volume, attachment.instance_id, reason=reason)
+        sighting = await _despite_refusal(world, driver, volume)
+        if sighting is None:
+            await _look_again(world, volume)
+        elif handle not in sighting.attached_to:
+            await world.db.write(volumes.detached, volume, attachment.instance_id)
+        else:
+            reason = volumes.because("detach_refused", error.reason)
+            await world.db.write(instances.volume_not_detached, volume, attachment.instance_id, reason=reason)
     else:
         await world.db.write(volumes.detached, volume, attachment.instance_id)
     await _wake(world, attachment.instance_id)
@@ -251,8 +263,7 @@ async def _resize(world: World, driver: Driver, volume: Volume) -> None:
             await driver.resize_volume(volume.handle, volume.wanted_size_gb)
     except (NoCapacity, Refused, NotSupported) as error:
         _log.error("volume_not_resized", volume=volume.id, error=repr(error))
-        # An attempt before this one, whose answer was lost, may have gone through.
-        sighting = await driver.inspect_volume(volume.label(world.install_id), volume.handle)
+        sighting = await _despite_refusal(world, driver, volume)
         if sighting is None:
             await _look_again(world, volume)
         elif sighting.size_gb > volume.size_gb:
@@ -262,6 +273,11 @@ async def _resize(world: World, driver: Driver, volume: Volume) -> None:
             await world.db.write(volumes.not_resized, volume, reason=reason)
     else:
         await world.db.write(volumes.resized, volume, volume.wanted_size_gb)
+
+
+async def _despite_refusal(world: World, driver: Driver, volume: Volume) -> VolumeSighting | None:
+    """What there is: an attempt before the refused one, whose answer was lost, may have gone through."""
+    return await driver.inspect_volume(volume.label(world.install_id), volume.handle)
 
 
 async def _destroy(world: World, driver: Driver, volume: Volume) -> None:

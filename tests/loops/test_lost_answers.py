@@ -1,9 +1,10 @@
-"""A growth whose answer is lost: it is known in the end what the volume has, and that is what it costs."""
+"""Changes of volumes whose answer is lost: what is refused the second time may have been done the first."""
 
 import pytest
 
 from berth.core import instances, volumes
 from berth.core.driver import NoCapacity, OutcomeUnknown, Refused
+from berth.core.instances import Instance
 from berth.core.volumes import NewVolume, Volume
 from tests import make
 from tests.world import truth
@@ -99,3 +100,43 @@ async def test_what_is_deleted_says_nothing_of_a_growth_that_is_refused(world: W
     assert (seen.status_reason, seen.size_gb, seen.wanted_size_gb) == (None, 100, 100)
     assert seen.due_at == seen.purge_at
     assert truth.event_types(world.db, volume.id)[-1] == "volume.deleted"
+
+
+async def on_its_way(world: World, customer: make.Customer, verb: str) -> tuple[Volume, Instance]:
+    """A volume that was attached to an instance, or detached again, and nobody was told."""
+    instance = await world.running(customer)
+    volume = world.act(instances.create_volume, customer.by, NewVolume("data", 100, "NVMe"), "FIN-01", ())
+    await world.settle()
+    world.act(instances.attach_volume, customer.by, volume.id, instance.id)
+    if verb == "detach_volume":
+        await world.settle()
+        world.act(instances.detach_volume, customer.by, volume.id)
+    world.provider.breaks(verb, OutcomeUnknown("lost"), after=True)
+    await world.tick("volumes")
+    return now(world, volume), world.now(instance)
+
+
+@pytest.mark.parametrize("verb", ["attach_volume", "detach_volume"])
+async def test_what_is_refused_the_second_time_had_moved_the_first(world: World, verb: str) -> None:
+    customer = await world.customer()
+    volume, instance = await on_its_way(world, customer, verb)
+    world.provider.breaks(verb, Refused("it is so already"))
+    await world.settle()
+    seen = now(world, volume)
+    is_attached = verb == "attach_volume"
+    assert (seen.status, seen.status_reason) == ("attached" if is_attached else "detached", None)
+    assert world.now(instance).volume_ids == ((volume.id,) if is_attached else ())
+    world.check()
+
+
+@pytest.mark.parametrize("verb", ["attach_volume", "detach_volume"])
+async def test_a_move_of_what_cannot_be_found_for_a_while_is_asked_for_again(world: World, verb: str) -> None:
+    customer = await world.customer()
+    volume, _ = await on_its_way(world, customer, verb)
+    disk = world.provider.disks.pop(volume.handle or "")
+    await world.live(20)
+    assert now(world, volume).status_reason is None
+    world.provider.disks[disk.handle] = disk
+    await world.live(120)
+    assert now(world, volume).status == ("attached" if verb == "attach_volume" else "detached")
+    world.check()
