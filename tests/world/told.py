@@ -44,6 +44,9 @@ _OVERTAKEN = (
     " AND g.seq > (SELECT MAX(l.seq) FROM events l WHERE l.subject = w.id)"
     " AND NOT EXISTS (SELECT 1 FROM waitlist_entries o WHERE o.project_id = w.project_id AND o.id <> w.id"
     " AND o.granted_location IS NOT NULL)"
+    # What it had there then, it may have missed since.
+    " AND NOT EXISTS (SELECT 1 FROM events m JOIN waitlist_entries o ON o.id = m.subject"
+    " WHERE m.type = 'waitlist.claim_missed' AND m.seq > g.seq AND o.project_id = w.project_id AND o.id <> w.id)"
 )
 
 
