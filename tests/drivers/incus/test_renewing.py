@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import shutil
 import ssl
 from collections.abc import AsyncIterator
@@ -68,5 +69,18 @@ def test_half_of_a_renewal_leaves_what_was_shown_before(tmp_path: Path, half: st
             assert await driver.client.get("/1.0")
             (tmp_path / f"ours.{half}").unlink()
             assert await driver.client.get("/1.0")
+
+    asyncio.run(whole())
+
+
+def test_however_often_it_is_renewed_no_more_than_two_certificates_are_in_use(tmp_path: Path) -> None:
+    async def whole() -> None:
+        async with a_driver_that_is_trusted_as("ours", tmp_path) as driver:
+            used = []
+            for turn in range(4):
+                os.utime(tmp_path / "ours.crt", ns=(turn, turn))
+                assert await driver.client.get("/1.0")
+                used.append(driver.client._session)
+            assert [session is None or session.closed for session in used] == [True, True, False, False]
 
     asyncio.run(whole())

@@ -89,8 +89,8 @@ class Client:
         """The cluster's certificate, once it was seen."""
         self._shown: trust.Files = ()
         """What the session shows, as its files were."""
-        self._retired: list[aiohttp.ClientSession] = []
-        """Sessions of certificates that were renewed since: what was asked on them is still answered."""
+        self._retired: aiohttp.ClientSession | None = None
+        """That of the certificate before: what was asked on it is still answered, until the next renewal."""
 
     async def get(self, path: str, **query: str) -> Any:
         return (await self.read(path, **query)).metadata
@@ -204,7 +204,7 @@ class Client:
             raise Unreachable(f"events: {error!r}") from error
 
     async def close(self) -> None:
-        for session in (*self._retired, self._session):
+        for session in (self._retired, self._session):
             if session is not None:
                 await session.close()
 
@@ -309,8 +309,9 @@ class Client:
                 # A renewal writes two files: until they belong together, what was shown before is good enough.
                 with suppress(DriverError):
                     renewed = await self._made()
-                    self._retired.append(self._session)
-                    self._session, self._shown = renewed, shown
+                    if self._retired is not None:
+                        await self._retired.close()
+                    self._retired, self._session, self._shown = self._session, renewed, shown
             return self._session
 
     async def _made(self) -> aiohttp.ClientSession:
